@@ -1,0 +1,1 @@
+"""Backends that are small enough to see through, for testing the trial itself."""
