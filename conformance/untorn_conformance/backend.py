@@ -88,11 +88,15 @@ class BytesMeaning(StrEnum):
 
 
 class ExtractOutcome(StrEnum):
-    """Where the frames of an extraction came from, and whether they are in the cache now."""
+    """Where the frames of an extraction came from, and whether they are in the cache now.
+
+    ``unpublished`` frames are in the backend's staging, ``uncached`` ones outside the cache.
+    """
 
     HIT = "hit"
-    EXTRACTED = "extracted"
+    PUBLISHED = "published"
     ADOPTED = "adopted"
+    UNPUBLISHED = "unpublished"
     UNCACHED = "uncached"
 
 
@@ -240,7 +244,7 @@ class Collected:
     """What one collect did (or, in a dry run, would do).
 
     ``evicted`` counts entries, ``reaped`` counts stagings; bytes have the meaning of ``Limits``.
-    ``protected`` says by reason how many bytes could not be evicted, such as ``{"leased": 4096}``.
+    ``protected`` counts by reason the entries that could not be evicted, such as ``{"leased": 2}``.
     """
 
     evicted: int
@@ -275,7 +279,7 @@ class Key:
 class Extracted:
     """The frames of a clip: names in frame order, readable through the handle until released.
 
-    ``reason`` says why an outcome is ``uncached``, and is empty otherwise.
+    ``reason`` says why an outcome is ``unpublished`` or ``uncached``, and is empty otherwise.
     """
 
     handle: str

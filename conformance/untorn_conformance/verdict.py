@@ -222,11 +222,16 @@ def _judge_row(
     row: Requirement, results: Sequence[CaseResult], capabilities: frozenset[Capability]
 ) -> RequirementResult:
     """Judge one requirement by the cases that name it (rules 2, 3 and 4)."""
+    own = [result for result in results if row.id in result.requirements]
+    names = tuple(dict.fromkeys(result.case for result in own))
     if not row.applies_to(capabilities):
         absent = [need.value for need in Capability if need in row.needs - capabilities]
-        reason = f"not declared: {', '.join(absent)}"
-        return RequirementResult(id=row.id, outcome=Outcome.NOT_APPLICABLE, reason=reason)
-    own = [result for result in results if row.id in result.requirements]
+        return RequirementResult(
+            id=row.id,
+            outcome=Outcome.NOT_APPLICABLE,
+            cases=names,
+            reason=f"not declared: {', '.join(absent)}",
+        )
     told = [result for result in own if result.outcome is not Outcome.NOT_APPLICABLE]
     outcome = min((result.outcome for result in told), key=_WORST_FIRST.index, default=None)
     reason = _reason(outcome, told)
@@ -236,7 +241,7 @@ def _judge_row(
         id=row.id,
         outcome=outcome,
         evidence=_evidence(row, told),
-        cases=tuple(dict.fromkeys(result.case for result in own)),
+        cases=names,
         reason=reason,
     )
 

@@ -21,6 +21,7 @@ import dataclasses
 import difflib
 import inspect
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -181,8 +182,8 @@ def _id(message: Mapping[str, Json]) -> int:
 
 def _object(line: bytes | str) -> dict[str, Json]:
     """Parse one line as one JSON object, guessing what its author meant when it is none."""
-    text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
-    with _Quoting(text):
+    with _Quoting(line):
+        text = _text(line)
         if not text.strip():
             _refuse("the line is empty", "one answer is one line, and nothing is between them")
         try:
@@ -191,9 +192,20 @@ def _object(line: bytes | str) -> dict[str, Json]:
             )
         except json.JSONDecodeError as error:
             _refuse(f"not JSON: {error.msg}", _hint_for(text, error))
+        except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
+            _refuse(f"JSON beyond any message: {error}")
         if not isinstance(message, dict):
             _refuse(f"JSON, but {_json_name(message)} and not an object", _HINT_STDERR)
         return message
+
+
+def _text(line: bytes | str) -> str:
+    """Decode strictly: a replaced character would be another file name."""
+    try:
+        return line.decode("utf-8") if isinstance(line, bytes) else line
+    except UnicodeDecodeError:
+        hint = "in a name, each byte 0xNN that is not UTF-8 is written as \\udcNN"
+        _refuse("not UTF-8", hint if line.lstrip()[:1] == b"{" else _HINT_STDERR)
 
 
 def _hint_for(text: str, error: json.JSONDecodeError) -> str:
@@ -319,12 +331,22 @@ def _decode_mapping(hint: Any, value: Json, where: str) -> dict[object, object]:
 def _decode_scalar(kind: type, value: Json, where: str) -> object:
     if issubclass(kind, StrEnum):
         return _decode_enum(kind, value, where)
-    if kind is float and type(value) is int:
-        return float(value)
+    if kind is float and type(value) in (int, float):
+        return _finite(value, where)
     if type(value) is not kind:  # not isinstance: True is no number here
         expected = _JSON_NAMES.get(kind, kind.__name__)
         _refuse(f"{where} must be {expected}, not {_json_name(value)}")
     return value
+
+
+def _finite(value: float, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        _refuse(f"{where} must be a number that a double can hold")
+    return number
 
 
 def _decode_enum(kind: type[StrEnum], value: Json, where: str) -> StrEnum:
