@@ -1,0 +1,73 @@
+"""A shared, content-addressed cache of extracted video frames that never serves a torn entry.
+
+from untorn import Cache, Request
+
+with Cache.open() as cache, cache.extract(Request(clip="a.mp4", fps=30)) as frames:
+for path in frames.paths: ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from untorn.cache import Cache, Stats
+from untorn.config import Durability, Settings
+from untorn.errors import (
+    ClipError,
+    ConfigError,
+    DecoderError,
+    InvalidEntryError,
+    KeyInputError,
+    RootRefusedError,
+    SourceChangedError,
+    UntornError,
+)
+from untorn.frames import EvictedError, Frames
+from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, derive_key
+from untorn.outcome import Collected, Delivery, Failure, Miss, MissReason, Skipped
+from untorn.writing import StagingArea
+
+if TYPE_CHECKING:
+    from untorn.request import Identity, Request
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cache",
+    "ClipError",
+    "Collected",
+    "ConfigError",
+    "DecoderError",
+    "Delivery",
+    "Durability",
+    "EvictedError",
+    "Failure",
+    "FrameFormat",
+    "Frames",
+    "Identity",
+    "InvalidEntryError",
+    "KeyInputError",
+    "KeyInputs",
+    "Miss",
+    "MissReason",
+    "Request",
+    "RootRefusedError",
+    "Settings",
+    "Skipped",
+    "SourceChangedError",
+    "SourceIdentity",
+    "StagingArea",
+    "Stats",
+    "UntornError",
+    "compute_key",
+    "derive_key",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Request and Identity on first use: they import PyAV, which a mere lookup does not need."""
+    if name in ("Request", "Identity"):
+        from untorn import request  # noqa: PLC0415
+
+        return getattr(request, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

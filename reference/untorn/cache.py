@@ -1,0 +1,174 @@
+"""The cache as its users see it: look up, extract, stage and publish, collect.
+
+Threads may share a Cache; its frames may be released from any thread. Processes share a root and
+nothing else. After a fork the child may go on using the Cache, but holds none of its parent's
+frames (see lease). Whatever is wrong with the cache itself means "uncached": counted, warned about
+once a process and cause, and the same frames.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from untorn import accounting, events, reading, writing
+from untorn.access import Access
+from untorn.config import Clock, Durability, Overrides, Settings, load
+from untorn.frames import Frames
+from untorn.key import require_key
+from untorn.outcome import Collected, Miss, Skipped
+from untorn.upkeep import Upkeep
+from untorn.writing import StagingArea
+
+if TYPE_CHECKING:
+    from untorn.extraction import Progress
+    from untorn.request import Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """Totals: `counters` are this object's, `handed_in` those of all who used the root."""
+
+    root: str | None
+    enabled: bool
+    degraded: str
+    entries: int
+    entry_bytes: int
+    budget_bytes: int | None
+    counters: Mapping[str, int]
+    handed_in: Mapping[str, int]
+
+
+class Cache:
+    """A shared, content-addressed cache of frames below one root directory; see `open`."""
+
+    def __init__(self, settings: Settings, clock: Clock = time.time) -> None:
+        self.access = Access(settings, clock)
+        self._upkeep = Upkeep(self.access)
+
+    @classmethod
+    def open(
+        cls,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        budget_bytes: int | Literal["unlimited"] | None = None,
+        min_age_s: float | None = None,
+        recency_resolution_s: float | None = None,
+        reap_grace_s: float | None = None,
+        flight_wait_s: float | None = None,
+        durability: Durability | None = None,
+        verify: bool | None = None,
+        clock: Clock = time.time,
+        environ: Mapping[str, str] | None = None,
+    ) -> Cache:
+        """A cache from arguments, else from UNTORN_* variables, else from the defaults.
+
+        Raises ConfigError for a bad value and RootRefusedError for a root that somebody chose and
+        that is not safe to use. A default root that is not safe, and any root that cannot be used
+        just now, gives a cache that works uncached.
+        """
+        overrides = Overrides(
+            root=root,
+            budget_bytes=budget_bytes,
+            min_age_s=min_age_s,
+            recency_resolution_s=recency_resolution_s,
+            reap_grace_s=reap_grace_s,
+            flight_wait_s=flight_wait_s,
+            durability=durability,
+            verify=verify,
+        )
+        cache = cls(load(overrides, os.environ if environ is None else environ), clock)
+        cache.access.root()
+        return cache
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hand the counters in and let go of the root. Frames that are still held stay valid."""
+        root = self.access.forget_root()
+        if root is not None:
+            self._upkeep.hand_in(root)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.access.settings
+
+    @property
+    def degraded(self) -> str:
+        """Why the cache is not used just now; empty if it is."""
+        return self.access.degraded
+
+    def lookup(self, key: str) -> Frames | Miss:
+        """The leased frames of `key`, or the reason why not (KeyInputError for no key)."""
+        found = reading.find(self.access, self.access.root(), require_key(key))
+        reading.count(self.access, found)
+        return found
+
+    def stage(self, key: str) -> StagingArea:
+        """A private directory for the frames of `key`, to be published or abandoned.
+
+        Where the cache cannot be used the directory is outside of it, and publishing it ends
+        unpublished with the reason (KeyInputError for no key).
+        """
+        return writing.stage(self.access, self._upkeep, require_key(key))
+
+    def extract(self, request: Request, progress: Progress | None = None) -> Frames:
+        """The frames of a clip range: from the cache, or decoded, published and leased.
+
+        Raises KeyInputError or ClipError for a request that cannot be met, DecoderError for the
+        decoder's own failure, SourceChangedError for a clip that does not hold still. Trouble with
+        the cache is never raised: the frames are then delivered unpublished or uncached.
+        """
+        from untorn.extract import extract  # noqa: PLC0415 - PyAV takes 0.7 s to import
+
+        return extract(self.access, self._upkeep, request, progress)
+
+    def collect(
+        self,
+        *,
+        budget_bytes: int | Literal["unlimited"] | None = None,
+        min_age_s: float | None = None,
+        dry_run: bool = False,
+    ) -> Collected | Skipped:
+        """Evict down to a budget in bytes, reap dead staging, drain the trash.
+
+        `budget_bytes` and `min_age_s` None are as configured; 0 evicts everything unprotected. A
+        dry run reports and changes nothing. One collector works at a time: others are skipped.
+        """
+        return self._upkeep.collect(budget_bytes, min_age_s, dry_run=dry_run)
+
+    def stats(self) -> Stats:
+        """What is stored and what was counted."""
+        access = self.access
+        root = access.root()
+        usage, handed_in = accounting.Usage(0, 0), dict[str, int]()
+        if root is not None:
+            try:
+                usage = accounting.read(root)
+                handed_in = events.handed_in(root.ctl_fd)
+            except OSError as error:
+                events.warn_once("stats", f"the cache's counters cannot be read: {error}")
+        return Stats(
+            root=access.settings.root,
+            enabled=root is not None,
+            degraded=access.degraded,
+            entries=usage.entries,
+            entry_bytes=usage.size,
+            budget_bytes=access.settings.budget_bytes,
+            counters=access.counters.totals(),
+            handed_in=handed_in,
+        )

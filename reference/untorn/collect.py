@@ -1,0 +1,284 @@
+"""Collect: evict least recently used entries down to a budget, and reap what the dead left.
+
+    G0 flock ctl/gc.lock EX, without waiting   held: skipped, another collector is at it
+    G1 list v1/: one stat an entry, sizes from the ledger
+    G2 oldest first, while over budget:        younger than min_age: passed over
+       open it, flock EX without waiting       held: leased, passed over
+       inode and mtime as they were listed?    no: touched or replaced meanwhile, passed over
+       rename it into the trash, close         <- 50 us, the only moment a reader can find it busy
+    G3 empty the trash, reap dead staging, reclaim older generations, heal the counter
+
+Planning is pure (`plan`); everything that removes re-checks under the lock what it was told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from untorn import accounting, layout, syscalls
+from untorn.lookup import FUTURE_SLACK_S, NS, read_manifest, stamp_ns
+from untorn.manifest import ManifestError, parse
+from untorn.outcome import Collected, Skipped, SkipReason
+from untorn.reap import reap_staging
+from untorn.root import Root
+from untorn.trash import delete, drain, set_aside
+
+_LEDGER_SLACK = 2  # rewrite it when it has twice as many lines as there are entries
+_LEDGER_MIN_LINES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry as the listing saw it."""
+
+    key: str
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """What a collect is asked to do; `budget_bytes` None evicts nothing for budget."""
+
+    budget_bytes: int | None
+    min_age_s: float
+    reap_grace_s: float
+    now_s: float
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a pass has done so far."""
+
+    evicted: int = 0
+    reclaimed: int = 0  # entries of older generations, which the listing does not hold
+    freed_bytes: int = 0
+    gone_bytes: int = 0  # by the listing's sizes: what the counter and the budget lose
+    protected: Counter[str] = field(default_factory=Counter)
+
+
+def collect(root: Root, orders: Orders) -> Collected | Skipped:
+    """One pass over the cache (raises OSError if the root cannot be listed)."""
+    if not root.trust.locks:
+        return Skipped(reason=SkipReason.UNTRUSTED, detail=root.trust.reason)
+    flags = os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS
+    with syscalls.opened(layout.GC_LOCK, flags, dir_fd=root.ctl_fd) as lock:
+        if not syscalls.lock_exclusive(lock):
+            return Skipped(reason=SkipReason.ANOTHER_COLLECTOR)
+        if not orders.dry_run:
+            os.utime(lock)  # when somebody last collected, for Upkeep
+        return _collect_alone(root, orders)
+
+
+def _collect_alone(root: Root, orders: Orders) -> Collected:
+    counted = accounting.read(root)
+    ledger = accounting.read_ledger(root)
+    listing = _list_entries(root, ledger)
+    total = sum(entry.size for entry in listing)
+    tally = Tally()
+    victims = plan(listing, total, orders, tally)
+    reaped = 0
+    if orders.dry_run:
+        _count_only(root, victims, total, orders, tally)
+    else:
+        _evict(root, victims, total, orders, tally)
+        _reclaim_generations(root, orders, tally)
+        _date_back(root, listing, orders.now_s)
+        drain(root)
+        reaped = reap_staging(root, orders.reap_grace_s, orders.now_s)
+        accounting.add(
+            root,
+            len(listing) - counted.entries - tally.evicted,
+            total - counted.size - tally.gone_bytes,
+        )
+        _shorten_ledger(root, ledger, listing)
+    left = total - tally.gone_bytes
+    return Collected(
+        evicted=tally.evicted + tally.reclaimed,
+        freed_bytes=tally.freed_bytes,
+        reaped=reaped,
+        over_budget_bytes=0 if orders.budget_bytes is None else max(0, left - orders.budget_bytes),
+        entries=len(listing) - tally.evicted,
+        entry_bytes=left,
+        protected=dict(tally.protected),
+        dry_run=orders.dry_run,
+    )
+
+
+def plan(listing: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> list[Listed]:
+    """Who may be evicted, least recently used first, ties by key; nobody when within budget.
+
+    An mtime in the future counts as now, so a clock that was set back makes nothing old.
+    """
+    if orders.budget_bytes is None or total <= orders.budget_bytes:
+        return []
+    now_ns = int(orders.now_s * NS)
+    victims = []
+    for entry in sorted(listing, key=lambda entry: (min(entry.mtime_ns, now_ns), entry.key)):
+        if max(0, now_ns - entry.mtime_ns) / NS < orders.min_age_s:
+            tally.protected["young"] += 1
+        else:
+            victims.append(entry)
+    return victims
+
+
+def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> None:
+    """G2: renames first, so that space is accounted for at once; then the slow deletions."""
+    assert orders.budget_bytes is not None or not victims
+    trashed: list[str] = []
+    for entry in victims:
+        if total - tally.gone_bytes <= (orders.budget_bytes or 0):
+            break
+        try:
+            target = _set_entry_aside(root, entry, tally)
+        except OSError as error:
+            tally.protected[errno.errorcode.get(error.errno or 0, "error").lower()] += 1
+            continue
+        if target is not None:
+            tally.evicted += 1
+            tally.gone_bytes += entry.size
+            trashed.append(target)
+    for target in trashed:
+        tally.freed_bytes += delete(root.trash_fd, target).size
+
+
+def _set_entry_aside(root: Root, entry: Listed, tally: Tally) -> str | None:
+    """Rename one entry into the trash under its lock; None if it is protected or gone."""
+    try:
+        fd = os.open(entry.key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd)
+    except FileNotFoundError:
+        return None
+    try:
+        if not syscalls.lock_exclusive(fd):
+            tally.protected["leased"] += 1
+            return None
+        ours = os.fstat(fd)
+        if ours.st_uid != os.geteuid():
+            tally.protected["foreign"] += 1
+            return None
+        there = os.stat(entry.key, dir_fd=root.entries_fd, follow_symlinks=False)
+        if (ours.st_ino, ours.st_mtime_ns) != (entry.inode, entry.mtime_ns) or (
+            there.st_ino != ours.st_ino
+        ):
+            tally.protected["changed"] += 1
+            return None
+        return set_aside(root, root.entries_fd, entry.key, fd)
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _count_only(
+    root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally
+) -> None:
+    """What `_evict` would do, with the locks tried and nothing changed."""
+    for entry in victims:
+        if total - tally.gone_bytes <= (orders.budget_bytes or 0):
+            break
+        with (
+            contextlib.suppress(FileNotFoundError),
+            syscalls.opened(entry.key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd) as fd,
+        ):
+            if not syscalls.lock_exclusive(fd):
+                tally.protected["leased"] += 1
+                continue
+            tally.evicted += 1
+            tally.gone_bytes += entry.size
+            tally.freed_bytes += _size_on_disk(fd)
+
+
+def _list_entries(root: Root, ledger: accounting.Ledger) -> list[Listed]:
+    listing = []
+    with os.scandir(root.entries_fd) as children:
+        for child in children:
+            if not layout.is_key(child.name):
+                continue  # not ours
+            try:
+                status = child.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                continue  # in the place of an entry: the next publish of the key clears it
+            size = ledger.size_of(child.name)
+            if size is None:
+                size = _size_of_entry(root, child.name)
+            listing.append(Listed(child.name, status.st_ino, status.st_mtime_ns, size))
+    return listing
+
+
+def _size_of_entry(root: Root, key: str) -> int:
+    """The bytes of an entry that the ledger does not know; 0 if it cannot be read."""
+    try:
+        with syscalls.opened(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd) as fd:
+            try:
+                return parse(read_manifest(fd), key).entry_bytes
+            except ManifestError:
+                return _size_on_disk(fd)
+    except OSError:
+        return 0
+
+
+def _size_on_disk(fd: int) -> int:
+    with os.scandir(fd) as children:
+        return sum(child.stat(follow_symlinks=False).st_size for child in children)
+
+
+def _reclaim_generations(root: Root, orders: Orders, tally: Tally) -> None:
+    """Entries of older schemas, which no lookup of ours reaches, go whatever the budget.
+
+    Entry by entry and under each one's lock: an older release may be reading them on this machine.
+    """
+    for name in os.listdir(root.fd):
+        generation = layout.generation_of(name)
+        if generation is None or generation >= layout.GENERATION:
+            continue
+        try:
+            with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.fd) as fd:
+                for key in os.listdir(fd):
+                    _reclaim(root, fd, key, orders, tally)
+            os.rmdir(name, dir_fd=root.fd)
+        except OSError:
+            tally.protected["old-generation"] += 1
+
+
+def _reclaim(root: Root, parent_fd: int, key: str, orders: Orders, tally: Tally) -> None:
+    if not layout.is_key(key):
+        return
+    with syscalls.opened(key, syscalls.DIRECTORY_FLAGS, dir_fd=parent_fd) as fd:
+        status = os.fstat(fd)
+        if max(0.0, orders.now_s - status.st_mtime_ns / NS) < orders.min_age_s:
+            tally.protected["young"] += 1
+            return
+        if not syscalls.lock_exclusive(fd):
+            tally.protected["leased"] += 1
+            return
+        target = set_aside(root, parent_fd, key, fd)
+    if target is not None:
+        tally.reclaimed += 1
+        tally.freed_bytes += delete(root.trash_fd, target).size
+
+
+def _date_back(root: Root, listing: Sequence[Listed], now_s: float) -> None:
+    """Entries dated in the future become entries of now, so that they age from here on."""
+    limit_ns = int((now_s + FUTURE_SLACK_S) * NS)
+    stamp = stamp_ns(now_s)
+    for entry in listing:
+        if entry.mtime_ns > limit_ns:
+            with contextlib.suppress(OSError):  # evicted, or read-only: it stays as it is
+                os.utime(
+                    entry.key, ns=(stamp, stamp), dir_fd=root.entries_fd, follow_symlinks=False
+                )
+
+
+def _shorten_ledger(root: Root, ledger: accounting.Ledger, listing: Sequence[Listed]) -> None:
+    if ledger.lines > max(_LEDGER_MIN_LINES, _LEDGER_SLACK * len(listing)):
+        accounting.rewrite_ledger(root, {entry.key: entry.size for entry in listing})

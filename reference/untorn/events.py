@@ -1,0 +1,116 @@
+"""What operators see: counters, and a structured log that warns once a process and cause.
+
+Counters are exact in the process that counts. They are added to `ctl/counters` when a cache is
+closed and after each collect, so the totals of `untorn stats` lack what a killed process had not
+handed in yet.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from untorn import layout, syscalls
+
+logger = logging.getLogger("untorn")
+
+_PAGE_BYTES = 16384  # one pwrite replaces the whole file, so no reader sees half of it
+_MAX_COUNTERS = 200
+
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+def _forget_warnings() -> None:
+    """A forked child is another process: it warns for itself, and its lock is its own."""
+    global _warned_lock  # noqa: PLW0603 - a lock that another thread held at the fork stays held
+    _warned_lock = threading.Lock()
+    _warned.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_warnings)
+
+
+def warn_once(cause: str, message: str, **fields: object) -> None:
+    """One warning a process and cause, with its fields in the record's `untorn` attribute."""
+    with _warned_lock:
+        if cause in _warned:
+            return
+        _warned.add(cause)
+    logger.warning(message, extra={"untorn": {"event": "warning", "cause": cause, **fields}})
+
+
+def note(event: str, **fields: object) -> None:
+    """One line of the structured log, at level INFO."""
+    if logger.isEnabledFor(logging.INFO):
+        text = " ".join(f"{name}={value}" for name, value in fields.items())
+        logger.info("%s %s", event, text, extra={"untorn": {"event": event, **fields}})
+
+
+class Counters:
+    """Named totals of one cache object; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._total: Counter[str] = Counter()
+        self._handed_in: Counter[str] = Counter()
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Count `amount` more of `name`."""
+        with self._lock:
+            self._total[name] += amount
+
+    def totals(self) -> dict[str, int]:
+        """What this object has counted, by name."""
+        with self._lock:
+            return dict(self._total)
+
+    def hand_in(self, ctl_fd: int) -> None:
+        """Add what is new since the last time to `counters` below `ctl_fd` (raises OSError)."""
+        with self._lock:
+            delta = self._total - self._handed_in
+            if not delta:
+                return
+            with syscalls.opened(
+                layout.COUNTERS, os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS, dir_fd=ctl_fd
+            ) as fd:
+                if not syscalls.lock_byte(fd, 0):
+                    return  # another process is at it: ours go in the next time
+                merged = Counter(_read(fd))
+                merged.update(delta)
+                os.pwrite(fd, _page(merged), 0)
+            self._handed_in.update(delta)
+
+
+def handed_in(ctl_fd: int) -> dict[str, int]:
+    """The totals of every process that used this root; empty where none is readable."""
+    try:
+        with syscalls.opened(
+            layout.COUNTERS, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=ctl_fd
+        ) as fd:
+            return _read(fd)
+    except FileNotFoundError:
+        return {}
+
+
+def _read(fd: int) -> dict[str, int]:
+    try:
+        values = json.loads(os.pread(fd, _PAGE_BYTES, 0) or b"{}")
+    except ValueError:
+        warn_once("counters", "the counters of earlier processes were unreadable: starting anew")
+        return {}
+    if not isinstance(values, Mapping):
+        return {}
+    return {str(name): value for name, value in values.items() if isinstance(value, int)}
+
+
+def _page(values: Mapping[str, int]) -> bytes:
+    kept = dict(sorted(values.items())[:_MAX_COUNTERS])
+    text = json.dumps(kept, separators=(",", ":")).encode("ascii")
+    assert len(text) < _PAGE_BYTES, "counter names are short and few"
+    return text.ljust(_PAGE_BYTES - 1) + b"\n"

@@ -1,0 +1,231 @@
+"""Extract a clip range through the cache: look up, wait for others, decode, publish.
+
+    E1 resolve the request, fingerprint the decoder        -> the key
+    E2 look it up                                          hit: done
+    E3 single-flight: wait for whoever is at it, look up again
+    E4 room for it? collect once if not; still not: uncached
+    E5 decode into locked staging, which the decoder's own lock keeps alive
+    E6 count the frames, see that the clip held still      else nothing is published
+    E7 publish
+
+E2 to E5 and E7 never fail the caller: an OSError of the cache turns into frames from staging, or
+from a private directory. The decoder's and the clip's own errors fly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from dataclasses import dataclass
+
+from untorn import (
+    clip,
+    decoder,
+    events,
+    extraction,
+    flight,
+    reading,
+    space,
+    staging,
+    syscalls,
+    writing,
+)
+from untorn.access import Access, errno_name
+from untorn.decoder import Decoder
+from untorn.errors import DecoderError, SourceChangedError
+from untorn.extraction import Progress
+from untorn.flight import Flight
+from untorn.frames import Frames
+from untorn.key import derive_key
+from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
+from untorn.request import Request, Resolved, resolve
+from untorn.root import Root
+from untorn.staging import Staging, Workdir
+from untorn.upkeep import Upkeep
+from untorn.writing import StagingArea
+
+_SOURCE_TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One request on its way: what it means, who decodes it, under which key, who is told."""
+
+    resolved: Resolved
+    decoder: Decoder
+    key: str
+    progress: Progress | None
+
+
+def extract(
+    access: Access, upkeep: Upkeep, request: Request, progress: Progress | None = None
+) -> Frames:
+    """See Cache.extract. A clip that changes under the decoder is tried once more as it is then."""
+    ffmpeg = decoder.find(os.environ)
+    for attempt in range(1, _SOURCE_TRIES + 1):
+        resolved = resolve(request)
+        try:
+            return _extract(access, upkeep, resolved, ffmpeg, progress)
+        except SourceChangedError:
+            access.counters.add("source_changed")
+            if attempt == _SOURCE_TRIES:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def _extract(
+    access: Access, upkeep: Upkeep, resolved: Resolved, ffmpeg: Decoder, progress: Progress | None
+) -> Frames:
+    root = access.root()
+    key = _key(access, root, resolved, ffmpeg)
+    if root is None or key is None:
+        job = Job(resolved=resolved, decoder=ffmpeg, key=derive_key("uncached"), progress=progress)
+        return _uncached(access, upkeep, job, _no_root(access), None)
+    job = Job(resolved=resolved, decoder=ffmpeg, key=key, progress=progress)
+    found = reading.find(access, root, key)
+    if isinstance(found, Frames):
+        found = _still_there(access, found)
+    if isinstance(found, Frames):
+        reading.count(access, found)
+        return found
+    turn = _wait_for_turn(access, root, key)
+    try:
+        if turn.role is not flight.Role.LED:
+            again = reading.find(access, access.root(), key)
+            if isinstance(again, Frames):
+                reading.count(access, again)
+                return again
+        reading.count(access, found)
+        return _decode_and_publish(access, upkeep, job, found)
+    finally:
+        turn.land()
+
+
+def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder) -> str | None:
+    """The key; None where there is no root, and so no need to fingerprint the decoder."""
+    if root is None:
+        return None
+    try:
+        return resolved.key(decoder.fingerprint(ffmpeg, root.ctl_fd))
+    except OSError as error:
+        access.degrade(errno_name(error), f"the decoder cannot be fingerprinted: {error}")
+        return None
+
+
+def _no_root(access: Access) -> Failure:
+    return Failure(reason=UnpublishedReason.ERRNO, step=Step.ROOT, detail=access.degraded)
+
+
+def _still_there(access: Access, found: Frames) -> Frames | Miss:
+    """A hit whose files an outsider has taken is extracted again, once, and counted (R5)."""
+    try:
+        for name in (found.names[0], found.names[-1]):
+            os.stat(name, dir_fd=found.directory_fd, follow_symlinks=False)
+    except OSError as error:
+        access.counters.add("evicted_under_reader")
+        access.counters.add("re_extracted")
+        found.release()
+        return Miss(reason=MissReason.DAMAGED, detail=f"{errno_name(error)} on a frame")
+    return found
+
+
+def _wait_for_turn(access: Access, root: Root, key: str) -> Flight:
+    """Single-flight is thrift: where its lock fails we go without."""
+    try:
+        turn = flight.take_off(root, key, access.settings.flight_wait_s)
+    except OSError as error:
+        events.warn_once("flight", f"single-flight is off: {error}")
+        turn = Flight(flight.Role.LED, None)
+    access.counters.add(f"flight.{turn.role}")
+    return turn
+
+
+def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
+    info = clip.probe(job.resolved.path)
+    expected = extraction.expected_frames(info, job.resolved.range)
+    area = writing.stage(access, upkeep, job.key)
+    if isinstance(area.work, Workdir):
+        assert area.failure is not None
+        area.abandon()
+        return _uncached(access, upkeep, job, area.failure, miss)
+    with area:
+        need = extraction.need(info, job.resolved.range, expected)
+        failure = _room(upkeep, area.work, need)
+        if failure is None:
+            try:
+                _decode(job, area, info, expected)
+                access.counters.add("extracted")
+                return area.publish(miss)
+            except DecoderError:
+                failure = _staging_trouble(area.work)
+                if failure is None:
+                    raise
+            except OSError as error:
+                failure = Failure.of(error, Step.STAGE)
+        area.abandon()
+    access.degrade(failure.errno_name or failure.reason, str(failure))
+    return _uncached(access, upkeep, job, failure, miss)
+
+
+def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | None) -> None:
+    """E5 and E6 (DecoderError, SourceChangedError, OSError)."""
+    extraction.run(
+        extraction.command(job.decoder, job.resolved.path, job.resolved.range),
+        area.path,
+        keep_fds=[area.work.fd],
+        expected=expected,
+        progress=job.progress,
+    )
+    clip.require_unchanged(job.resolved.path, job.resolved.state)
+    frames = sum(name.startswith("frame_") for name in os.listdir(area.work.fd))
+    extraction.require_enough(frames, info, job.resolved.range, expected)
+
+
+def _room(upkeep: Upkeep, work: Staging, need: space.Need) -> Failure | None:
+    """E4: None if there is room, after one collect if need be; else why not (contract D4)."""
+    try:
+        short = space.missing(work.root, need)
+        if short is not None:
+            usage = upkeep.used_bytes(work.root)
+            upkeep.collect(max(0, usage - short.size) if short.size else 0)
+            short = space.missing(work.root, need)
+        if short is None:
+            space.reserve(work, need)
+            return None
+    except OSError as error:
+        return Failure.of(error, Step.STAGE)
+    return Failure(
+        reason=UnpublishedReason.ERRNO,
+        step=Step.STAGE,
+        error=errno.ENOSPC,
+        detail=f"short of {short.size} bytes and {short.files} files on the cache's disk",
+    )
+
+
+def _staging_trouble(work: Staging) -> Failure | None:
+    """Whether it was our disk that failed the decoder: None if staging can be written all right."""
+    probe = ".probe"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        with syscalls.opened(probe, flags, dir_fd=work.fd) as fd:
+            os.write(fd, bytes(65536))
+            os.fsync(fd)
+        os.unlink(probe, dir_fd=work.fd)
+    except OSError as error:
+        return Failure.of(error, Step.STAGE)
+    return None
+
+
+def _uncached(
+    access: Access, upkeep: Upkeep, job: Job, failure: Failure, miss: Miss | None
+) -> Frames:
+    """Decode into a private directory outside the cache."""
+    info = clip.probe(job.resolved.path)
+    expected = extraction.expected_frames(info, job.resolved.range)
+    access.counters.add("uncached")
+    with contextlib.ExitStack() as stack:
+        area = stack.enter_context(StagingArea(access, upkeep, staging.Workdir(job.key), failure))
+        _decode(job, area, info, expected)
+        access.counters.add("extracted")
+        return area.publish(miss)

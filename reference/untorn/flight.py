@@ -1,0 +1,73 @@
+"""Single-flight: of many that want one key, one works and the others wait for it, for a while.
+
+An open-file-description lock on one byte at hash(key) of one file: no file a key, nothing to unlink
+(and so no race with an unlink), released by death. It is only thrift: a waiter that has waited
+`wait_s` does the work itself, and publishing is right without it.
+
+The lock is not inherited by the decoder: when the worker is killed, the next waiter starts at its
+next poll, though the orphaned decoder still writes into its own staging.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from untorn import layout, syscalls
+from untorn.lease import Claim
+from untorn.root import Root
+
+_FIRST_PAUSE_S = 0.005
+_LAST_PAUSE_S = 0.05
+
+
+class Role(StrEnum):
+    """What a request was to its key."""
+
+    LED = "led"  # nobody was at it
+    FOLLOWED = "followed"  # waited for another, who is done or dead
+    TIMED_OUT = "timed-out"  # waited in vain, and goes on without the lock
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """The turn of one request; `claim` is None where it goes on without the lock."""
+
+    role: Role
+    claim: Claim | None
+
+    def land(self) -> None:
+        """Let the next one work; a second call does nothing."""
+        if self.claim is not None:
+            self.claim.release()
+
+
+def take_off(root: Root, key: str, wait_s: float) -> Flight:
+    """Wait for our turn, at most `wait_s` seconds (raises OSError)."""
+    flags = os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS
+    claim = Claim(os.open(layout.FLIGHT_LOCK, flags, 0o600, dir_fd=root.ctl_fd))
+    try:
+        offset = _offset(key)
+        if syscalls.lock_byte(claim.fd, offset):
+            return Flight(Role.LED, claim)
+        deadline = time.monotonic() + wait_s
+        pause_s = _FIRST_PAUSE_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            time.sleep(min(pause_s, left_s))
+            if syscalls.lock_byte(claim.fd, offset):
+                return Flight(Role.FOLLOWED, claim)
+            pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+    except BaseException:
+        claim.release()
+        raise
+    claim.release()
+    return Flight(Role.TIMED_OUT, None)
+
+
+def _offset(key: str) -> int:
+    """56 bits, so that it is a valid off_t; a collision of two keys costs them one wait."""
+    digest = hashlib.blake2b(key.encode("ascii"), digest_size=7).digest()
+    return int.from_bytes(digest, "big")

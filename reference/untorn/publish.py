@@ -1,0 +1,181 @@
+"""Publish: make sealed staging an entry in one step, or use the winner's, and never harm one.
+
+    P1 renameat2(staging -> v1/<key>, NOREPLACE)     done: published, and our lock is the lease
+    P2 refused: look the winner up, every file       whole: adopted, our work is dropped
+    P3 it is damaged: take EX on it without waiting  held by somebody: unpublished(busy)
+    P4 still there and still damaged? rename it into the trash, let go, P1 again
+
+A complete entry is never removed or replaced: P1 refuses to, and P4 moves only what is damaged
+while holding EX on it, so no other process of ours can move it and no winner can land in its place.
+What is not a directory is unlinked, which the kernel refuses for a directory: the check is its own.
+
+Where RENAME_NOREPLACE is not known, plain rename refuses every non-empty target just as well; it
+would replace an empty directory, so repair stays off there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from dataclasses import dataclass
+
+from untorn import lookup, syscalls
+from untorn.lookup import Check, Leased, Policy
+from untorn.manifest import ManifestError
+from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
+from untorn.root import Root
+from untorn.staging import Staging
+from untorn.trash import delete, set_aside
+
+_OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
+# EPERM stands for "exists" on some overlays and network file systems; see what is in the place.
+_MAYBE_OCCUPIED = (*_OCCUPIED, errno.EPERM, errno.EACCES)
+_NO_NOREPLACE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_TRIES = 8
+_BUSY_PAUSE_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Our staging became the entry."""
+
+    repaired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Another writer's entry is in the place, checked name by name, and leased."""
+
+    winner: Leased
+
+
+def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
+    """Put sealed staging in its place.
+
+    `policy` is how a winner is checked; never less closely than every file with its size.
+    """
+    root, key = staging.root, staging.key
+    close = Policy(
+        now_s=policy.now_s,
+        resolution_s=policy.resolution_s,
+        check=max(policy.check, Check.FILES),
+        verified=policy.verified,
+    )
+    repaired = False
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_BUSY_PAUSE_S)
+        refusal = _rename(staging)
+        if refusal is None:
+            return Published(repaired)
+        if refusal.errno not in _MAYBE_OCCUPIED:
+            return Failure.of(refusal, Step.RENAME)
+        found = lookup.lease_entry(root, key, close)
+        if isinstance(found, Leased):
+            return Adopted(found)
+        if found.reason is MissReason.ABSENT:
+            if refusal.errno not in _OCCUPIED:
+                return Failure.of(refusal, Step.RENAME)
+            continue  # a collector took it in between
+        if found.reason is MissReason.BUSY:
+            continue
+        failure = _repair(root, key, found, close)
+        if failure is not None:
+            return failure
+        repaired = True
+    return Failure(
+        reason=UnpublishedReason.BUSY,
+        step=Step.RENAME,
+        detail=f"the place stayed taken through {_TRIES} tries",
+    )
+
+
+def _rename(staging: Staging) -> OSError | None:
+    """P1; None if our directory is in the place now, whatever the call said."""
+    root, key = staging.root, staging.key
+    try:
+        syscalls.rename_noreplace(root.staging_fd, staging.name, root.entries_fd, key)
+    except OSError as error:
+        if error.errno in _NO_NOREPLACE:
+            return _plain_rename(staging)
+        return None if _landed(staging) else error
+    return None
+
+
+def _plain_rename(staging: Staging) -> OSError | None:
+    root = staging.root
+    try:
+        os.rename(staging.name, staging.key, src_dir_fd=root.staging_fd, dst_dir_fd=root.entries_fd)
+    except OSError as error:
+        return None if _landed(staging) else error
+    return None
+
+
+def _landed(staging: Staging) -> bool:
+    """Whether the path leads to our own directory: a lost reply of a network file system."""
+    try:
+        there = os.stat(staging.key, dir_fd=staging.root.entries_fd, follow_symlinks=False)
+        ours = os.fstat(staging.fd)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | None:
+    """P3 and P4: clear the place of something damaged; None if it is worth trying again."""
+    if not root.trust.locks:
+        return Failure(
+            reason=UnpublishedReason.UNTRUSTED,
+            step=Step.REPAIR,
+            detail=f"{found.reason} is in the place, and locks cannot be trusted here",
+        )
+    try:
+        fd = os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return _unlink(root, key)
+        return Failure.of(error, Step.REPAIR)
+    try:
+        return _set_damaged_aside(root, key, fd, policy)
+    except OSError as error:
+        return Failure.of(error, Step.REPAIR)
+    finally:
+        os.close(fd)
+
+
+def _unlink(root: Root, key: str) -> Failure | None:
+    try:
+        os.unlink(key, dir_fd=root.entries_fd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EISDIR):  # gone, or a winner by now
+            return None
+        return Failure.of(error, Step.REPAIR)
+    return None
+
+
+def _set_damaged_aside(root: Root, key: str, fd: int, policy: Policy) -> Failure | None:
+    if not syscalls.lock_exclusive(fd):
+        return Failure(
+            reason=UnpublishedReason.BUSY,
+            step=Step.REPAIR,
+            detail="something damaged is in the place, and somebody holds it",
+        )
+    there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
+    if there.st_ino != os.fstat(fd).st_ino or _is_whole(root, key, fd, policy):
+        return None
+    target = set_aside(root, root.entries_fd, key, fd)
+    if target is not None:
+        delete(root.trash_fd, target)
+    return None
+
+
+def _is_whole(root: Root, key: str, fd: int, policy: Policy) -> bool:
+    """Whether what we hold EX on is an entry after all; OSError proves nothing, and flies."""
+    try:
+        lookup.examine(root, key, fd, policy)
+    except ManifestError:
+        return False
+    return True

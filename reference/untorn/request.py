@@ -1,0 +1,128 @@
+"""What a caller asks for: one clip range as frames."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from untorn.clip import SourceState, identify, source_state
+from untorn.errors import ClipError, KeyInputError
+from untorn.extraction import DEFAULT_JPG_QUALITY, Range
+from untorn.key import FrameFormat, KeyInputs, Rational, compute_key, exact
+
+
+class Identity(StrEnum):
+    """What makes two clips the same: where they lie and when they were written, or their bytes."""
+
+    STAT = "stat"
+    CONTENT = "content"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Frames of `clip` from `start` for `duration` seconds at `fps` frames a second.
+
+    Numbers may be int, float, Decimal, Fraction or text such as "30000/1001". `duration` None is
+    "to the end". `quality` from 1 to 100 is for jpg alone (default 95). `identity` CONTENT reads
+    the clip once in full, so that copies of it share an entry.
+    """
+
+    clip: str | os.PathLike[str]
+    fps: Rational
+    format: FrameFormat | str = FrameFormat.PNG
+    start: Rational = 0
+    duration: Rational | None = None
+    quality: int | None = None
+    identity: Identity = Identity.STAT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """A request that means something: the clip's real path and state, and the exact range."""
+
+    path: str
+    state: SourceState
+    identity: Identity
+    range: Range
+
+    def key_inputs(self, decoder_fingerprint: str) -> KeyInputs:
+        """The axes of this request's key (KeyInputError, ClipError)."""
+        wanted = self.range
+        return KeyInputs(
+            source=identify(self.path, self.state, by_content=self.identity is Identity.CONTENT),
+            fps=wanted.fps,
+            format=wanted.format,
+            decoder=decoder_fingerprint,
+            start_s=wanted.start_s,
+            duration_s=wanted.duration_s,
+            quality=wanted.quality,
+        )
+
+    def key(self, decoder_fingerprint: str) -> str:
+        """This request's key."""
+        return compute_key(self.key_inputs(decoder_fingerprint))
+
+
+def resolve(request: Request) -> Resolved:
+    """The request with every value checked; KeyInputError or ClipError say what is wrong."""
+    wanted = Range(
+        start_s=exact(request.start, "start"),
+        duration_s=None if request.duration is None else exact(request.duration, "duration"),
+        fps=exact(request.fps, "fps"),
+        format=_format(request.format),
+        quality=None,
+    )
+    wanted = _with_quality(wanted, request.quality)
+    try:
+        path = os.path.realpath(os.fsdecode(os.fspath(request.clip)))
+        resolved = Resolved(
+            path=path, state=source_state(path), identity=request.identity, range=wanted
+        )
+    except ValueError as error:  # an embedded NUL
+        raise ClipError(f"not a path: {error}") from None
+    resolved_range_is_valid(resolved)
+    return resolved
+
+
+def resolved_range_is_valid(resolved: Resolved) -> None:
+    """Let the key's own rules judge the range, so that they are written once (KeyInputError)."""
+    KeyInputs(
+        source=identify(resolved.path, resolved.state, by_content=False),
+        fps=resolved.range.fps,
+        format=resolved.range.format,
+        decoder="unknown",
+        start_s=resolved.range.start_s,
+        duration_s=resolved.range.duration_s,
+        quality=resolved.range.quality,
+    )
+
+
+def _format(value: FrameFormat | str) -> FrameFormat:
+    try:
+        return FrameFormat(str(value).lower())
+    except ValueError:
+        words = ", ".join(FrameFormat)
+        raise KeyInputError(f"format must be one of {words}, not {value!r}") from None
+
+
+def _with_quality(wanted: Range, quality: int | None) -> Range:
+    if wanted.format is not FrameFormat.JPG:
+        if quality is not None:
+            raise KeyInputError(f"{wanted.format} is lossless: quality is for jpg alone")
+        return wanted
+    return Range(
+        start_s=wanted.start_s,
+        duration_s=wanted.duration_s,
+        fps=wanted.fps,
+        format=wanted.format,
+        quality=DEFAULT_JPG_QUALITY if quality is None else quality,
+    )
+
+
+def fraction_text(value: Fraction) -> str:
+    """An exact rational as people read it: 30, 29.97 or 30000/1001."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    return f"{value.numerator}/{value.denominator}"

@@ -1,0 +1,196 @@
+"""The cache root: safe to use, or refused; everything below it is reached through descriptors.
+
+A root that another user owns, that is a symlink, or that group or others may write to is refused:
+whoever can write there could hand us frames (contract S1). One that cannot be made or written is an
+OSError, which the cache turns into "uncached" (D1).
+
+The descriptors stay on the inodes that were checked. When the path has come to mean another
+directory (deleted, recreated, replaced), `is_current` says so and the cache opens it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import weakref
+from dataclasses import dataclass
+
+from untorn import layout, syscalls
+from untorn.errors import RootRefusedError
+
+# statfs(2) magic numbers of local file systems whose flock and rename are known to hold.
+_TRUSTED_TYPES = {
+    0xEF53: "ext4",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0x01021994: "tmpfs",
+    0x794C7630: "overlay",
+    0x2FC12FC1: "zfs",
+    0xF2F52010: "f2fs",
+    0xCA451A4E: "bcachefs",
+    0x858458F6: "ramfs",
+}
+_WRITABLE_BY_OTHERS = 0o022
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trust:
+    """Whether locks can be believed here. Where not, collect and repair stay off (contract N1)."""
+
+    file_system: str
+    locks: bool
+    reason: str = ""
+
+
+class Root:
+    """Descriptors of a checked root. Closed when the last operation that uses it lets go of it."""
+
+    __slots__ = (
+        "__weakref__",
+        "boot_id",
+        "ctl_fd",
+        "entries_fd",
+        "entries_path",
+        "fd",
+        "identity",
+        "path",
+        "staging_fd",
+        "trash_fd",
+        "trust",
+    )
+
+    def __init__(self, path: str, fd: int, children: dict[str, int]) -> None:
+        self.path = path
+        self.fd = fd
+        self.entries_fd = children[layout.ENTRIES]
+        self.staging_fd = children[layout.STAGING]
+        self.trash_fd = children[layout.TRASH]
+        self.ctl_fd = children[layout.CTL]
+        self.entries_path = os.path.join(path, layout.ENTRIES)
+        status = os.fstat(self.entries_fd)
+        self.identity = (status.st_dev, status.st_ino)
+        self.trust = _judge_trust(self.ctl_fd)
+        self.boot_id = _boot_id()
+        weakref.finalize(self, _close_all, [fd, *children.values()])
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to the directory that was checked."""
+        try:
+            status = os.lstat(self.entries_path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
+
+
+def open_root(path: str) -> Root:
+    """Make the root if it is missing, check it and open it.
+
+    Raises RootRefusedError if it is not safe, OSError if it cannot be made or opened.
+    """
+    if not syscalls.SUPPORTED:
+        raise OSError(errno.ENOTSUP, "the cache needs Linux; frames are extracted uncached", path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # whose it is and what it is, is checked below
+        os.mkdir(path, 0o700)
+    fd = _open_checked(path, path)
+    children: dict[str, int] = {}
+    try:
+        for name in layout.DIRECTORIES:
+            _make_directory(name, fd)
+            children[name] = _open_checked(name, os.path.join(path, name), dir_fd=fd)
+        _write_once(layout.CACHEDIR_TAG, layout.CACHEDIR_TAG_TEXT, fd)
+        _write_once(layout.GC_LOCK, "", children[layout.CTL])
+        return Root(path, fd, children)
+    except BaseException:
+        _close_all([fd, *children.values()])
+        raise
+
+
+def _open_checked(name: str, path: str, *, dir_fd: int | None = None) -> int:
+    try:
+        fd = os.open(name, syscalls.DIRECTORY_FLAGS, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise RootRefusedError(f"{path} is not a directory, or is a symlink") from None
+        raise
+    status = os.fstat(fd)
+    problem = None
+    if status.st_uid != os.geteuid():
+        problem = f"belongs to user {status.st_uid}, not to {os.geteuid()}"
+    elif status.st_mode & _WRITABLE_BY_OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        problem = f"can be written by group or others (mode {mode:04o}); chmod 700 it"
+    if problem is not None:
+        os.close(fd)
+        raise RootRefusedError(f"{path} {problem}")
+    return fd
+
+
+def _make_directory(name: str, dir_fd: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=dir_fd)
+    except FileExistsError:
+        return
+    except OSError:
+        # A read-only root can still be read: what is there already is enough for lookups.
+        if not _exists(name, dir_fd):
+            raise
+
+
+def _exists(name: str, dir_fd: int) -> bool:
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _write_once(name: str, text: str, dir_fd: int) -> None:
+    """Make a small file unless it is there; on a read-only root it is not worth failing for."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | syscalls.FILE_FLAGS
+    with (
+        contextlib.suppress(OSError),
+        syscalls.opened(name, flags, dir_fd=dir_fd, mode=0o600) as fd,
+    ):
+        os.write(fd, text.encode("ascii"))
+
+
+def _judge_trust(ctl_fd: int) -> Trust:
+    """Believe locks only on known local file systems, and only after seeing one refuse."""
+    try:
+        magic = syscalls.file_system_type(ctl_fd)
+        known = _TRUSTED_TYPES.get(magic)
+        if known is None:
+            return Trust(
+                file_system=f"{magic:#x}", locks=False, reason="not a known local file system"
+            )
+        return _probe_locks(ctl_fd, known)
+    except OSError as error:
+        return Trust(file_system="unknown", locks=False, reason=f"locks fail: {error.strerror}")
+
+
+def _probe_locks(ctl_fd: int, file_system: str) -> Trust:
+    """An exclusive lock beside a shared one must be refused; a stub that always succeeds is not."""
+    with (
+        syscalls.opened(".", syscalls.DIRECTORY_FLAGS, dir_fd=ctl_fd) as reader,
+        syscalls.opened(".", syscalls.DIRECTORY_FLAGS, dir_fd=ctl_fd) as collector,
+    ):
+        holds = syscalls.lock_shared(reader) and not syscalls.lock_exclusive(collector)
+    reason = "" if holds else "locks never refuse"
+    return Trust(file_system=file_system, locks=holds, reason=reason)
+
+
+def _boot_id() -> str:
+    """This boot's id, or "" where the kernel does not say: such entries are never believed."""
+    try:
+        with syscalls.opened("/proc/sys/kernel/random/boot_id", os.O_RDONLY) as fd:
+            return os.read(fd, 64).decode("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)

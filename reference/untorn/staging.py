@@ -1,0 +1,211 @@
+"""A writer's private work: a locked directory that nobody else can see as an entry.
+
+    S1 mkdir staging/<key>.<random>   S2 open it, flock it shared   S3 is it still there?
+
+Between S1 and S2 a reaper may take it for a dead writer's; S3 notices and the writer starts again
+under another name. From then on the lock says "alive", however old or stopped the writer is. The
+decoder inherits the descriptor, so staging stays locked while an orphaned decoder writes on. The
+same lock becomes the publisher's lease, since it travels with the directory through the rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+
+from untorn import layout, manifest, syscalls
+from untorn.config import Durability, Settings
+from untorn.errors import InvalidEntryError
+from untorn.lease import Claim
+from untorn.lookup import LOCKS_UNSUPPORTED, stamp_ns
+from untorn.manifest import Manifest, StagedFrame
+from untorn.root import Root
+from untorn.trash import delete
+
+_MAKE_TRIES = 16
+_READ_ONLY = 0o444
+_WRITABLE = 0o222
+
+
+class Staging:
+    """A locked staging directory below a root; also what keeps unpublished frames readable."""
+
+    __slots__ = ("_owner_pid", "claim", "key", "name", "path", "root")
+
+    def __init__(self, root: Root, key: str, name: str, claim: Claim) -> None:
+        self.root = root
+        self.key = key
+        self.name = name
+        self.path = os.path.join(root.path, layout.STAGING, name)
+        self.claim = claim
+        self._owner_pid = os.getpid()
+
+    @property
+    def fd(self) -> int:
+        """The directory's locked descriptor; negative once released."""
+        return self.claim.fd
+
+    def release(self) -> None:
+        """Drop the work: rename it into the trash, let go of the lock, delete it."""
+        if self.claim.released:
+            return
+        if os.getpid() != self._owner_pid:
+            self.claim.release()
+            return
+        target = layout.trash_name(self.name)
+        try:
+            os.rename(
+                self.name,
+                target,
+                src_dir_fd=self.root.staging_fd,
+                dst_dir_fd=self.root.trash_fd,
+            )
+        except OSError:  # the root was taken away, or cannot be written: the reaper will see to it
+            self.claim.release()
+            return
+        self.claim.release()
+        delete(self.root.trash_fd, target)
+
+
+class Workdir:
+    """A private directory outside the cache for what cannot be staged; removed on release."""
+
+    __slots__ = ("_owner_pid", "claim", "key", "path")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.path = tempfile.mkdtemp(prefix="untorn-uncached-")
+        self.claim = Claim(os.open(self.path, syscalls.DIRECTORY_FLAGS))
+        self._owner_pid = os.getpid()
+
+    @property
+    def fd(self) -> int:
+        """The directory's descriptor; negative once released."""
+        return self.claim.fd
+
+    def release(self) -> None:
+        """Remove the directory with all it holds."""
+        if not self.claim.released:
+            self.claim.release()
+            if os.getpid() == self._owner_pid:
+                shutil.rmtree(self.path, ignore_errors=True)
+
+
+def make(root: Root, key: str) -> Staging:
+    """Fresh, locked staging for a writer of `key` (raises OSError)."""
+    for _ in range(_MAKE_TRIES):
+        name = layout.staging_name(key)
+        os.mkdir(name, 0o700, dir_fd=root.staging_fd)
+        claim = _lock_own(root, name)
+        if claim is not None:
+            return Staging(root, key, name, claim)
+        with contextlib.suppress(OSError):  # the reaper has it already, or will
+            os.rmdir(name, dir_fd=root.staging_fd)
+    raise FileNotFoundError(2, "staging is removed as fast as it is made", root.path)
+
+
+def _lock_own(root: Root, name: str) -> Claim | None:
+    try:
+        claim = Claim(os.open(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.staging_fd))
+    except FileNotFoundError:
+        return None
+    try:
+        locked = _lock(claim.fd)
+        if locked and os.fstat(claim.fd).st_nlink > 0 and _leads_to(root, name, claim.fd):
+            return claim
+    except FileNotFoundError:
+        claim.release()
+        return None
+    except BaseException:
+        claim.release()
+        raise
+    claim.release()
+    return None
+
+
+def _lock(fd: int) -> bool:
+    try:
+        return syscalls.lock_shared(fd)
+    except OSError as error:
+        if error.errno in LOCKS_UNSUPPORTED:
+            return True  # no locks here: then nothing reaps either (see root.Trust)
+        raise
+
+
+def _leads_to(root: Root, name: str, fd: int) -> bool:
+    there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
+    ours = os.fstat(fd)
+    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def inspect(fd: int) -> list[tuple[str, os.stat_result]]:
+    """The frames below `fd` in order, checked: regular, non-empty, no gap and no duplicate.
+
+    Raises InvalidEntryError (contract P8) or OSError.
+    """
+    found: dict[str, os.stat_result] = {}
+    with os.scandir(fd) as children:
+        for child in children:
+            if child.name not in (layout.RESERVATION, layout.MANIFEST):
+                found[child.name] = child.stat(follow_symlinks=False)
+    frames = [(name, found[name]) for name in manifest.order_frames(list(found))]
+    for name, status in frames:
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidEntryError(f"not a regular file: {name!r}")
+        if status.st_size == 0:
+            raise InvalidEntryError(f"empty frame: {name!r}")
+    return frames
+
+
+def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
+    """Write the manifest, last of all; from here on the directory is an entry that nobody sees.
+
+    Raises InvalidEntryError or OSError. The directory's mtime becomes a stamp of ours, and no frame
+    is younger than the manifest, so that later changes by others show (see lookup).
+    """
+    fd = staging.fd
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(layout.RESERVATION, dir_fd=fd)
+    found = inspect(fd)
+    frames = [_staged_frame(fd, name, status, digest=settings.digests) for name, status in found]
+    text = manifest.render(staging.key, frames, staging.root.boot_id)
+    sealed_ns = _write_manifest(fd, text)
+    for name, status in found:
+        # Hard-linked frames may come from the future; the clock may step back between two writes.
+        if status.st_mtime_ns > sealed_ns:
+            os.utime(name, ns=(status.st_atime_ns, sealed_ns), dir_fd=fd)
+    stamp = stamp_ns(now_s)
+    os.utime(fd, ns=(stamp, stamp))
+    if settings.durability is Durability.SYNCFS:
+        syscalls.sync_file_system(fd)
+    return Manifest(
+        staging.key,
+        tuple(frame.name for frame in frames),
+        sum(frame.size for frame in frames),
+        staging.root.boot_id,
+        settings.digests,
+        text,
+    )
+
+
+def _staged_frame(fd: int, name: str, status: os.stat_result, *, digest: bool) -> StagedFrame:
+    if status.st_mode & _WRITABLE:
+        os.chmod(name, _READ_ONLY, dir_fd=fd)
+    if not digest:
+        return StagedFrame(name=name, size=status.st_size)
+    with syscalls.opened(name, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=fd) as file:
+        value = manifest.digest_file(lambda size: os.read(file, size))
+    return StagedFrame(name=name, size=status.st_size, digest=value)
+
+
+def _write_manifest(fd: int, text: bytes) -> int:
+    """Write the manifest; its mtime in ns."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | syscalls.FILE_FLAGS
+    with syscalls.opened(layout.MANIFEST, flags, dir_fd=fd, mode=_READ_ONLY) as file:
+        view = memoryview(text)
+        while view:  # a full disk shows as a short write first, and as ENOSPC at the next one
+            view = view[os.write(file, view) :]
+        return os.fstat(file).st_mtime_ns

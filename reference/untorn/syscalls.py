@@ -1,0 +1,116 @@
+"""The Linux system calls that the protocol stands on and that Python's `os` does not offer.
+
+renameat2(2), flock(2), fcntl(2) open-file-description locks, syncfs(2) and statfs(2). Each function
+raises OSError with the call's errno. Elsewhere than on Linux the module imports, SUPPORTED is False
+and the cache stays off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import struct
+import sys
+from collections.abc import Iterator
+
+SUPPORTED = sys.platform == "linux"
+
+DIRECTORY_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+FILE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # never wait on a FIFO
+
+_RENAME_NOREPLACE = 1
+_F_OFD_SETLK = 37  # linux/fcntl.h; fcntl.F_OFD_SETLK is in Python only where glibc's headers had it
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock with 64-bit offsets
+
+if SUPPORTED:
+    import fcntl
+
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.renameat2.argtypes = (
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_uint,
+    )
+
+
+def _raise_errno(name: str) -> None:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), name)
+
+
+def rename_noreplace(source_fd: int, source: str, target_fd: int, target: str) -> None:
+    """Rename below two directory descriptors; EEXIST or ENOTEMPTY if the target exists.
+
+    xfs answers EEXIST where ext4, tmpfs and btrfs answer ENOTEMPTY; EINVAL or ENOSYS mean that this
+    file system or kernel does not know RENAME_NOREPLACE. Source: renameat2(2).
+    """
+    if _libc.renameat2(
+        source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE
+    ):
+        _raise_errno(target)
+
+
+def lock_shared(fd: int) -> bool:
+    """Take a shared flock without waiting; False if somebody holds it exclusively."""
+    return _flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def lock_exclusive(fd: int) -> bool:
+    """Take an exclusive flock without waiting; False if anybody holds it.
+
+    A failed conversion from shared has already dropped the shared lock (flock(2)), so callers never
+    convert: they lock a descriptor of their own.
+    """
+    return _flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _flock(fd: int, operation: int) -> bool:
+    try:
+        fcntl.flock(fd, operation)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_byte(fd: int, offset: int) -> bool:
+    """Take an exclusive open-file-description lock on one byte; False if another holds it.
+
+    Such a lock belongs to the open file description: it is released by the last close of it, so
+    threads that each open the file exclude one another. Source: fcntl(2), F_OFD_SETLK.
+    """
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+    try:
+        fcntl.fcntl(fd, _F_OFD_SETLK, request)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def sync_file_system(fd: int) -> None:
+    """Write back everything of the file system that holds `fd` (syncfs(2))."""
+    if _libc.syncfs(fd):
+        _raise_errno("syncfs")
+
+
+def file_system_type(fd: int) -> int:
+    """The f_type magic number of the file system that holds `fd` (statfs(2))."""
+    buffer = ctypes.create_string_buffer(256)  # struct statfs is 120 bytes on 64-bit Linux
+    if _libc.fstatfs(fd, buffer):
+        _raise_errno("fstatfs")
+    return int(ctypes.c_long.from_buffer(buffer).value) & 0xFFFFFFFF
+
+
+@contextlib.contextmanager
+def opened(path: str, flags: int, *, dir_fd: int | None = None, mode: int = 0o600) -> Iterator[int]:
+    """A descriptor for the length of a block; close-on-exec, as all of ours."""
+    fd = os.open(path, flags, mode, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
