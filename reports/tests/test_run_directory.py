@@ -1,0 +1,94 @@
+"""Where a run lands: never in another's directory, never half written."""
+
+import json
+import multiprocessing
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from untorn_conformance.verdict import from_json
+from untorn_reports import run_directory
+from untorn_reports.run_directory import RunDirectory, default_base
+
+
+def created(base: str, barrier: Any, answers: Any) -> None:
+    barrier.wait()
+    answers.put([RunDirectory.create(Path(base), "reference").id for _ in range(20)])
+
+
+def test_runs_created_at_once_by_two_processes_never_share_an_id(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(2), context.Queue()
+    arguments = (str(tmp_path / "runs"), barrier, answers)
+    processes = [context.Process(target=created, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    ids = [name for _ in processes for name in answers.get(timeout=60)]
+    for process in processes:
+        process.join()
+    assert len(set(ids)) == len(ids) == 40
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == set(ids)
+
+
+def test_an_id_that_is_taken_is_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = iter(["same", "same", "other"])
+    monkeypatch.setattr(run_directory, "_new_id", lambda _backend: next(drawn))
+    ids = [RunDirectory.create(tmp_path, "reference").id for _ in range(2)]
+    assert ids == ["same", "other"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "plain"),
+    [
+        ("reference", "reference"),
+        ("cmd:node ../adapter.mjs", "cmd-node-adapter-mjs"),
+        ("/../../etc", "etc"),
+        ("\udce9", "backend"),
+        ("a" * 300, "a" * 40),
+    ],
+)
+def test_an_id_is_utc_time_backend_and_chance(tmp_path: Path, backend: str, plain: str) -> None:
+    run = RunDirectory.create(tmp_path / "runs", backend)
+    assert re.fullmatch(rf"\d{{8}}T\d{{6}}Z-{plain}-[0-9a-f]{{6}}", run.id)
+    assert run.path.parent == tmp_path / "runs"
+
+
+def test_a_run_leaves_its_verdict_its_page_and_its_environment(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    run = RunDirectory.create(tmp_path, "reference")
+    run.write(document)
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "env.json",
+        "report.html",
+        "verdict.json",
+    ]
+    verdict = json.loads((run.path / "verdict.json").read_bytes())
+    assert from_json(verdict) == from_json(document)
+    assert json.loads((run.path / "env.json").read_bytes()) == document["provenance"]
+    assert (run.path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_latest_is_the_run_that_finished_last(tmp_path: Path, document: dict[str, Any]) -> None:
+    first, second = (RunDirectory.create(tmp_path, "reference") for _ in range(2))
+    for run in (second, first):
+        run.write(document)
+        assert (tmp_path / "latest").readlink() == Path(run.id)
+    assert {path.name for path in tmp_path.iterdir()} == {"latest", first.id, second.id}
+
+
+def test_a_document_that_is_no_verdict_leaves_nothing(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "reference")
+    with pytest.raises(ValueError, match="not a verdict"):
+        run.write({"schema": "junit"})
+    assert list(run.path.iterdir()) == []
+    assert not (tmp_path / "latest").is_symlink()
+
+
+def test_runs_land_in_reports_in_a_checkout_and_beside_us_elsewhere(tmp_path: Path) -> None:
+    assert default_base(tmp_path) == tmp_path / "untorn-runs"
+    (tmp_path / "reports" / "untorn_reports").mkdir(parents=True)
+    assert default_base(tmp_path) == tmp_path / "reports" / "runs"
