@@ -188,7 +188,10 @@ def _object(line: bytes | str) -> dict[str, Json]:
             _refuse("the line is empty", "one answer is one line, and nothing is between them")
         try:
             message = json.loads(
-                text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates
+                text,
+                parse_constant=_refuse_constant,
+                parse_float=_float,
+                object_pairs_hook=_without_duplicates,
             )
         except json.JSONDecodeError as error:
             _refuse(f"not JSON: {error.msg}", _hint_for(text, error))
@@ -220,6 +223,17 @@ def _hint_for(text: str, error: json.JSONDecodeError) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     _refuse(f"{name} is not a JSON number", "send it as text, or null where null is allowed")
+
+
+def _float(number: str | int) -> float:
+    """Read a number; JSON may write ``1e999`` or hundreds of digits, but no double holds them."""
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    if math.isinf(value):
+        _refuse("a number is larger than any double")
+    return value
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
@@ -331,22 +345,12 @@ def _decode_mapping(hint: Any, value: Json, where: str) -> dict[object, object]:
 def _decode_scalar(kind: type, value: Json, where: str) -> object:
     if issubclass(kind, StrEnum):
         return _decode_enum(kind, value, where)
-    if kind is float and type(value) in (int, float):
-        return _finite(value, where)
+    if kind is float and type(value) is int:
+        return _float(value)
     if type(value) is not kind:  # not isinstance: True is no number here
         expected = _JSON_NAMES.get(kind, kind.__name__)
         _refuse(f"{where} must be {expected}, not {_json_name(value)}")
     return value
-
-
-def _finite(value: float, where: str) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        _refuse(f"{where} must be a number that a double can hold")
-    return number
 
 
 def _decode_enum(kind: type[StrEnum], value: Json, where: str) -> StrEnum:

@@ -121,6 +121,10 @@ def test_an_error_without_definite_has_the_certainty_of_its_code() -> None:
     assert error.definite is ERROR_KINDS[ErrorCode.INTERNAL].definite is False
 
 
+def test_values_that_never_were_a_line_may_be_infinite() -> None:
+    assert wire.from_plain(float, float("inf")) == float("inf")
+
+
 def refusal(line: bytes | str, verb: Verb | None = None) -> ProtocolError:
     with pytest.raises(ProtocolError) as caught:
         wire.decode_answer(line, verb=verb)
@@ -186,7 +190,7 @@ def test_a_value_of_another_type_is_refused(ok: str) -> None:
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400])
 def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
-    with pytest.raises(ProtocolError, match="a double can hold"):
+    with pytest.raises(ProtocolError, match="larger than any double"):
         wire.decode_request(f'{{"id":1,"verb":"age","args":{{"seconds":{number}}}}}')
 
 
