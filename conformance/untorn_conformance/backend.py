@@ -131,6 +131,20 @@ class Axis(StrEnum):
     DECODER = "decoder"
 
 
+class Setting(StrEnum):
+    """A setting that a backend reads from an environment variable [config], [verify].
+
+    ``Hello.variables`` says which. ``root`` is the directory or a word that switches the cache off,
+    ``budget_mb`` the budget in 2**20 bytes, ``min_age_s`` seconds, ``verify`` is ``1`` to check the
+    bytes of every hit.
+    """
+
+    ROOT = "root"
+    BUDGET_MB = "budget_mb"
+    MIN_AGE_S = "min_age_s"
+    VERIFY = "verify"
+
+
 Inputs: TypeAlias = Mapping[Axis, str | int | float | None]
 """Values by axis; an axis that is absent keeps the keys made before it existed (K4)."""
 
@@ -156,6 +170,7 @@ class Hello:
     capabilities: frozenset[Capability]
     limits: Limits
     protocol: int = PROTOCOL_VERSION
+    variables: Mapping[Setting, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
