@@ -48,9 +48,10 @@ def test_the_verdict_comes_first_with_its_profile_and_its_meaning(document: dict
 def test_every_requirement_is_shown_with_outcome_reason_evidence_and_cases(
     document: dict[str, Any],
 ) -> None:
-    text = " ".join(text for _, text in Page(render(document)).texts)
+    text = "".join(text for _, text in Page(render(document)).texts)
     for row in document["requirements"]:
-        assert document["contract"]["requirements"][row["id"]]["text"] in text
+        words = document["contract"]["requirements"][row["id"]]["text"]
+        assert words.translate(str.maketrans("", "", "*`")) in text
         assert row["reason"] in text
         assert all(evidence["detail"] in text for evidence in row["evidence"])
         assert all(name in text for name in row["cases"])
@@ -66,11 +67,17 @@ def test_only_a_pass_is_drawn_as_a_pass(document: dict[str, Any]) -> None:
         assert ("pass" in classes) == (text == "PASS"), text
 
 
-@pytest.mark.parametrize("place", ["detail", "backend", "command", "measurement", "reason"])
+@pytest.mark.parametrize(
+    "place", ["detail", "backend", "command", "measurement", "reason", "text", "nested"]
+)
 def test_hostile_text_stays_text(document: dict[str, Any], place: str) -> None:
     before = [tag for tag, _ in Page(render(document)).tags]
     if place in {"backend", "command"}:
         document["provenance"][place] = HOSTILE
+    elif place == "nested":
+        document["provenance"]["limits"]["flight_wait_s"] = HOSTILE
+    elif place == "text":
+        document["contract"]["requirements"]["P3"]["text"] = HOSTILE
     elif place == "measurement":
         document["measurements"][0]["name"] = HOSTILE
     elif place == "detail":
@@ -92,6 +99,20 @@ def test_nothing_is_loaded_and_nothing_runs(document: dict[str, Any]) -> None:
         assert load not in html
 
 
+def test_a_backend_with_a_name_and_a_command_of_arguments_are_shown(
+    document: dict[str, Any],
+) -> None:
+    document["provenance"] |= {
+        "backend": {"name": "mine", "version": "2"},
+        "command": ["pytest", "--dir", "/mnt/a b"],
+        "file_systems": [{"path": "/mnt/a b", "type": "xfs", "options": ["rw", "noatime"]}],
+    }
+    texts = [text for _, text in Page(render(document)).texts]
+    for shown in ("backend.version", "pytest --dir '/mnt/a b'", "rw, noatime"):
+        assert shown in texts
+    assert "invalid: mine" in texts
+
+
 def test_the_page_fits_a_phone_and_follows_the_color_scheme(document: dict[str, Any]) -> None:
     html = render(document)
     assert 'name="viewport" content="width=device-width, initial-scale=1"' in html
@@ -101,7 +122,7 @@ def test_the_page_fits_a_phone_and_follows_the_color_scheme(document: dict[str, 
 
 def test_measurements_and_the_command_are_shown(document: dict[str, Any]) -> None:
     texts = [text for _, text in Page(render(document)).texts]
-    for shown in ("cold (s)", "psnr (dB)", "sky", "12.250", "197.581", "1500", "inf"):
+    for shown in ("cold (s)", "PSNR (dB)", "sky", "12.2", "0.0620", "198", "1500", "inf"):
         assert shown in texts
     assert document["provenance"]["command"] in texts
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from untorn_conformance.contract import CHAPTERS
 from untorn_conformance.verdict import (
@@ -30,11 +31,16 @@ ATTENTION: Final = (
 _FIRST_PROVENANCE: Final = (
     "backend",
     "backend_version",
+    "directory",
     "file_system",
+    "file_systems",
     "kernel",
     "python",
     "untorn",
+    "contract",
+    "seed",
 )
+_ACRONYMS: Final[Mapping[str, str]] = {"psnr": "PSNR", "ssim": "SSIM"}
 _UNITS: Final[Mapping[str, str]] = {
     "s": "s",
     "ms": "ms",
@@ -42,6 +48,10 @@ _UNITS: Final[Mapping[str, str]] = {
     "bytes": "bytes",
     "mib": "MiB",
 }
+
+
+Fact: TypeAlias = tuple[str, str]
+"""A name and its text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +86,9 @@ class Table:
 class View:
     """Everything that a report shows.
 
-    ``provenance`` is pairs of name and text without the command. ``attention`` is what did not go
-    well, worst first: outcome, requirement or case, reason. ``untested`` maps each reason to ids.
+    ``attention`` is what did not go well, worst first: outcome, requirement or case, reason.
+    ``untested`` maps each reason to requirement ids. ``provenance`` is what is always worth seeing
+    of it, ``more_provenance`` the rest, without the command.
     """
 
     verdict: Verdict
@@ -88,13 +99,17 @@ class View:
     attention: tuple[tuple[Outcome, str, str], ...]
     untested: Mapping[str, tuple[str, ...]]
     tables: tuple[Table, ...]
-    provenance: tuple[tuple[str, str], ...]
+    backend: str
+    provenance: tuple[Fact, ...]
+    more_provenance: tuple[Fact, ...]
     command: str
 
 
 def view_of(document: Mapping[str, Any]) -> View:
     """Arrange a ``verdict.json``; raises ValueError when it is not one."""
     verdict = from_json(document)
+    provenance = document["provenance"]
+    backend, (facts, more_facts) = provenance["backend"], _provenance(provenance)
     rows = tuple(_rows(verdict, document["contract"]["requirements"]))
     return View(
         verdict=verdict,
@@ -105,8 +120,10 @@ def view_of(document: Mapping[str, Any]) -> View:
         attention=tuple(_attention(verdict)),
         untested=_untested(verdict),
         tables=tuple(_tables(document["measurements"])),
-        provenance=tuple(_provenance(document["provenance"])),
-        command=document["provenance"]["command"],
+        backend=backend if isinstance(backend, str) else backend["name"],
+        provenance=facts,
+        more_provenance=more_facts,
+        command=_command(provenance["command"]),
     )
 
 
@@ -158,30 +175,43 @@ def _tables(measurements: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
 def _column(name: str) -> str:
     """Write ``cold_s`` as ``cold (s)``: names carry their units."""
     words, _, unit = name.rpartition("_")
-    if words and unit in _UNITS:
-        return f"{words.replace('_', ' ')} ({_UNITS[unit]})"
-    return name.replace("_", " ")
+    if not words or unit not in _UNITS:
+        return name.replace("_", " ")
+    words = _ACRONYMS.get(words, words.replace("_", " "))
+    return f"{words} ({_UNITS[unit]})"
 
 
 def _number(value: float | str) -> str:
+    """Write three significant digits: no measurement here is more exact."""
     if isinstance(value, str | int):
         return str(value)
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004 (no such precision)
+    return f"{value:#.3g}" if abs(value) < 99.5 else f"{value:.0f}"  # noqa: PLR2004 (three digits)
 
 
-def _provenance(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    order = [*_FIRST_PROVENANCE, *provenance]
-    for name in dict.fromkeys(name for name in order if name in provenance):
-        if name != "command":
-            yield from _flat(name, provenance[name])
+def _provenance(provenance: Mapping[str, Any]) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
+    """Flatten it, into what is always worth seeing and the rest; the command has its own place."""
+    first = [name for name in _FIRST_PROVENANCE if name in provenance]
+    rest = [name for name in provenance if name not in (*first, "command")]
+    return (
+        tuple(fact for name in first for fact in _flat(name, provenance[name])),
+        tuple(fact for name in rest for fact in _flat(name, provenance[name])),
+    )
 
 
-def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Write nested values as ``limits.reap_grace_s``, lists on one line."""
+def _flat(name: str, value: object) -> Iterator[Fact]:
+    """Write nested values as ``limits.reap_grace_s``, and a list of plain ones on one line."""
     if isinstance(value, Mapping):
         for inner, item in value.items():
             yield from _flat(f"{name}.{inner}", item)
-    elif isinstance(value, Iterable) and not isinstance(value, str):
-        yield name, ", ".join(map(str, value))
-    elif value is not None:
-        yield name, str(value)
+    elif not isinstance(value, Sequence) or isinstance(value, str):
+        yield name.replace("_", " "), "none" if value is None else str(value)
+    elif any(isinstance(item, Mapping) for item in value):
+        for number, item in enumerate(value, start=1):
+            yield from _flat(f"{name} {number}", item)
+    else:
+        yield name.replace("_", " "), ", ".join(map(str, value))
+
+
+def _command(command: str | Sequence[str]) -> str:
+    """Write a command as a shell takes it."""
+    return command if isinstance(command, str) else shlex.join(command)
