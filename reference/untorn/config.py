@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from untorn.errors import ConfigError
 
@@ -24,7 +24,7 @@ VAR_VERIFY = "UNTORN_CACHE_VERIFY"
 VAR_FFMPEG = "UNTORN_FFMPEG"
 
 OFF_WORDS = frozenset({"off", "none", "false", "0"})
-UNLIMITED = "unlimited"
+UNLIMITED: Final = "unlimited"
 BYTES_PER_MB = 1024 * 1024
 
 # 2 GiB: about 40 extractions of 1,000 jpg frames, and a fifth of the smallest shared /tmp that the
@@ -147,11 +147,14 @@ def _budget(override: int | str | None, environ: Mapping[str, str]) -> int | Non
             raise ConfigError(f"budget_bytes: not a whole number of bytes from 0: {override!r}")
         return override
     text = environ.get(VAR_MAX_MB, "").strip()
-    if not text:
-        return DEFAULT_BUDGET_BYTES
-    if text.lower() == UNLIMITED:
+    return parse_budget(text, VAR_MAX_MB) if text else DEFAULT_BUDGET_BYTES
+
+
+def parse_budget(text: str, name: str) -> int | None:
+    """Bytes from a number of MB (2**20), or None from `unlimited`; ConfigError names `name`."""
+    if text.strip().lower() == UNLIMITED:
         return None
-    megabytes = _number(text, VAR_MAX_MB, "a number of MB from 0, or `unlimited`")
+    megabytes = _number(text, name, f"a number of MB from 0, or `{UNLIMITED}`")
     return int(megabytes * BYTES_PER_MB)
 
 

@@ -81,8 +81,10 @@ class Failure:
 
     def __str__(self) -> str:
         """One line: reason, errno, step and detail."""
-        parts = [self.errno_name or self.reason.value, f"at {self.step.value}"]
-        return " ".join(parts) + (f": {self.detail}" if self.detail else "")
+        if self.error is None and self.reason is UnpublishedReason.ERRNO:
+            return self.detail or f"failed at {self.step.value}"
+        what = f"{self.errno_name or self.reason.value} at {self.step.value}"
+        return f"{what}: {self.detail}" if self.detail else what
 
     @classmethod
     def of(cls, error: OSError, step: Step) -> Failure:

@@ -116,7 +116,7 @@ class StagingArea:
         cause = failure.errno_name or failure.reason.value
         self._access.counters.add(f"unpublished.{cause}")
         events.note("unpublished", key=self.key, cause=cause, step=failure.step)
-        if failure.reason is UnpublishedReason.ERRNO:
+        if failure.reason is UnpublishedReason.ERRNO and isinstance(self.work, Staging):
             self._access.degrade(cause, f"not published: {failure}")
         if sealed is not None:
             names, frame_bytes = sealed.names, sealed.frame_bytes

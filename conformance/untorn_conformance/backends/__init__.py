@@ -1,0 +1,1 @@
+"""Backends that come with the suite, one a file."""

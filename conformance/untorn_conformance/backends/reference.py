@@ -1,0 +1,433 @@
+"""The reference cache as a backend: each verb is one call of its public API.
+
+Only `plant` and `fork` do more than translate: they bring about what a user of the API cannot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import untorn
+from untorn import config, layout
+from untorn.access import Access
+from untorn.cache import Cache
+from untorn.frames import EvictedError, Frames
+from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, exact
+from untorn.writing import StagingArea
+
+from untorn_conformance import backend as protocol
+from untorn_conformance.backend import Axis, Inputs, PlantKind, Setting
+from untorn_conformance.contract import Capability
+from untorn_conformance.errors import BackendError, ErrorCode
+
+CAPABILITIES = frozenset(
+    {
+        Capability.KEY,
+        Capability.EXTRACT,
+        Capability.SINGLE_FLIGHT,
+        Capability.LEASE,
+        Capability.CONFIG,
+        Capability.STATS,
+        Capability.LOG,
+        Capability.SHARED_ROOT,
+        Capability.VERIFY,
+        Capability.PLANT,
+        Capability.VIRTUAL_CLOCK,
+        Capability.FORK,
+    }
+)
+
+_FLIGHT_WAIT_S = 2.0  # short enough that a case can see a wait end
+_CODES: Mapping[type[Exception], ErrorCode] = {
+    untorn.SourceChangedError: ErrorCode.SOURCE_CHANGED,
+    untorn.ClipError: ErrorCode.BAD_CLIP,
+    untorn.DecoderError: ErrorCode.DECODER_FAILED,
+    untorn.KeyInputError: ErrorCode.INVALID_KEY,
+    untorn.InvalidEntryError: ErrorCode.INVALID_ENTRY,
+    untorn.RootRefusedError: ErrorCode.ROOT_REFUSED,
+    untorn.ConfigError: ErrorCode.BAD_CONFIG,
+}
+
+
+def factory() -> Reference:
+    """The backend that `--backend reference` names."""
+    return Reference()
+
+
+class Reference:
+    """One cache object of the reference, driven verb by verb."""
+
+    def __init__(self) -> None:
+        self._cache: Cache | None = None
+        self._frames: dict[str, Frames] = {}
+        self._areas: dict[str, StagingArea] = {}
+        self._next_handle = 0
+        self._offset_s = 0.0
+        self._log = _Log()
+        logger = logging.getLogger("untorn")
+        logger.addHandler(self._log)
+        logger.setLevel(logging.INFO)
+
+    def preload(self) -> None:
+        """Import what is otherwise imported late, while the files can be read."""
+        import untorn.extract  # noqa: F401, PLC0415
+
+    def hello(self) -> protocol.Hello:
+        """Who this is, and what it promises."""
+        return protocol.Hello(
+            name="reference",
+            version=untorn.__version__,
+            language="python",
+            capabilities=CAPABILITIES,
+            limits=protocol.Limits(
+                reap_grace_s=config.DEFAULT_REAP_GRACE_S,
+                recency_resolution_s=config.DEFAULT_RECENCY_RESOLUTION_S,
+                flight_wait_s=_FLIGHT_WAIT_S,
+            ),
+            variables={
+                Setting.ROOT: config.VAR_DIR,
+                Setting.BUDGET_MB: config.VAR_MAX_MB,
+                Setting.MIN_AGE_S: config.VAR_MIN_AGE_S,
+                Setting.VERIFY: config.VAR_VERIFY,
+            },
+        )
+
+    def open(self, *, root: str | None, env: Mapping[str, str], clock_offset_s: float) -> None:
+        """Open the cache at `root`, or where `env` says."""
+        self.close()
+        self._offset_s = clock_offset_s
+        with _Translated():
+            self._cache = Cache.open(
+                root,
+                environ=env,
+                flight_wait_s=_FLIGHT_WAIT_S,
+                clock=lambda: time.time() + self._offset_s,
+            )
+
+    def close(self) -> None:
+        """Release everything."""
+        for frames in self._frames.values():
+            frames.release()
+        for area in self._areas.values():
+            area.abandon()
+        self._frames.clear()
+        self._areas.clear()
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+    # --- reading
+
+    def lookup(self, *, key: str) -> protocol.Hit | protocol.Miss:
+        """Look the entry up and lease it."""
+        with _Translated():
+            found = self._open_cache.lookup(key)
+        if isinstance(found, untorn.Miss):
+            return protocol.Miss(
+                reason=protocol.MissReason(found.reason.value), detail=found.detail
+            )
+        return protocol.Hit(handle=self._keep(found), files=found.names)
+
+    def read(
+        self, *, handle: str, index: int
+    ) -> protocol.FrameRead | protocol.Evicted | protocol.Damaged:
+        """Read one frame's bytes here, in this process."""
+        frames = self._held(handle)
+        if not 0 <= index < len(frames.names):
+            raise BackendError(ErrorCode.BAD_REQUEST, f"{handle} has no file {index}")
+        try:
+            data = frames.read(index)
+        except EvictedError:
+            return protocol.Evicted()
+        except OSError as error:
+            return protocol.Damaged(detail=str(error))
+        return protocol.FrameRead(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+    def release(self, *, handle: str) -> None:
+        """End the lease."""
+        self._held(handle).release()
+        del self._frames[handle]
+
+    # --- writing
+
+    def stage(self, *, key: str, files: Sequence[protocol.StagedFile]) -> protocol.Staged:
+        """Copy the files into a staging area of the cache."""
+        with _Translated():
+            area = self._open_cache.stage(key)
+        try:
+            for file in files:
+                if layout.frame_number(file.name) is None:
+                    raise BackendError(
+                        ErrorCode.INVALID_ENTRY, f"not a frame's name: {file.name!r}"
+                    )
+                shutil.copyfile(file.path, os.path.join(area.path, file.name))
+        except BaseException:
+            area.abandon()
+            raise
+        handle = self._new_handle()
+        self._areas[handle] = area
+        return protocol.Staged(handle=handle)
+
+    def publish(
+        self, *, handle: str
+    ) -> protocol.Published | protocol.Adopted | protocol.Unpublished:
+        """Publish a staging area; its handle becomes that of the frames."""
+        area = self._areas.pop(handle, None)
+        if area is None:
+            raise BackendError(ErrorCode.BAD_REQUEST, f"no staging {handle}")
+        with _Translated():
+            try:
+                frames = area.publish()
+            except untorn.InvalidEntryError:
+                area.abandon()
+                raise
+        held, files = self._keep(frames), frames.names
+        if frames.delivery is untorn.Delivery.PUBLISHED:
+            return protocol.Published(handle=held, files=files)
+        if frames.delivery is untorn.Delivery.ADOPTED:
+            return protocol.Adopted(handle=held, files=files)
+        assert frames.failure is not None, "what is not published has a reason"
+        return protocol.Unpublished(
+            handle=held,
+            files=files,
+            reason=protocol.UnpublishedReason(frames.failure.reason.value),
+            errno=frames.failure.errno_name,
+            step=frames.failure.step.value,
+        )
+
+    def abandon(self, *, handle: str) -> None:
+        """Drop a staging area."""
+        area = self._areas.pop(handle, None)
+        if area is None:
+            raise BackendError(ErrorCode.BAD_REQUEST, f"no staging {handle}")
+        area.abandon()
+
+    def extract(self, *, inputs: Inputs) -> protocol.Extracted:
+        """Extract a clip range through the cache."""
+        from untorn.request import Request  # noqa: PLC0415 - imports PyAV
+
+        quality = inputs.get(Axis.QUALITY)
+        duration = inputs.get(Axis.DURATION_S)
+        with _Translated():
+            request = Request(
+                clip=str(inputs[Axis.PATH]),
+                fps=inputs.get(Axis.FPS) or 0,
+                format=str(inputs.get(Axis.FORMAT) or FrameFormat.PNG),
+                start=inputs.get(Axis.START_S) or 0,
+                duration=duration,
+                quality=None if quality is None else int(quality),
+            )
+            frames = self._open_cache.extract(request)
+        return protocol.Extracted(
+            handle=self._keep(frames),
+            files=frames.names,
+            outcome=protocol.ExtractOutcome(frames.delivery.value),
+            reason="" if frames.failure is None else str(frames.failure),
+        )
+
+    # --- the rest
+
+    def collect(
+        self, *, budget_bytes: int | None, min_age_s: float | None, dry_run: bool
+    ) -> protocol.Collected | protocol.Skipped:
+        """Run one collect."""
+        done = self._open_cache.collect(
+            budget_bytes=budget_bytes, min_age_s=min_age_s, dry_run=dry_run
+        )
+        if isinstance(done, untorn.Skipped):
+            return protocol.Skipped(reason=done.reason.value)
+        return protocol.Collected(
+            evicted=done.evicted,
+            freed_bytes=done.freed_bytes,
+            reaped=done.reaped,
+            over_budget_bytes=done.over_budget_bytes,
+            protected=done.protected,
+        )
+
+    def stats(self) -> protocol.Stats:
+        """The counters of this cache object, and what is stored."""
+        stats = self._open_cache.stats()
+        stored = {"entries": stats.entries, "entry_bytes": stats.entry_bytes}
+        return protocol.Stats(counters={**stats.counters, **stored})
+
+    def key(self, *, inputs: Inputs) -> protocol.Key:
+        """The key of inputs that name every axis themselves."""
+        with _Translated():
+            return protocol.Key(key=compute_key(_key_inputs(inputs)))
+
+    def age(self, *, seconds: float) -> None:
+        """Move the clock on."""
+        self._offset_s += seconds
+
+    def log(self) -> protocol.Logged:
+        """What was logged since the last time."""
+        return protocol.Logged(events=self._log.drain())
+
+    def plant(self, *, key: str, kind: PlantKind) -> protocol.Planted:
+        """Put a described state where the entry of `key` belongs."""
+        access = self._open_cache.access
+        path = _plant(access, key, kind)
+        return protocol.Planted(path=os.path.relpath(path, access.settings.root))
+
+    def fork(self, *, exec: bool) -> protocol.Forked:  # noqa: A002 - the protocol's name
+        """Fork a child that waits to be killed."""
+        child = os.fork()
+        if child == 0:
+            _wait_in_child(exec)
+        return protocol.Forked(pid=child)
+
+    @property
+    def _open_cache(self) -> Cache:
+        if self._cache is None:
+            raise BackendError(ErrorCode.BAD_REQUEST, "open comes first")
+        return self._cache
+
+    def _new_handle(self) -> str:
+        self._next_handle += 1
+        return f"h{self._next_handle}"
+
+    def _keep(self, frames: Frames) -> str:
+        handle = self._new_handle()
+        self._frames[handle] = frames
+        return handle
+
+    def _held(self, handle: str) -> Frames:
+        frames = self._frames.get(handle)
+        if frames is None:
+            raise BackendError(ErrorCode.BAD_REQUEST, f"no frames {handle}")
+        return frames
+
+
+class _Translated:
+    """Turns the reference's errors into the protocol's."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for known, code in _CODES.items():
+            if isinstance(error, known):
+                raise BackendError(code, str(error)) from error
+
+
+class _Log(logging.Handler):
+    """Keeps the structured log until it is drained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: list[protocol.LogEvent] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
+        fields = getattr(record, "untorn", {})
+        self._events.append(
+            protocol.LogEvent(
+                level=record.levelname.lower(),
+                cause=str(fields.get("cause", fields.get("event", ""))),
+                message=record.getMessage(),
+            )
+        )
+
+    def drain(self) -> tuple[protocol.LogEvent, ...]:
+        """Everything since the last call."""
+        events, self._events = tuple(self._events), []
+        return events
+
+
+def _key_inputs(inputs: Inputs) -> KeyInputs:
+    def text(axis: Axis) -> str | None:
+        value = inputs.get(axis)
+        return None if value is None else str(value)
+
+    quality, duration = inputs.get(Axis.QUALITY), inputs.get(Axis.DURATION_S)
+    try:
+        frame_format = FrameFormat(text(Axis.FORMAT) or "")
+        size, mtime_ns = int(inputs[Axis.SIZE_BYTES] or 0), int(inputs[Axis.MTIME_NS] or 0)
+        quality = None if quality is None else int(quality)
+    except (KeyError, ValueError, TypeError) as error:
+        raise BackendError(ErrorCode.INVALID_KEY, f"not inputs of a key: {error}") from error
+    return KeyInputs(
+        source=SourceIdentity(
+            path=text(Axis.PATH) or "",
+            mtime_ns=mtime_ns,
+            size=size,
+            content_sha256=text(Axis.CONTENT_SHA256),
+        ),
+        fps=exact(inputs.get(Axis.FPS) or 0, "fps"),
+        format=frame_format,
+        decoder=text(Axis.DECODER) or "",
+        start_s=exact(inputs.get(Axis.START_S) or 0, "start"),
+        duration_s=None if duration is None else exact(duration, "duration"),
+        quality=quality,
+        transform=text(Axis.TRANSFORM),
+    )
+
+
+def _plant(access: Access, key: str, kind: PlantKind) -> str:
+    """Put the state in place of the entry; the path of what was put there."""
+    assert access.settings.root is not None, "nothing can be planted in a cache that is off"
+    root = access.settings.root
+    generation = "v0" if kind is PlantKind.OLD_GENERATION else layout.ENTRIES
+    path = os.path.join(root, generation, key)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    _remove(path)
+    if kind is PlantKind.STRAY_FILE:
+        _write(path, b"stray")
+    elif kind is PlantKind.STRAY_SYMLINK:
+        os.symlink(tempfile.gettempdir(), path)
+    elif kind is PlantKind.STRAY_DIRECTORY:
+        os.mkdir(path, 0o700)
+    else:
+        _plant_entry(path, key, kind)
+    return path
+
+
+def _plant_entry(path: str, key: str, kind: PlantKind) -> None:
+    os.mkdir(path, 0o700)
+    _write(os.path.join(path, "frame_00001.png"), b"planted")
+    sealed_as = key[::-1] if kind is PlantKind.WRONG_KEY else key
+    version = 0 if kind is PlantKind.OLD_GENERATION else layout.GENERATION
+    size = 4096 if kind is PlantKind.DAMAGED else 7  # a frame that was cut since it was sealed
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    header = (
+        f'{{"v":{version},"key":"{sealed_as}","n":1,"bytes":{size},"boot":"{boot}","digest":null}}'
+    )
+    text = f"{header}\nframe_00001.png\n[{size}]\n"
+    _write(os.path.join(path, layout.MANIFEST), text.encode("ascii"))
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def _wait_in_child(execute: bool) -> NoReturn:
+    """Wait to be killed, holding what was inherited except the ends of the conversation."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if fd > 2 and stat.S_ISFIFO(os.fstat(fd).st_mode):  # noqa: PLR2004 - the standard three
+                os.close(fd)
+        except OSError:  # the descriptor of the listing itself
+            continue
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if execute:
+        os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606, S607 - any program would do
+    while True:
+        signal.pause()

@@ -1,0 +1,172 @@
+"""The cache's own commands: extract, gc, stats, doctor (`python -m untorn`).
+
+What a script wants goes to stdout (the directory, or one JSON object with --json); what a person
+wants goes to stderr. Colours and progress appear on a terminal only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any, NoReturn
+
+import rich_click as click
+from click import Context, HelpFormatter
+from click.exceptions import Abort
+
+from untorn import __version__
+from untorn.config import (
+    OFF_WORDS,
+    VAR_DIR,
+    VAR_DURABILITY,
+    VAR_FFMPEG,
+    VAR_MAX_MB,
+    VAR_MIN_AGE_S,
+    VAR_VERIFY,
+)
+from untorn.errors import UntornError
+from untorn.exit_codes import ExitCode, of_error, table
+
+HELP_TABLES = f"""
+Environment:
+  {VAR_DIR:<24} the cache root; {", ".join(sorted(OFF_WORDS))}: no cache
+  {VAR_MAX_MB:<24} budget in MB (2048), or `unlimited`
+  {VAR_MIN_AGE_S:<24} seconds before which nothing is evicted (3600)
+  {VAR_DURABILITY:<24} none, digest or syncfs: what survives power loss
+  {VAR_VERIFY:<24} 1 checks the bytes of every hit
+  {VAR_FFMPEG:<24} the ffmpeg to use; unset: the one in the wheel
+
+Exit codes:
+{table()}
+"""
+
+
+class TabledGroup(click.RichGroup):
+    """A group whose help ends with the environment and the exit codes, line by line."""
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """The usual help, then the tables."""
+        super().format_help(ctx, formatter)  # type: ignore[arg-type]
+        formatter.write(HELP_TABLES)
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_root_option = click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help=f"The cache root; instead of {VAR_DIR}.",
+)
+
+
+@click.group(cls=TabledGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="untorn")
+def cli() -> None:
+    """A cache of extracted video frames that never serves a torn entry, and the proof of it."""
+
+
+@cli.command("extract")
+@click.argument("clip", type=click.Path(), metavar="CLIP")
+@click.option("--fps", required=True, help="Frames a second: 30, 29.97 or 30000/1001.")
+@click.option("--format", "frame_format", default="png", show_default=True, help="png or jpg.")
+@click.option("--start", default="0", show_default=True, help="Seconds into the clip.")
+@click.option("--duration", help="Seconds; to the end if left out.")
+@click.option("--quality", type=int, help="1 to 100, for jpg alone (95 if left out).")
+@click.option("--output", type=click.Path(), help="Copy the frames into this new directory.")
+@_root_option
+@_json_option
+def extract_command(**options: Any) -> None:
+    """Extract the frames of CLIP, or find them in the cache; print their directory."""
+    from untorn.cli_extract import extract  # noqa: PLC0415 - imports PyAV, which takes 0.7 s
+
+    extract(**options)
+
+
+@cli.command("gc")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--budget-mb", help="Evict down to this many MB (0: all that is unprotected).")
+@click.option("--min-age-s", type=float, help="Evict nothing younger than this many seconds.")
+@_root_option
+@_json_option
+def gc_command(
+    dry_run: bool,
+    budget_mb: str | None,
+    min_age_s: float | None,
+    cache_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Evict what is over the budget, and remove what dead writers left."""
+    from untorn.cli_upkeep import gc  # noqa: PLC0415
+
+    gc(
+        dry_run=dry_run,
+        budget_mb=budget_mb,
+        min_age_s=min_age_s,
+        cache_dir=cache_dir,
+        as_json=as_json,
+    )
+
+
+@cli.command("stats")
+@_root_option
+@_json_option
+def stats_command(cache_dir: str | None, as_json: bool) -> None:
+    """Say what is stored and what was counted."""
+    from untorn.cli_upkeep import stats  # noqa: PLC0415
+
+    stats(cache_dir=cache_dir, as_json=as_json)
+
+
+@cli.command("doctor")
+@_root_option
+@_json_option
+def doctor_command(cache_dir: str | None, as_json: bool) -> None:
+    """Say whether the root, its file system and the decoder are fit for use."""
+    from untorn.cli_doctor import doctor  # noqa: PLC0415
+
+    doctor(cache_dir=cache_dir, as_json=as_json)
+
+
+def emit(value: Mapping[str, object]) -> None:
+    """One JSON object on stdout; a path of any bytes becomes escapes."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr."""
+    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"), err=True)
+
+
+def run(command: Callable[..., Any], arguments: list[str]) -> int:
+    """Run a command group and turn every ending into an exit code and one line; no traceback."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        result = command(args=arguments, prog_name="untorn", standalone_mode=False)
+    except UntornError as error:
+        if "--json" in arguments:
+            emit({"schema": "untorn/error/1", "error": type(error).__name__, "message": str(error)})
+        say(f"untorn: {error}")
+        return of_error(error)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, Abort):
+        say("untorn: stopped")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left: that is no failure, and nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(ExitCode.TERMINATED)
+
+
+def main() -> NoReturn:
+    """`python -m untorn`: the cache's commands without the harness."""
+    sys.exit(run(cli, sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""`untorn gc` and `untorn stats`: what is stored, what went, and why the rest did not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import rich_click as click
+
+from untorn.cache import Cache
+from untorn.cli import emit, say
+from untorn.config import BYTES_PER_MB, UNLIMITED, parse_budget
+from untorn.errors import ConfigError
+from untorn.outcome import Collected, Skipped, SkipReason
+
+
+def gc(
+    *,
+    dry_run: bool,
+    budget_mb: str | None,
+    min_age_s: float | None,
+    cache_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Collect once and say what happened."""
+    budget = _budget(budget_mb)
+    if min_age_s is not None and not 0 <= min_age_s < float("inf"):
+        raise ConfigError(f"--min-age-s: must be a number of seconds from 0, not {min_age_s}")
+    with Cache.open(cache_dir) as cache:
+        done = cache.collect(budget_bytes=budget, min_age_s=min_age_s, dry_run=dry_run)
+    if as_json:
+        emit(_as_json(done))
+    elif isinstance(done, Skipped):
+        click.echo(f"skipped: {done.reason} {done.detail}".rstrip())
+    else:
+        click.echo(_sentence(done))
+    if isinstance(done, Skipped) and done.reason is SkipReason.DEGRADED:
+        say(f"untorn: the cache cannot be used: {done.detail}")
+
+
+def _budget(text: str | None) -> int | Literal["unlimited"] | None:
+    if text is None:
+        return None
+    budget = parse_budget(text, "--budget-mb")
+    return UNLIMITED if budget is None else budget
+
+
+def _sentence(done: Collected) -> str:
+    verb = "would evict" if done.dry_run else "evicted"
+    went = f"{_count(done.evicted, 'entry', 'entries')} ({_megabytes(done.freed_bytes)})"
+    reaped = _count(done.reaped, "dead staging directory", "dead staging directories")
+    left = f"{_count(done.entries, 'entry', 'entries')} ({_megabytes(done.entry_bytes)}) left"
+    lines = [f"{verb} {went}, reaped {reaped}; {left}"]
+    if done.over_budget_bytes:
+        lines.append(f"still {_megabytes(done.over_budget_bytes)} over the budget")
+    if done.protected:
+        what = ", ".join(f"{count} {why}" for why, count in sorted(done.protected.items()))
+        lines.append(f"passed over: {what}")
+    return "\n".join(lines)
+
+
+def _as_json(done: Collected | Skipped) -> dict[str, object]:
+    if isinstance(done, Skipped):
+        return {"schema": "untorn/gc/1", "skipped": done.reason, "detail": done.detail}
+    return {
+        "schema": "untorn/gc/1",
+        "skipped": None,
+        "dry_run": done.dry_run,
+        "evicted": done.evicted,
+        "freed_bytes": done.freed_bytes,
+        "reaped": done.reaped,
+        "over_budget_bytes": done.over_budget_bytes,
+        "entries": done.entries,
+        "entry_bytes": done.entry_bytes,
+        "protected": dict(done.protected),
+    }
+
+
+def stats(*, cache_dir: str | None, as_json: bool) -> None:
+    """Print what is stored, and the totals of every process that used the root."""
+    with Cache.open(cache_dir) as cache:
+        now = cache.stats()
+    if as_json:
+        emit(
+            {
+                "schema": "untorn/stats/1",
+                "root": now.root,
+                "enabled": now.enabled,
+                "degraded": now.degraded,
+                "entries": now.entries,
+                "entry_bytes": now.entry_bytes,
+                "budget_bytes": now.budget_bytes,
+                "counters": dict(now.handed_in),
+            }
+        )
+        return
+    if not now.enabled:
+        click.echo(f"no cache: {now.degraded}")
+        return
+    budget = "no budget" if now.budget_bytes is None else f"of {_megabytes(now.budget_bytes)}"
+    click.echo(f"root      {ascii(now.root)[1:-1]}")
+    click.echo(f"entries   {now.entries}")
+    click.echo(f"stored    {_megabytes(now.entry_bytes)} {budget}")
+    for name, count in sorted(now.handed_in.items()):
+        click.echo(f"{name:<28}{count:>14}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / BYTES_PER_MB:.1f} MB"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
