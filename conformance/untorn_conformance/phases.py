@@ -1,0 +1,62 @@
+"""From pytest's words for a phase of a case to the law's, and back to what is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from untorn_conformance import outcomes
+from untorn_conformance.cases import UNKNOWN_PREFIX, Case
+from untorn_conformance.results import PROPERTY, PhaseReport
+from untorn_conformance.verdict import Measurement, Outcome
+
+_DETAIL_CHARACTERS = 4000
+
+
+def classify(
+    case: Case,
+    call: pytest.CallInfo[None],
+    report: pytest.TestReport,
+    measurements: tuple[Measurement, ...],
+) -> PhaseReport:
+    """Say what a phase of the case came to."""
+    in_call = report.when == "call"
+    outcome = Outcome.PASS if in_call else None
+    detail = ""
+    if call.excinfo is not None:
+        error = call.excinfo.value
+        outcome = outcomes.of_exception(error, in_call=in_call)
+        detail = outcomes.explain(error, outcome, call.excinfo.exconly(tryshort=True))
+    return PhaseReport(
+        case=case,
+        phase=report.when or "",
+        outcome=outcome,
+        detail=detail[:_DETAIL_CHARACTERS],
+        duration_s=call.duration,
+        measurements=measurements,
+    )
+
+
+def attach(
+    phase: PhaseReport, report: pytest.TestReport, item: pytest.Item, *, require_evidence: bool
+) -> None:
+    """Let the report carry the phase, and show UNKNOWN as a skip, or as a failure if so asked."""
+    report.user_properties.append((PROPERTY, phase.to_text()))
+    if phase.outcome is not Outcome.UNKNOWN or phase.phase == "teardown":
+        return
+    if require_evidence:
+        report.outcome = "failed"
+        report.longrepr = f"--require-evidence: {UNKNOWN_PREFIX}{phase.detail}"
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+    elif not hasattr(report, "wasxfail"):
+        report.outcome = "skipped"
+        path, line, _ = item.location
+        report.longrepr = (path, (line or 0) + 1, UNKNOWN_PREFIX + phase.detail)
+
+
+def carried_by(report: pytest.TestReport) -> PhaseReport | None:
+    """Return the phase that a report carries, if it is that of a case."""
+    for name, value in report.user_properties:
+        if name == PROPERTY:
+            return PhaseReport.from_text(str(value))
+    return None

@@ -1,0 +1,314 @@
+"""The trial as a pytest plugin: ``pytest -p untorn_conformance.plugin --backend SPEC``.
+
+It is loaded by name and never as an entry point: an installed plugin that owns ``--backend`` would
+break other projects. For tests that are no cases (see ``requires``) it does nothing.
+
+Rule 1: the controlling process asks the backend once who it is and tells the others, so that every
+        process collects the same cases.
+Rule 2: results travel as strings attached to reports, and only the controlling process judges.
+Rule 3: whatever is not certain is shown as a skip that starts with UNKNOWN; it never looks like a
+        pass.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pytest
+from untorn_reports import summary
+from untorn_reports.run_directory import RunDirectory, default_base
+
+from untorn_conformance import cases, phases, registry
+from untorn_conformance.cases import not_applicable, requires, unknown
+from untorn_conformance.conclusion import conclude
+from untorn_conformance.contract import REQUIREMENTS, select
+from untorn_conformance.farm import Farm
+from untorn_conformance.provenance import worker_count
+from untorn_conformance.results import Manifest, Results
+from untorn_conformance.trial import Passport, Trial
+from untorn_conformance.verdict import Measurement
+
+__all__ = ["Farm", "Measure", "farm", "measure", "not_applicable", "requires", "unknown"]
+
+TRIAL: Final = pytest.StashKey[Trial]()
+_DOCUMENT: Final = pytest.StashKey[dict[str, Any]]()
+_REPORT_PATH: Final = pytest.StashKey[Path]()
+_FARM: Final = pytest.StashKey[Farm]()
+_MEASUREMENTS: Final = pytest.StashKey[list[Measurement]]()
+_FILTERED: Final = pytest.StashKey[list[cases.Case]]()
+_UNSELECTED: Final = pytest.StashKey[list[cases.Case]]()
+
+_META: Final = Path(__file__).resolve().parent / "meta"
+_PASSPORT: Final = "untorn_passport"
+_LAST_WORDS_CHARACTERS: Final = 4000
+
+
+# --- options and set-up
+# ----------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the trial."""
+    group = parser.getgroup("untorn", "conformance of caches on disk")
+    add = group.addoption
+    add(
+        "--backend",
+        dest="untorn_backend",
+        metavar="SPEC",
+        default="reference",
+        help="the cache under test: reference, py:MODULE:FACTORY or cmd:COMMAND",
+    )
+    add(
+        "--dir",
+        dest="untorn_dir",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a directory on the file system under test; may be repeated (default: tempfile's)",
+    )
+    add(
+        "--req",
+        dest="untorn_req",
+        metavar="IDS",
+        action="append",
+        default=[],
+        help="only cases that serve these rows of the contract, such as P or P1,G4; repeatable",
+    )
+    add(
+        "--require-evidence",
+        dest="untorn_require_evidence",
+        action="store_true",
+        help="a case that ends UNKNOWN is a failure",
+    )
+    add(
+        "--run-dir",
+        dest="untorn_run_dir",
+        metavar="DIR",
+        help="where the directory of this run is made (default: reports/runs in a checkout)",
+    )
+    add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options; whatever cannot be understood is a usage error before anything runs."""
+    config.addinivalue_line(
+        "markers", f"{cases.MARK}(*ids, evidence): a case of these rows of the contract"
+    )
+    option = config.option
+    try:
+        spec = registry.parse(option.untorn_backend)
+        selected = select(option.untorn_req) if option.untorn_req else REQUIREMENTS.values()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+    directories = tuple(Path(each).resolve() for each in option.untorn_dir)
+    if missing := [str(each) for each in directories if not each.is_dir()]:
+        raise pytest.UsageError(f"--dir is no directory: {', '.join(missing)}")
+    trial = Trial(
+        spec=spec,
+        directories=directories or (Path(tempfile.gettempdir()).resolve(),),
+        selected=tuple(selected),
+        require_evidence=option.untorn_require_evidence,
+    )
+    worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        trial.adopt(Passport.from_text(worker_input[_PASSPORT]))
+    config.stash[TRIAL] = trial
+    if trial.is_controller:
+        config.pluginmanager.register(_Intake(trial.results), "untorn-intake")
+    config.stash[_FILTERED] = []
+    config.stash[_UNSELECTED] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give each process that pytest-xdist starts its passport."""
+    node.workerinput[_PASSPORT] = node.config.stash[TRIAL].passport().to_text()
+
+
+# --- collecting
+# --------------------------------------------------------------------------------------
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests of the suite itself, unless an argument points into their folder."""
+    if collection_path != _META:
+        return None
+    start = config.invocation_params.dir
+    named = [(start / argument.partition("::")[0]).resolve() for argument in config.args]
+    return None if any(path.is_relative_to(_META) for path in named) else True
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each case once per directory under test."""
+    directories = metafunc.config.stash[TRIAL].directories
+    is_case = metafunc.definition.get_closest_marker(cases.MARK) is not None
+    if is_case and "farm" in metafunc.fixturenames and len(directories) > 1:
+        metafunc.parametrize("farm", directories, indirect=True, ids=map(str, directories))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases that serve none of the selected rows."""
+    cases.check_unique(_cases_of(items))
+    selected = {row.id for row in config.stash[TRIAL].selected}
+    left_out = [
+        item
+        for item in items
+        if (case := cases.case_of(item)) is not None and selected.isdisjoint(case.requirements)
+    ]
+    if left_out:
+        config.stash[_UNSELECTED] += _cases_of(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note the cases that a filter of pytest's leaves out: their rows are not tested in full."""
+    for item in items:
+        case = cases.case_of(item)
+        if case is not None and case not in item.config.stash[_UNSELECTED]:
+            item.config.stash[_FILTERED].append(case)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what was collected, also for the controlling process."""
+    config = session.config
+    filtered, unselected = config.stash[_FILTERED], config.stash[_UNSELECTED]
+    manifest = Manifest(
+        cases=tuple(_cases_of(session.items)),
+        filtered=tuple(filtered),
+        unselected=tuple(unselected),
+    )
+    if manifest and not config.option.collectonly:
+        name = getattr(config, "workerinput", {}).get("workerid", "controller")
+        config.stash[TRIAL].note_collected(manifest, name)
+
+
+def _cases_of(items: Sequence[pytest.Item]) -> list[cases.Case]:
+    return [case for item in items if (case := cases.case_of(item)) is not None]
+
+
+# --- running
+# -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
+    """A private directory on the file system under test, and the workers of one case."""
+    trial = request.config.stash[TRIAL]
+    new = trial.farm(getattr(request, "param", trial.directories[0]))
+    request.node.stash[_FARM] = new
+    yield new
+    new.close()
+
+
+class Measure(Protocol):
+    """Takes a measurement: a name and numbers whose names carry their units."""
+
+    def __call__(self, name: str, **numbers: float) -> None:
+        """Take one row."""
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Put numbers into the report that nobody judges."""
+    taken = request.node.stash.setdefault(_MEASUREMENTS, [])
+
+    def take(name: str, **numbers: float) -> None:
+        taken.append(Measurement(name=name, numbers=dict(numbers)))
+
+    return take
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Classify each phase of a case, and quote its workers when it fails."""
+    report = yield
+    case = cases.case_of(item)
+    if case is None:
+        return report
+    taken = item.stash.get(_MEASUREMENTS, [])
+    phase = phases.classify(case, call, report, tuple(taken))
+    taken.clear()
+    trial = item.config.stash[TRIAL]
+    phases.attach(phase, report, item, require_evidence=trial.require_evidence)
+    if report.failed and _FARM in item.stash:
+        for name, text in item.stash[_FARM].last_words().items():
+            report.sections.append((f"stderr of {name}", text[-_LAST_WORDS_CHARACTERS:]))
+    return report
+
+
+# --- judging
+# -----------------------------------------------------------------------------------------
+
+
+class _Intake:
+    """Takes in what the reports of all processes say (these hooks are not told of the config)."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in one phase of a case."""
+        phase = phases.carried_by(report)
+        if phase is not None:
+            self._results.add(phase)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that hides its cases."""
+        if report.failed:
+            self._results.note_broken_file(report.nodeid, report.longreprtext)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        """Note that a process died in a case."""
+        self._results.note_crash(crashitem)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Judge the run and write it down, on the controlling process and if there were cases."""
+    config = session.config
+    trial = config.stash[TRIAL]
+    if not trial.is_controller:
+        return
+    manifest = trial.all_collected()
+    trial.sweep()
+    if not manifest:
+        return
+    document = conclude(
+        trial,
+        manifest,
+        arguments=config.invocation_params.args,
+        workers=worker_count(getattr(config.option, "tx", None)),
+        directory=config.invocation_params.dir,
+    )
+    config.stash[_DOCUMENT] = document
+    if not config.option.untorn_no_report:
+        config.stash[_REPORT_PATH] = _write(config, document)
+
+
+def _write(config: pytest.Config, document: dict[str, Any]) -> Path:
+    chosen = config.option.untorn_run_dir
+    base = Path(chosen).resolve() if chosen else default_base(config.rootpath)
+    run = RunDirectory.create(base, document["provenance"]["backend"])
+    run.write(document)
+    return run.path
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the verdict and where its report is."""
+    document = config.stash.get(_DOCUMENT, None)
+    if document is None:
+        return
+    terminalreporter.section("conformance")
+    terminalreporter.write_line(summary.text(document))
+    path = config.stash.get(_REPORT_PATH, None)
+    if path is not None:
+        terminalreporter.write_line(f"report: {path / 'report.html'}")
