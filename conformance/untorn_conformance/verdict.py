@@ -323,9 +323,9 @@ def to_json(
     """Make the document ``verdict.json``; it stands alone, with the text of the rows it judges.
 
     ``provenance`` says what was run where and how. Required are ``backend``, its name or an object
-    with a ``name``, and ``command``, a text or its arguments; all else is free. Numbers that JSON has
-    no word for are written as text: ``"inf"``, ``"-inf"``, ``"nan"``. Raises ValueError when the
-    provenance lacks a required name.
+    with a ``name``, and ``command``, a text or its arguments; all else is free. Numbers that JSON
+    has no word for are written as text: ``"inf"``, ``"-inf"``, ``"nan"``. Raises ValueError when
+    the provenance lacks a required name.
     """
     for name in ("backend", "command"):
         if name not in provenance:

@@ -72,6 +72,16 @@ def test_a_run_leaves_its_verdict_its_page_and_its_environment(
     assert (run.path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_a_reader_of_a_file_that_is_written_again_keeps_the_whole_old_one(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    run = RunDirectory.create(tmp_path, "reference")
+    run.write(document)
+    with (run.path / "verdict.json").open("rb") as reading:
+        run.write(document | {"measurements": []})
+        assert json.loads(reading.read()) == json.loads(json.dumps(document))
+
+
 def test_latest_is_the_run_that_finished_last(tmp_path: Path, document: dict[str, Any]) -> None:
     first, second = (RunDirectory.create(tmp_path, "reference") for _ in range(2))
     for run in (second, first):
