@@ -106,9 +106,15 @@ def test_a_backend_with_a_name_and_a_command_of_arguments_are_shown(
         "backend": {"name": "mine", "version": "2"},
         "command": ["pytest", "--dir", "/mnt/a b"],
         "file_systems": [{"path": "/mnt/a b", "type": "xfs", "options": ["rw", "noatime"]}],
+        "directories": {"/mnt/a_b": {"mount_point": "/mnt"}},
     }
     texts = [text for _, text in Page(render(document)).texts]
-    for shown in ("backend.version", "pytest --dir '/mnt/a b'", "rw, noatime"):
+    for shown in (
+        "backend.version",
+        "pytest --dir '/mnt/a b'",
+        "rw, noatime",
+        "directories./mnt/a_b.mount point",
+    ):
         assert shown in texts
     assert "invalid: mine" in texts
 

@@ -41,7 +41,9 @@ def _head(view: View, width: int) -> Iterator[str]:
     yield from textwrap.wrap(f"{rows} requirements{of_all}: {_counted(view.counts)}", width)
     cases = Counter(case.outcome for case in view.verdict.cases)
     if cases:
-        yield from textwrap.wrap(f"{len(view.verdict.cases)} cases: {_counted(cases)}", width)
+        number = cases.total()
+        noun = "case" if number == 1 else "cases"
+        yield from textwrap.wrap(f"{number} {noun}: {_counted(cases)}", width)
 
 
 def _counted(counts: Mapping[Outcome, int]) -> str:

@@ -199,17 +199,18 @@ def _provenance(provenance: Mapping[str, Any]) -> tuple[tuple[Fact, ...], tuple[
 
 
 def _flat(name: str, value: object) -> Iterator[Fact]:
-    """Write nested values as ``limits.reap_grace_s``, and a list of plain ones on one line."""
+    """Write nested values as ``limits.reap grace s``, and a list of plain ones on one line."""
+    name = name.replace("_", " ") if name.isidentifier() else name
     if isinstance(value, Mapping):
         for inner, item in value.items():
-            yield from _flat(f"{name}.{inner}", item)
+            yield from ((f"{name}.{below}", text) for below, text in _flat(inner, item))
     elif not isinstance(value, Sequence) or isinstance(value, str):
-        yield name.replace("_", " "), "none" if value is None else str(value)
+        yield name, "none" if value is None else str(value)
     elif any(isinstance(item, Mapping) for item in value):
         for number, item in enumerate(value, start=1):
             yield from _flat(f"{name} {number}", item)
     else:
-        yield name.replace("_", " "), ", ".join(map(str, value))
+        yield name, ", ".join(map(str, value))
 
 
 def _command(command: str | Sequence[str]) -> str:
