@@ -338,7 +338,6 @@ class Backend(Protocol):
 
     def hello(self) -> Hello:
         """Say who you are; answered before ``open`` and without touching any file."""
-        ...
 
     def open(self, *, root: str | None, env: Mapping[str, str], clock_offset_s: float) -> None:
         """Use the cache at ``root`` (None: as configured), configured by ``env`` alone.
@@ -346,48 +345,38 @@ class Backend(Protocol):
         ``clock_offset_s`` is added to the backend's clock [virtual-clock]; else it is 0.
         Errors: root-refused, bad-config.
         """
-        ...
 
     def lookup(self, *, key: str) -> Hit | Miss:
         """Find the entry of ``key`` and, with the capability lease, hold it until released."""
-        ...
 
     def read(self, *, handle: str, index: int) -> FrameRead | Evicted | Damaged:
         """Read file ``index`` (from 0) of the handle's ``files``, in the backend's own process."""
-        ...
 
     def release(self, *, handle: str) -> None:
         """Give up a handle of lookup, publish or extract."""
-        ...
 
     def stage(self, *, key: str, files: Sequence[StagedFile]) -> Staged:
         """Copy the files into private staging, in the backend's own process.
 
         Errors: invalid-entry, invalid-key.
         """
-        ...
 
     def publish(self, *, handle: str) -> Published | Adopted | Unpublished:
         """Make the staged work visible at once; whatever the answer, its files are readable."""
-        ...
 
     def abandon(self, *, handle: str) -> None:
         """Give up staged work without publishing it."""
-        ...
 
     def collect(
         self, *, budget_bytes: int | None, min_age_s: float | None, dry_run: bool
     ) -> Collected | Skipped:
         """Evict least recently used entries down to the budget (None: as configured), and reap."""
-        ...
 
     def stats(self) -> Stats:
         """Report the counters."""
-        ...
 
     def close(self) -> None:
         """Release everything; the next verb may be ``open`` again."""
-        ...
 
 
 class KeyedBackend(Backend, Protocol):
@@ -395,7 +384,6 @@ class KeyedBackend(Backend, Protocol):
 
     def key(self, *, inputs: Inputs) -> Key:
         """Make the key of the inputs. Errors: invalid-key."""
-        ...
 
 
 class ExtractingBackend(Backend, Protocol):
@@ -406,7 +394,6 @@ class ExtractingBackend(Backend, Protocol):
 
         Errors: bad-clip, decoder-failed, source-changed.
         """
-        ...
 
 
 class LoggingBackend(Backend, Protocol):
@@ -414,7 +401,6 @@ class LoggingBackend(Backend, Protocol):
 
     def log(self) -> Logged:
         """Drain the events since the last call."""
-        ...
 
 
 class PlantingBackend(Backend, Protocol):
@@ -422,7 +408,6 @@ class PlantingBackend(Backend, Protocol):
 
     def plant(self, *, key: str, kind: PlantKind) -> Planted:
         """Put the state in place, replacing what is there."""
-        ...
 
 
 class ForkingBackend(Backend, Protocol):
@@ -430,7 +415,6 @@ class ForkingBackend(Backend, Protocol):
 
     def fork(self, *, exec: bool) -> Forked:  # noqa: A002 (the contract's own word)
         """Fork a child that keeps what it inherits or, with ``exec``, runs a program; it waits."""
-        ...
 
 
 class AgingBackend(Backend, Protocol):
@@ -438,7 +422,6 @@ class AgingBackend(Backend, Protocol):
 
     def age(self, *, seconds: float) -> None:
         """Make everything in the cache older by ``seconds``."""
-        ...
 
 
 VERB_PROTOCOL: Final[Mapping[Verb, type[object]]] = MappingProxyType(
