@@ -135,6 +135,14 @@ class Farm:
         """Take a picture of what is under the root."""
         return probe.take(self.root)
 
+    def files_by_digest(self) -> dict[str, Path]:
+        """Return the files in the cache and in the workers' temporary directory, by SHA-256."""
+        return {
+            entry.sha256: folder / path
+            for folder in (self.root, self._tmp)
+            for path, entry in probe.take(folder).files().items()
+        }
+
     def needs(self, *capabilities: Capability) -> None:
         """End the case as not applicable unless the backend declares all of these."""
         missing = [each for each in capabilities if each not in self.hello.capabilities]

@@ -1,0 +1,1 @@
+"""Judges: pure functions that are given what was seen, one file each."""
