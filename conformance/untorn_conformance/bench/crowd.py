@@ -1,0 +1,59 @@
+"""Several processes that start the same job at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+_CHILD = "untorn_conformance.bench.child"
+_PATIENCE_S = 300.0
+
+
+class ChildError(Exception):
+    """A measuring process ended without an answer."""
+
+
+def run(job: str, *arguments: str, processes: int = 1) -> list[Any]:
+    """The answers of `processes` processes that do `job` (see child.JOBS) at the same time.
+
+    Raises ChildError if one of them dies; all are gone at the end, whatever ends it.
+    """
+    command = [sys.executable, "-m", _CHILD, job, *arguments]
+    with ExitStack() as stack:
+        crowd = [_start(command, stack) for _ in range(processes)]
+        for one in crowd:
+            assert one.stdout is not None
+            if one.stdout.readline() != "ready\n":
+                raise ChildError(f"a process for {job} did not start")
+        for one in crowd:
+            assert one.stdin is not None
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        return [_answer(one, job) for one in crowd]
+
+
+def _start(command: Sequence[str], stack: ExitStack) -> subprocess.Popen[str]:
+    """One process, in a session of its own: Ctrl-C reaches us alone, and we end it."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,
+    )
+    stack.enter_context(process)
+    stack.callback(process.kill)  # called before the wait that Popen's own exit is
+    return process
+
+
+def _answer(process: subprocess.Popen[str], job: str) -> Any:
+    text, _ = process.communicate(timeout=_PATIENCE_S)
+    if process.returncode != 0 or not text:
+        raise ChildError(f"a process for {job} ended with exit code {process.returncode}")
+    return json.loads(text)
