@@ -19,7 +19,7 @@ import pwd
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -63,11 +63,13 @@ class Farm:
         *,
         open_root: bool = True,
         clock_offset_s: float = 0.0,
+        inside: Sequence[str] = (),
     ) -> Worker:
         """Start a worker that has said hello and opened ``root``.
 
         ``env`` configures the cache; ``uid`` (from ``unprivileged_uid``) makes the worker that
-        user's, and gives the root to that user while it is still empty. Raises BackendError.
+        user's, and gives the root to that user while it is still empty. ``inside`` is a command
+        that goes before the worker's own and runs it, such as ``unshare``. Raises BackendError.
         """
         gid = None if uid is None else pwd.getpwuid(uid).pw_gid
         if uid is not None and gid is not None and not os.listdir(self.root):
@@ -79,6 +81,7 @@ class Farm:
             stderr_path=self._home / f"worker-{len(self.workers) + 1}.stderr",
             uid=uid,
             gid=gid,
+            inside=inside,
         )
         self.workers.append(worker)
         said = say_hello(worker)
@@ -89,6 +92,11 @@ class Farm:
             root = str(self.root)
             worker.call(Verb.OPEN, root=root, env=env or {}, clock_offset_s=clock_offset_s)
         return worker
+
+    @property
+    def tmp(self) -> Path:
+        """The workers' temporary directory, where a cache is by default."""
+        return self._tmp
 
     @property
     def unprivileged_uid(self) -> int | None:
@@ -174,6 +182,7 @@ def start_worker(
     stderr_path: Path,
     uid: int | None = None,
     gid: int | None = None,
+    inside: Sequence[str] = (),
 ) -> Worker:
     """Start a process of the backend whose temporary files stay in ``scratch``.
 
@@ -186,7 +195,7 @@ def start_worker(
     started_as = (None, None) if spec.drops_privileges_itself else (uid, gid)
     try:
         return Worker.start(
-            spec.command(uid, gid),
+            [*inside, *spec.command(uid, gid)],
             env=environment,
             stderr_path=stderr_path,
             uid=started_as[0],
