@@ -12,6 +12,7 @@ Rule 3: whatever is not certain is shown as a skip that starts with UNKNOWN; it 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -88,6 +89,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="untorn_run_dir",
         metavar="DIR",
         help="where the directory of this run is made (default: reports/runs in a checkout)",
+    )
+    add(
+        "--run-record",
+        dest="untorn_run_record",
+        metavar="FILE",
+        help="write the path of this run's directory into FILE, for the program that started us",
     )
     add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
 
@@ -297,6 +304,8 @@ def _write(config: pytest.Config, document: dict[str, Any]) -> Path:
     base = Path(chosen).resolve() if chosen else default_base(config.rootpath)
     run = RunDirectory.create(base, document["provenance"]["backend"])
     run.write(document)
+    if config.option.untorn_run_record:
+        Path(config.option.untorn_run_record).write_bytes(os.fsencode(run.path))
     return run.path
 
 

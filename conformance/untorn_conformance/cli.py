@@ -1,0 +1,102 @@
+"""The `untorn` command: the cache's own commands, and the harness around them.
+
+The harness needs the extra `untorn[verify]`. Where it is not installed, its commands say so and the
+cache's commands work all the same, so nothing of it is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import rich_click as click
+from click.exceptions import Exit
+from untorn.cli import cli, emit, run, say
+from untorn.exit_codes import ExitCode
+
+
+def _need_extra(extra: str, error: ImportError) -> NoReturn:
+    say(f"untorn: {error.name} is not installed: pip install 'untorn[{extra}]'")
+    raise Exit(ExitCode.USAGE)
+
+
+@cli.command("verify")
+@click.option(
+    "--backend", default="reference", show_default=True, metavar="SPEC",
+    help="The cache to verify: reference, py:MODULE:FACTORY or cmd:COMMAND.",
+)  # fmt: skip
+@click.option(
+    "--req", "requirements", multiple=True, metavar="IDS",
+    help="Only these rows of the contract, such as P or P1,G4; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--dir", "directories", multiple=True, type=click.Path(exists=True, file_okay=False),
+    help="A directory on the file system to test on; repeatable.",
+)  # fmt: skip
+@click.option("--run-dir", type=click.Path(), help="Where the run's directory is made.")
+@click.option("--workers", "-n", default="auto", show_default=True, help="Processes to test with.")
+@click.option("--require-evidence", is_flag=True, help="An UNKNOWN is a failure.")
+@click.option("--allow-partial", is_flag=True, help="Exit 0 for a partial verdict, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as one JSON object.")
+def verify_command(
+    backend: str,
+    requirements: tuple[str, ...],
+    directories: tuple[str, ...],
+    run_dir: str | None,
+    workers: str,
+    require_evidence: bool,
+    allow_partial: bool,
+    as_json: bool,
+) -> int:
+    """Verify a cache against the contract: verdict, pixels of real clips, report.
+
+    The exit code is the verdict: 0 conformant, 6 partial, 1 non-conformant, 7 invalid.
+    """
+    try:
+        from untorn_conformance.verify import Wanted, verify  # noqa: PLC0415
+    except ImportError as error:
+        _need_extra("verify", error)
+    done = verify(
+        Wanted(
+            backend=backend,
+            requirements=requirements,
+            directories=directories,
+            run_dir=run_dir,
+            workers=workers,
+            require_evidence=require_evidence,
+            allow_partial=allow_partial,
+        ),
+        quiet_stdout=as_json,
+    )
+    if as_json and done.document is not None:
+        emit(done.document)
+    if done.document is None and done.exit_code == ExitCode.INVALID:
+        say("untorn: no verdict: the run ended before it could be judged")
+    return done.exit_code
+
+
+@cli.group("bench")
+def bench_group() -> None:
+    """Measure the cache against floors and peers, in turn, in one run."""
+
+
+@bench_group.command(
+    "cache", context_settings={"ignore_unknown_options": True}, add_help_option=False
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench_cache_command(arguments: tuple[str, ...]) -> object:
+    """The cache's table of goals: lookups, publish, collect, extraction, memory."""
+    try:
+        from untorn_conformance.bench.cli import bench  # noqa: PLC0415
+    except ImportError as error:
+        _need_extra("verify,bench", error)
+    return bench.main(["cache", *arguments], prog_name="untorn bench", standalone_mode=False)
+
+
+def main() -> NoReturn:
+    """Run the `untorn` command."""
+    sys.exit(run(cli, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

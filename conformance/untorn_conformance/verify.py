@@ -1,0 +1,103 @@
+"""`untorn verify`: run the suite on a backend and turn its verdict into an exit code.
+
+The suite runs under a pytest of its own, with its own settings and only the plugins it names, so
+that nothing in the user's project or environment can change what is collected or how it is judged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from untorn_reports.run_directory import default_base
+
+from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord
+
+_PACKAGE = Path(__file__).resolve().parent
+_PLUGINS = (
+    "xdist.plugin",
+    "pytest_timeout",
+    "_hypothesis_pytestplugin",
+    "untorn_conformance.plugin",
+)
+_PYTEST_USAGE_ERROR = 4
+_USAGE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What to verify: the backend's SPEC, rows, directories under test, and how strictly."""
+
+    backend: str = "reference"
+    requirements: Sequence[str] = ()
+    directories: Sequence[str] = ()
+    run_dir: str | None = None
+    workers: str = "auto"
+    require_evidence: bool = False
+    allow_partial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """What came of it: the document of verdict.json and where it is, or None if none was made."""
+
+    exit_code: int
+    document: dict[str, Any] | None = None
+    run_path: Path | None = None
+
+
+def verify(wanted: Wanted, *, quiet_stdout: bool) -> Verified:
+    """Run the suite; its output goes to our stdout, or to stderr if that is kept for JSON."""
+    with tempfile.TemporaryDirectory(prefix="untorn-verify-") as scratch:
+        record = Path(scratch) / "run"
+        command = _command(wanted, record, Path(scratch))
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if quiet_stdout else None,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+            check=False,
+        )
+        if done.returncode == _PYTEST_USAGE_ERROR:
+            return Verified(exit_code=_USAGE)
+        if not record.exists():
+            return Verified(exit_code=EXIT_CODES[VerdictWord.INVALID])
+        run_path = Path(os.fsdecode(record.read_bytes()))
+    document = json.loads((run_path / "verdict.json").read_text(encoding="utf-8"))
+    return Verified(exit_code=exit_code(document, wanted), document=document, run_path=run_path)
+
+
+def exit_code(document: dict[str, Any], wanted: Wanted) -> int:
+    """The exit code of a verdict: 0, 6, 1 or 7; a partial one may be allowed.
+
+    With `require_evidence` an UNKNOWN keeps a partial verdict from being allowed.
+    """
+    word = VerdictWord(document["verdict"])
+    unknown = any(case["outcome"] == Outcome.UNKNOWN for case in document["cases"])
+    if word is VerdictWord.PARTIAL and wanted.allow_partial:
+        return EXIT_CODES[word] if unknown and wanted.require_evidence else 0
+    return EXIT_CODES[word]
+
+
+def _command(wanted: Wanted, record: Path, scratch: Path) -> list[str]:
+    base = wanted.run_dir or str(default_base(Path.cwd()))
+    options = ["--backend", wanted.backend, "--run-dir", base, "--run-record", str(record)]
+    for row in wanted.requirements:
+        options += ["--req", row]
+    for directory in wanted.directories:
+        options += ["--dir", directory]
+    if wanted.require_evidence:
+        options.append("--require-evidence")
+    plugins = [part for name in _PLUGINS for part in ("-p", name)]
+    return [
+        *(sys.executable, "-m", "pytest", "-c", str(_PACKAGE / "verify.ini")),
+        *("--rootdir", str(_PACKAGE / "suite"), "-o", f"cache_dir={scratch / 'cache'}"),
+        *(*plugins, "-n", wanted.workers, *options, str(_PACKAGE / "suite")),
+    ]
