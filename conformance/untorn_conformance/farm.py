@@ -47,6 +47,8 @@ class Farm:
         self.outside = _make(self._home / "outside", 0o755)
         self.hello = hello
         self.workers: list[Worker] = []
+        self._opened: list[Worker] = []
+        self._owner_uid: int | None = None
         self._spec = spec
         self._run_token = run_token
         self._payload = _make(self._home / "payload", 0o755)
@@ -74,6 +76,7 @@ class Farm:
         gid = None if uid is None else pwd.getpwuid(uid).pw_gid
         if uid is not None and gid is not None and not os.listdir(self.root):
             os.chown(self.root, uid, gid)
+            self._owner_uid = uid
         worker = start_worker(
             self._spec,
             run_token=self._run_token,
@@ -91,6 +94,7 @@ class Farm:
         if open_root:
             root = str(self.root)
             worker.call(Verb.OPEN, root=root, env=env or {}, clock_offset_s=clock_offset_s)
+            self._opened.append(worker)
         return worker
 
     @property
@@ -135,7 +139,8 @@ class Farm:
         A backend with a clock of its own is told; for others every mtime under the root is shifted.
         """
         if Capability.VIRTUAL_CLOCK in self.hello.capabilities:
-            self.worker().call(Verb.AGE, seconds=seconds)
+            idle = next((each for each in self._opened if each.is_idle), None)
+            (idle or self.worker(uid=self._owner_uid)).call(Verb.AGE, seconds=seconds)
         else:
             probe.shift_mtimes(self.root, seconds)
 

@@ -113,6 +113,15 @@ class Worker:
         """Whether the process has not ended yet; a stopped one is alive."""
         return self._process.poll() is None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could answer a request at once: it runs, and every request was answered.
+
+        An answer that came but was not taken in yet counts as missing.
+        """
+        is_up = self.is_alive and not self._stopped and not self._closed
+        return is_up and self._pending.keys() <= self._arrived.keys()
+
     def __enter__(self) -> Self:
         return self
 
@@ -251,11 +260,11 @@ class Worker:
         """
         if self._closed:
             return False
+        can_leave = self.is_idle
         self._closed = True
         left_by_itself = False
         try:
-            is_idle = self._pending.keys() <= self._arrived.keys()
-            if is_idle and self.is_alive and not self._stopped:
+            if can_leave:
                 self._channel.end_input()
                 left_by_itself = self._channel.wait_for_exit(time.monotonic() + grace_s)
         finally:
