@@ -85,15 +85,15 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
     total = sum(entry.size for entry in listing)
     tally = Tally()
     victims = plan(listing, total, orders, tally)
-    reaped = 0
     if orders.dry_run:
         _count_only(root, victims, total, orders, tally)
     else:
         _evict(root, victims, total, orders, tally)
-        _reclaim_generations(root, orders, tally)
         _date_back(root, listing, orders.now_s)
         drain(root)
-        reaped = reap_staging(root, orders.reap_grace_s, orders.now_s)
+    _reclaim_generations(root, orders, tally)
+    reaped = reap_staging(root, orders.reap_grace_s, orders.now_s, dry_run=orders.dry_run)
+    if not orders.dry_run:
         accounting.add(
             root,
             len(listing) - counted.entries - tally.evicted,
@@ -243,9 +243,13 @@ def _reclaim_generations(root: Root, orders: Orders, tally: Tally) -> None:
             continue
         try:
             with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.fd) as fd:
-                for key in os.listdir(fd):
+                keys, reclaimed = os.listdir(fd), tally.reclaimed
+                for key in keys:
                     _reclaim(root, fd, key, orders, tally)
-            os.rmdir(name, dir_fd=root.fd)
+            if not orders.dry_run:
+                os.rmdir(name, dir_fd=root.fd)
+            elif tally.reclaimed - reclaimed < len(keys):
+                tally.protected["old-generation"] += 1
         except OSError:
             tally.protected["old-generation"] += 1
 
@@ -260,6 +264,10 @@ def _reclaim(root: Root, parent_fd: int, key: str, orders: Orders, tally: Tally)
             return
         if not syscalls.lock_exclusive(fd):
             tally.protected["leased"] += 1
+            return
+        if orders.dry_run:
+            tally.reclaimed += 1
+            tally.freed_bytes += _size_on_disk(fd)
             return
         target = set_aside(root, parent_fd, key, fd)
     if target is not None:

@@ -14,32 +14,37 @@ from untorn.root import Root
 from untorn.trash import delete, set_aside
 
 
-def reap_staging(root: Root, grace_s: float, now_s: float) -> int:
-    """Delete the staging of dead writers older than `grace_s`; how many directories went."""
+def reap_staging(root: Root, grace_s: float, now_s: float, *, dry_run: bool = False) -> int:
+    """Delete the staging of dead writers older than `grace_s`; how many directories went.
+
+    A dry run counts them and leaves them.
+    """
     reaped = 0
     for name in os.listdir(root.staging_fd):
         if layout.staging_key(name) is None:
             continue  # not ours
         try:
-            target = _set_dead_aside(root, name, grace_s, now_s)
+            with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.staging_fd) as fd:
+                if not _lock_dead(root, name, fd, grace_s, now_s):
+                    continue
+                target = name if dry_run else set_aside(root, root.staging_fd, name, fd)
         except OSError:
             continue  # gone meanwhile, or not to be opened: the next collect looks again
         if target is not None:
-            delete(root.trash_fd, target)
             reaped += 1
+            if not dry_run:
+                delete(root.trash_fd, target)
     return reaped
 
 
-def _set_dead_aside(root: Root, name: str, grace_s: float, now_s: float) -> str | None:
-    with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.staging_fd) as fd:
-        status = os.fstat(fd)
-        age_s = now_s - status.st_mtime_ns / NS
-        # Dated in the future beyond the grace means that the clock was set back: no reason to wait.
-        if -grace_s <= age_s < grace_s or status.st_uid != os.geteuid():
-            return None
-        if not syscalls.lock_exclusive(fd):
-            return None
-        there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
-        if there.st_ino != status.st_ino:
-            return None
-        return set_aside(root, root.staging_fd, name, fd)
+def _lock_dead(root: Root, name: str, fd: int, grace_s: float, now_s: float) -> bool:
+    """Whether `fd` is a dead writer's staging, which is then locked until `fd` is closed."""
+    status = os.fstat(fd)
+    age_s = now_s - status.st_mtime_ns / NS
+    # Dated in the future beyond the grace means that the clock was set back: no reason to wait.
+    if -grace_s <= age_s < grace_s or status.st_uid != os.geteuid():
+        return False
+    if not syscalls.lock_exclusive(fd):
+        return False
+    there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
+    return there.st_ino == status.st_ino
