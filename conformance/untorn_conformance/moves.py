@@ -13,14 +13,17 @@ from untorn_stress.worker import Worker
 
 from untorn_conformance.backend import (
     Adopted,
+    Collected,
     Extracted,
     FrameRead,
     Hit,
     Miss,
     Published,
+    Setting,
     Unpublished,
     Verb,
 )
+from untorn_conformance.cases import unknown
 from untorn_conformance.farm import Farm
 
 FRAME_BYTES = 4096
@@ -108,3 +111,26 @@ def has(worker: Worker, label: str) -> bool:
         worker.call(Verb.RELEASE, handle=answer.handle)
         return True
     return False
+
+
+def collect(
+    worker: Worker,
+    budget_bytes: int | None = 0,
+    *,
+    min_age_s: float | None = 0.0,
+    dry_run: bool = False,
+) -> Collected:
+    """Collect, by default all that may go, and see that it was not skipped."""
+    answer = worker.call(
+        Verb.COLLECT, budget_bytes=budget_bytes, min_age_s=min_age_s, dry_run=dry_run
+    )
+    assert isinstance(answer, Collected), answer
+    return answer
+
+
+def variable(farm: Farm, setting: Setting) -> str:
+    """The environment variable of a setting; the case ends unknown where the backend names none."""
+    name = farm.hello.variables.get(setting)
+    if name is None:
+        unknown(f"hello names no variable for {setting}")
+    return name
