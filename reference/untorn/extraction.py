@@ -34,6 +34,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the frames written so far and, where it is known, how many there will be."""
 
 DEFAULT_JPG_QUALITY = 95
+_PLACE_OF_CLIP = "the clip"
 _FRAME_NAME = "frame_%05d"  # ffmpeg widens it past 99,999; frames are ordered by number
 _MICROSECONDS = 10**6
 _STATS_PERIOD_S = 0.2
@@ -86,14 +87,17 @@ def command(decoder: Decoder, clip: str, wanted: Range) -> list[str]:
         given["ss"] = _seconds(wanted.start_s, math.floor)
     if wanted.duration_s is not None:
         given["t"] = _seconds(wanted.duration_s, math.ceil)
-    stream = ffmpeg.input(f"file:{clip}", **given).video
+    stream = ffmpeg.input(_PLACE_OF_CLIP, **given).video
     stream = stream.filter("fps", fps=f"{wanted.fps.numerator}/{wanted.fps.denominator}")
     target = f"{_FRAME_NAME}.{wanted.format.value}"
     built = ffmpeg.output(stream, target, f="image2", **_encoding(wanted)).global_args(
         "-hide_banner", "-nostdin", "-loglevel", "error",
         "-progress", "pipe:1", "-stats_period", str(_STATS_PERIOD_S),
     )  # fmt: skip
-    return [str(part) for part in built.compile(cmd=decoder.path)]
+    arguments = [str(part) for part in built.compile(cmd=decoder.path)]
+    # ffmpeg-python hashes its nodes as UTF-8, which the name of a file need not be.
+    arguments[arguments.index(_PLACE_OF_CLIP)] = f"file:{clip}"
+    return arguments
 
 
 def _encoding(wanted: Range) -> dict[str, str | int]:
