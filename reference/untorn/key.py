@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -23,6 +24,9 @@ _DOMAIN = b"untorn-key-1\n"  # another schema gets another domain, never the sam
 MAX_SECONDS = 10**7  # about four months: longer is a mistake, not a clip
 MAX_FPS = 10_000
 MAX_QUALITY = 100
+_MAX_TEXT = 100  # characters of a number
+_MAX_DIGITS = 40  # before or behind the point; an exponent beyond it would take hours to write out
+_EXPONENT = re.compile(r"[eE]([+-]?\d+(?:_\d+)*)\Z")
 
 Rational = int | float | str | Decimal | Fraction
 
@@ -75,7 +79,12 @@ class KeyInputs:
                 f"duration must be above 0 and at most {MAX_SECONDS} s",
             )
         if self.quality is not None:
-            _require(1 <= self.quality <= MAX_QUALITY, f"quality must be from 1 to {MAX_QUALITY}")
+            # 95.0 is not 95 in the canonical bytes: one meaning must not have two keys.
+            whole = isinstance(self.quality, int) and not isinstance(self.quality, bool)
+            _require(
+                whole and 1 <= self.quality <= MAX_QUALITY,
+                f"quality must be a whole number from 1 to {MAX_QUALITY}",
+            )
         _require(bool(self.decoder), "the decoder fingerprint is empty")
         _require(self.transform != "", "transform is empty; leave it out for none")
         _require(self.source.size >= 0, "a source has no negative size")
@@ -97,8 +106,9 @@ def exact(value: Rational, name: str) -> Fraction:
             raise KeyInputError(f"{name} must be a finite number, not {value}")
         if value == 0 and math.copysign(1, value) < 0:
             raise KeyInputError(f"{name} must not be negative zero")
-        value = repr(value)
+        value = float.__repr__(value)  # numpy's floats are floats and print their type's name
     text = value.strip() if isinstance(value, str) else value
+    _refuse_endless(text, name)
     try:
         number = Fraction(text)
     except ZeroDivisionError:
@@ -110,6 +120,18 @@ def exact(value: Rational, name: str) -> Fraction:
     if number == 0 and str(text).startswith("-"):
         raise KeyInputError(f"{name} must not be negative zero")
     return number
+
+
+def _refuse_endless(value: object, name: str) -> None:
+    """KeyInputError for a number that is short to write and would take hours to make exact."""
+    exponent = 0
+    if isinstance(value, str):
+        match = _EXPONENT.search(value[-_MAX_TEXT:])
+        exponent = _MAX_TEXT if len(value) > _MAX_TEXT else int(match.group(1)) if match else 0
+    elif isinstance(value, Decimal) and value.is_finite():
+        exponent = max(abs(value.adjusted()), abs(int(value.as_tuple().exponent)))
+    if abs(exponent) > _MAX_DIGITS:
+        raise KeyInputError(f"{name} is out of range: {str(value)[:_MAX_DIGITS]}")
 
 
 def canonical_bytes(inputs: KeyInputs) -> bytes:

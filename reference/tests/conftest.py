@@ -1,0 +1,248 @@
+"""Caches, frames, a clock to turn, and real child processes for the tests of the reference cache."""
+
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from untorn import Cache, Frames
+
+REFERENCE = Path(__file__).resolve().parents[1]
+FIXTURES = REFERENCE.parent / "fixtures"
+CHILD_LIMIT_S = 60.0
+NOBODY = 65534
+FRAMES = {f"frame_{number:05d}.png": b"frame %d" % number for number in (1, 2, 3)}
+
+# A child says one line a `say`, and waits for one line a `hear`. Where it is to be another user it
+# drops to it after its imports: the interpreter's own files may be the first user's alone.
+PRELUDE = """
+import errno, os, signal, subprocess, sys, time
+import untorn
+from untorn import *
+from untorn import accounting, collect as collecting, flight, lookup, root as rooting, syscalls
+KEY = "{key}"
+FRAMES = {frames!r}
+def say(*words): print(*words, flush=True)
+def hear(): return sys.stdin.readline().strip()
+def fill(area, frames=FRAMES):
+    for name, data in frames.items():
+        with open(os.path.join(area.path, name), "wb") as file: file.write(data)
+    return area
+"""
+DROP = """
+import untorn.extract, av, ffmpeg, imageio_ffmpeg, encodings.idna
+os.setgid({0}); os.setuid({0})
+"""
+
+
+class Child:
+    """A real Python process that runs `code`; it ends with the test."""
+
+    def __init__(self, code: str, *arguments: str, uid: int | None, env: Mapping[str, str]) -> None:
+        prelude = PRELUDE.format(key="c" * 64, frames=FRAMES)
+        if uid is not None and os.geteuid() == 0:
+            prelude += DROP.format(uid)
+        paths = os.pathsep.join([str(REFERENCE), str(FIXTURES)])
+        self._buffer = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", prelude + code, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": paths, **env},
+        )
+        self.pid = self.process.pid
+
+    def heard(self) -> str:
+        """The child's next line; "" if it ended."""
+        assert self.process.stdout is not None
+        pipe = self.process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([pipe], [], [], CHILD_LIMIT_S)
+            assert ready, "the child said nothing"
+            chunk = os.read(pipe, 65536)
+            if not chunk:
+                break
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+    def tell(self, line: str = "go") -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(CHILD_LIMIT_S)
+
+    def ended(self) -> int:
+        """The child's exit code, once it has come to its end by itself."""
+        return self.process.wait(CHILD_LIMIT_S)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self.process.wait(CHILD_LIMIT_S)
+
+
+class Clock:
+    """Seconds since the epoch, turned by hand; it starts at the real time."""
+
+    def __init__(self) -> None:
+        self.now_s = time.time()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("UNTORN_CACHE")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where a cache may make its root."""
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until it is turned."""
+    return Clock()
+
+
+@pytest.fixture
+def key_of() -> Callable[[int], str]:
+    """Keys that sort as their numbers do."""
+    return lambda number: f"{number:064x}"
+
+
+@pytest.fixture
+def key() -> str:
+    """The key that children know as KEY."""
+    return "c" * 64
+
+
+@pytest.fixture
+def frames() -> dict[str, bytes]:
+    """Three small frames that differ."""
+    return dict(FRAMES)
+
+
+@pytest.fixture
+def open_cache(root: Path) -> Iterator[Callable[..., Cache]]:
+    """Open caches, on `root` unless another is named, that are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda where=root, **settings: stack.enter_context(Cache.open(where, **settings))
+
+
+@pytest.fixture
+def cache(open_cache: Callable[..., Cache]) -> Cache:
+    """An open cache with every setting at its default."""
+    return open_cache()
+
+
+@pytest.fixture
+def put() -> Callable[..., Frames]:
+    """Stage and publish frames; the lease is released unless `hold`."""
+
+    def publish(
+        cache: Cache, key: str, files: Mapping[str, bytes] | None = None, *, hold: bool = False
+    ) -> Frames:
+        with cache.stage(key) as area:
+            for name, data in (FRAMES if files is None else files).items():
+                Path(area.path, name).write_bytes(data)
+            published = area.publish()
+        if not hold:
+            published.release()
+        return published
+
+    return publish
+
+
+@pytest.fixture
+def child() -> Iterator[Callable[..., Child]]:
+    """Start real processes: child(code, *arguments, uid=None, **environment)."""
+    with ExitStack() as stack:
+
+        def start(code: str, *arguments: object, uid: int | None = None, **env: str) -> Child:
+            one = Child(code, *map(str, arguments), uid=uid, env=env)
+            stack.callback(one.close)
+            return one
+
+        yield start
+
+
+@pytest.fixture
+def nobody() -> int:
+    """The user that children of root drop to; our own where we are not root."""
+    return NOBODY if os.geteuid() == 0 else os.geteuid()
+
+
+@pytest.fixture
+def open_path(nobody: int) -> Iterator[Path]:
+    """A directory that `nobody` owns and can reach, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="untorn-test-") as name:
+        os.chown(name, nobody, -1)
+        yield Path(name)
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, tuple[Any, ...]]]:
+    """Everything below a directory that a change would show in: mode, size, mtime, inode, bytes."""
+
+    def look(top: Path) -> dict[str, tuple[Any, ...]]:
+        seen = {}
+        for path in [top, *sorted(top.rglob("*"))]:
+            status = path.lstat()
+            data = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+            facts = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino, data)
+            seen[str(path.relative_to(top))] = facts
+        return seen
+
+    return look
+
+
+@pytest.fixture
+def descriptors() -> Callable[[], int]:
+    """How many descriptors this process has open."""
+    return lambda: len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def altered_by_others() -> Callable[[Path, Callable[[], object]], None]:
+    """Do something below a directory as an outsider would: the kernel stamps the directory.
+
+    One kernel stamp in a thousand is a whole microsecond and looks like ours: then a file comes and
+    goes until it does not.
+    """
+
+    def alter(directory: Path, act: Callable[[], object]) -> None:
+        act()
+        while directory.stat().st_mtime_ns % 1000 == 0:
+            extra = directory / "passing"
+            extra.touch()
+            extra.unlink()
+
+    return alter
