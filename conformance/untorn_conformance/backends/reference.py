@@ -14,6 +14,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import NoReturn
 
 import untorn
@@ -215,14 +216,14 @@ class Reference:
         """Extract a clip range through the cache."""
         from untorn.request import Request  # noqa: PLC0415 - imports PyAV
 
-        quality = inputs.get(Axis.QUALITY)
+        start, quality = inputs.get(Axis.START_S), inputs.get(Axis.QUALITY)
         duration = inputs.get(Axis.DURATION_S)
         with _Translated():
             request = Request(
                 clip=str(inputs[Axis.PATH]),
                 fps=inputs.get(Axis.FPS) or 0,
                 format=str(inputs.get(Axis.FORMAT) or FrameFormat.PNG),
-                start=inputs.get(Axis.START_S) or 0,
+                start=0 if start is None else start,
                 duration=duration,
                 quality=None if quality is None else int(quality),
             )
@@ -358,11 +359,12 @@ def _key_inputs(inputs: Inputs) -> KeyInputs:
         value = inputs.get(axis)
         return None if value is None else str(value)
 
-    quality, duration = inputs.get(Axis.QUALITY), inputs.get(Axis.DURATION_S)
+    start, duration = inputs.get(Axis.START_S), inputs.get(Axis.DURATION_S)
+    quality = inputs.get(Axis.QUALITY)
     try:
         frame_format = FrameFormat(text(Axis.FORMAT) or "")
-        size, mtime_ns = int(inputs[Axis.SIZE_BYTES] or 0), int(inputs[Axis.MTIME_NS] or 0)
-        quality = None if quality is None else int(quality)
+        size, mtime_ns = _whole(inputs[Axis.SIZE_BYTES]), _whole(inputs[Axis.MTIME_NS])
+        quality = None if quality is None else _whole(quality)
     except (KeyError, ValueError, TypeError) as error:
         raise BackendError(ErrorCode.INVALID_KEY, f"not inputs of a key: {error}") from error
     return KeyInputs(
@@ -375,11 +377,18 @@ def _key_inputs(inputs: Inputs) -> KeyInputs:
         fps=exact(inputs.get(Axis.FPS) or 0, "fps"),
         format=frame_format,
         decoder=text(Axis.DECODER) or "",
-        start_s=exact(inputs.get(Axis.START_S) or 0, "start"),
+        start_s=Fraction(0) if start is None else exact(start, "start"),
         duration_s=None if duration is None else exact(duration, "duration"),
         quality=quality,
         transform=text(Axis.TRANSFORM),
     )
+
+
+def _whole(value: str | float | None) -> int:
+    """A whole number, 0 for none; ValueError for a float, which int() would cut to another one."""
+    if isinstance(value, float):
+        raise ValueError(f"not a whole number: {value}")
+    return int(value or 0)
 
 
 def _plant(access: Access, key: str, kind: PlantKind) -> str:
