@@ -24,6 +24,7 @@ def await_moment(come: Callable[[], bool], what: str, *, wait_s: float = WAIT_S)
     while not come():
         if time.monotonic() > end_s:
             unknown(f"{what} did not happen in {wait_s:g} s")
+        os.sched_yield()  # whom we wait for may need this processor
 
 
 def names(farm: Farm) -> frozenset[str]:
