@@ -27,6 +27,7 @@ from untorn_conformance.cases import unknown
 from untorn_conformance.farm import Farm
 
 FRAME_BYTES = 4096
+_AT_ONCE = 20  # requests that fit into a pipe, and so do their answers
 
 Outcome = Published | Adopted | Unpublished
 Readable = Hit | Published | Adopted | Unpublished | Extracted
@@ -85,6 +86,24 @@ def look(worker: Worker, label: str) -> Hit | Miss:
     answer = worker.call(Verb.LOOKUP, key=key(label))
     assert isinstance(answer, Hit | Miss)
     return answer
+
+
+def put_many(farm: Farm, worker: Worker, entries: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Publish many entries by label and hold nothing, without waiting for each answer."""
+    labels = list(entries)
+    for start in range(0, len(labels), _AT_ONCE):
+        some = labels[start : start + _AT_ONCE]
+        asked = [
+            worker.send(Verb.STAGE, key=key(label), files=farm.files(entries[label]))
+            for label in some
+        ]
+        staged = [worker.receive(each).handle for each in asked]
+        asked = [worker.send(Verb.PUBLISH, handle=handle) for handle in staged]
+        answers = [worker.receive(each) for each in asked]
+        assert all(isinstance(answer, Published) for answer in answers), answers
+        asked = [worker.send(Verb.RELEASE, handle=answer.handle) for answer in answers]
+        for each in asked:
+            worker.receive(each)
 
 
 def must_hit(worker: Worker, label: str) -> Hit:

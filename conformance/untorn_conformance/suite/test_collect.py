@@ -1,8 +1,4 @@
-"""Chapter G: what a collect takes, what it leaves, and what it says about both.
-
-Payloads are so large beside whatever else belongs to an entry that half a payload of slack in a
-budget decides how many entries stay, in either meaning of bytes.
-"""
+"""Chapter G: what a collect takes, what it leaves, and what it says about both."""
 
 from __future__ import annotations
 
@@ -21,37 +17,21 @@ from untorn_conformance.backend import (
 )
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
-from untorn_conformance.holdings import is_present, lost_bytes, weights
+from untorn_conformance.holdings import (
+    PAYLOAD_BYTES,
+    fill,
+    is_present,
+    kept,
+    lost_bytes,
+    payload,
+    room_for,
+    weights,
+)
 from untorn_conformance.moves import collect
 from untorn_conformance.plugin import requires
-from untorn_stress.worker import Worker
 
-FRAME_BYTES = 32 * 1024
-PAYLOAD_BYTES = 3 * FRAME_BYTES
 DAY_S = 24 * 3600.0
 BYTES_PER_MB = 2**20
-
-
-def fill(farm: Farm, worker: Worker, labels: str) -> None:
-    """Publish one entry for each letter, all of one payload."""
-    for label in labels:
-        moves.put(farm, worker, label, payload(label))
-
-
-def payload(label: str) -> dict[str, bytes]:
-    """The frames of a letter's entry."""
-    return moves.frames(label, size_bytes=FRAME_BYTES)
-
-
-def room_for(entries: int) -> int:
-    """A budget in bytes that so many entries are within, and one more is not."""
-    return entries * PAYLOAD_BYTES + PAYLOAD_BYTES // 2
-
-
-def kept(farm: Farm, labels: str) -> str:
-    """The letters whose frames are still on disk."""
-    tree = farm.tree()
-    return "".join(label for label in labels if is_present(tree, payload(label)))
 
 
 @requires("G2", evidence="five entries and every budget from none to all of them, sequential")
