@@ -1,4 +1,4 @@
-"""Caches, frames, a clock to turn, and real child processes for the tests of the reference cache."""
+"""Caches, frames, a clock to turn, and real child processes, for the tests of the cache."""
 
 import os
 import select

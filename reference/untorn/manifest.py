@@ -69,7 +69,10 @@ class Manifest:
 
     def sizes(self) -> list[int]:
         """st_size of each frame, in the order of `names`."""
-        return _numbers(self.text.split(b"\n")[2], len(self.names))
+        sizes = _numbers(self.text.split(b"\n")[2], len(self.names))
+        if sum(sizes) != self.frame_bytes:
+            raise ManifestError(MissReason.CORRUPT, "the manifest's sizes do not fit their total")
+        return sizes
 
     def digests(self) -> list[str]:
         """BLAKE2b-256 of each frame in hexadecimal; empty if the entry was sealed without."""
@@ -150,7 +153,9 @@ def parse(text: bytes, key: str) -> Manifest:
         raise ManifestError(MissReason.CORRUPT, "the manifest has a line too many or too few")
     names = _names(lines[1])
     total, boot_id = header.get("bytes"), header.get("boot")
-    if len(names) != header.get("n") or not isinstance(total, int) or not isinstance(boot_id, str):
+    if not isinstance(total, int) or not isinstance(boot_id, str):
+        raise ManifestError(MissReason.CORRUPT, "the manifest's header lacks its total or its boot")
+    if len(names) != header.get("n") or total < len(names):
         raise ManifestError(MissReason.CORRUPT, "the manifest's header does not fit its lines")
     return Manifest(key, names, total, boot_id, digested, text)
 
@@ -166,7 +171,7 @@ def digest_file(read: Callable[[int], bytes]) -> str:
 def _json(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets nested without end
         raise ManifestError(MissReason.CORRUPT, f"the manifest is not JSON: {error}") from None
 
 
