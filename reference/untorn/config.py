@@ -141,21 +141,32 @@ def _root(
 
 def _budget(override: int | str | None, environ: Mapping[str, str]) -> int | None:
     if override is not None:
-        if override == UNLIMITED:
-            return None
-        if isinstance(override, bool) or not isinstance(override, int) or override < 0:
-            raise ConfigError(f"budget_bytes: not a whole number of bytes from 0: {override!r}")
-        return override
+        return checked_budget(override)
     text = environ.get(VAR_MAX_MB, "").strip()
     return parse_budget(text, VAR_MAX_MB) if text else DEFAULT_BUDGET_BYTES
+
+
+def checked_budget(value: int | str) -> int | None:
+    """`budget_bytes` as it is asked for in code: bytes, or None for no limit (ConfigError)."""
+    if value == UNLIMITED:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(f"budget_bytes: not a whole number of bytes from 0: {value!r}")
+    return value
+
+
+def checked_seconds(value: float, name: str) -> float:
+    """A number of seconds from 0 (ConfigError naming `name`)."""
+    return _number(value, name, "a number of seconds from 0")
 
 
 def parse_budget(text: str, name: str) -> int | None:
     """Bytes from a number of MB (2**20), or None from `unlimited`; ConfigError names `name`."""
     if text.strip().lower() == UNLIMITED:
         return None
-    megabytes = _number(text, name, f"a number of MB from 0, or `{UNLIMITED}`")
-    return int(megabytes * BYTES_PER_MB)
+    meaning = f"a number of MB from 0, or `{UNLIMITED}`"
+    megabytes = _number(text, name, meaning)
+    return int(_number(megabytes * BYTES_PER_MB, name, meaning))  # 1e308 MB are infinite bytes
 
 
 def _seconds(
@@ -166,7 +177,7 @@ def _seconds(
     environ: Mapping[str, str] | None = None,
 ) -> float:
     if override is not None:
-        return _number(override, name, "a number of seconds from 0")
+        return checked_seconds(override, name)
     text = (environ or {}).get(variable or "", "").strip()
     return _number(text, variable or name, "a number of seconds from 0") if text else default
 

@@ -9,6 +9,7 @@ from typing import Literal
 from untorn import accounting, events, layout
 from untorn.access import Access
 from untorn.collect import Orders, collect
+from untorn.config import checked_budget, checked_seconds
 from untorn.outcome import Collected, Failure, Skipped, SkipReason, Step
 from untorn.root import Root
 
@@ -73,7 +74,9 @@ class Upkeep:
         settings = access.settings
         orders = Orders(
             budget_bytes=_budget(budget_bytes, settings.budget_bytes),
-            min_age_s=settings.min_age_s if min_age_s is None else min_age_s,
+            min_age_s=(
+                settings.min_age_s if min_age_s is None else checked_seconds(min_age_s, "min_age_s")
+            ),
             reap_grace_s=settings.reap_grace_s,
             now_s=access.clock(),
             dry_run=dry_run,
@@ -134,6 +137,5 @@ class Upkeep:
 
 
 def _budget(asked: int | Literal["unlimited"] | None, configured: int | None) -> int | None:
-    if asked == "unlimited":
-        return None
-    return configured if asked is None else asked
+    # NaN as an age or a budget compares as false with everything: all would be evicted.
+    return configured if asked is None else checked_budget(asked)
