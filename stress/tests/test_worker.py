@@ -51,6 +51,11 @@ def test_a_call_returns_the_dataclass_of_the_answer(start: Start) -> None:
     assert isinstance(lookup(start(), "plain"), Miss)
 
 
+def test_a_worker_has_a_session_of_its_own(start: Start) -> None:
+    worker = start()
+    assert os.getsid(worker.pid) == worker.pid
+
+
 def test_several_workers_are_busy_at_once(start: Start) -> None:
     hanging, other = start(), start()
     hanging.send(Verb.LOOKUP, key="hang")
@@ -266,7 +271,12 @@ def test_a_program_that_does_not_exist_cannot_be_started(start: Start) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may start a program as another user")
 def test_a_foreign_program_is_started_as_another_user_without_groups(start: Start) -> None:
     script = "grep -E '^(Uid|Gid|Groups):' /proc/self/status >&2"
-    worker = start(command=["/bin/sh", "-c", script], uid=65534, gid=65534)
+    groups = os.getgroups()
+    os.setgroups([*groups, 7])
+    try:
+        worker = start(command=["/bin/sh", "-c", script], uid=65534, gid=65534)
+    finally:
+        os.setgroups(groups)
     with pytest.raises(WorkerDiedError):
         lookup(worker, "plain")
     fields = [line.split() for line in worker.stderr().splitlines()]
