@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from untorn_conformance.wire import to_plain
 
 
 def conclude(
-    trial: Trial, manifest: Manifest, *, arguments: Iterable[str], workers: int, directory: Path
+    trial: Trial, manifest: Manifest, *, command: str, workers: int, directory: Path
 ) -> dict[str, Any]:
     """Judge the run and return the document ``verdict.json``.
 
-    ``arguments`` are pytest's, ``directory`` is where it was started.
+    ``command`` reproduces the run from ``directory``, where it was started.
     """
     hello = trial.greet().hello
     verdict = judge(
@@ -31,7 +30,7 @@ def conclude(
     )
     origin = {
         **_of_backend(trial),
-        "command": shlex.join(["pytest", *arguments]),
+        "command": command,
         "started_in": str(directory),
         "started_utc": trial.started_utc.isoformat(timespec="seconds"),
         "duration_s": round(time.monotonic() - trial.started_s, 3),

@@ -13,6 +13,7 @@ Rule 3: whatever is not certain is shown as a skip that starts with UNKNOWN; it 
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -95,6 +96,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="untorn_run_record",
         metavar="FILE",
         help="write the path of this run's directory into FILE, for the program that started us",
+    )
+    add(
+        "--run-command",
+        dest="untorn_run_command",
+        metavar="TEXT",
+        help="the command that reproduces this run, where that is not this one",
     )
     add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
 
@@ -290,7 +297,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     document = conclude(
         trial,
         manifest,
-        arguments=config.invocation_params.args,
+        command=config.option.untorn_run_command
+        or shlex.join(["pytest", *map(str, config.invocation_params.args)]),
         workers=worker_count(getattr(config.option, "tx", None)),
         directory=config.invocation_params.dir,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 
 from untorn_reports.run_directory import default_base
 
-from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord
+from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord, from_json
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLUGINS = (
@@ -79,22 +80,30 @@ def exit_code(document: dict[str, Any], wanted: Wanted) -> int:
 
     With `require_evidence` an UNKNOWN keeps a partial verdict from being allowed.
     """
-    word = VerdictWord(document["verdict"])
-    unknown = any(case["outcome"] == Outcome.UNKNOWN for case in document["cases"])
+    verdict = from_json(document)
+    word = verdict.word
+    unknown = any(case.outcome is Outcome.UNKNOWN for case in verdict.cases)
     if word is VerdictWord.PARTIAL and wanted.allow_partial:
         return EXIT_CODES[word] if unknown and wanted.require_evidence else 0
     return EXIT_CODES[word]
 
 
-def _command(wanted: Wanted, record: Path, scratch: Path) -> list[str]:
-    base = wanted.run_dir or str(default_base(Path.cwd()))
-    options = ["--backend", wanted.backend, "--run-dir", base, "--run-record", str(record)]
+def _options(wanted: Wanted) -> list[str]:
+    """The options that `untorn verify` and pytest share."""
+    options = ["--backend", wanted.backend]
     for row in wanted.requirements:
         options += ["--req", row]
     for directory in wanted.directories:
         options += ["--dir", directory]
     if wanted.require_evidence:
         options.append("--require-evidence")
+    return options
+
+
+def _command(wanted: Wanted, record: Path, scratch: Path) -> list[str]:
+    base = wanted.run_dir or str(default_base(Path.cwd()))
+    options = [*_options(wanted), "--run-dir", base, "--run-record", str(record)]
+    options += ["--run-command", shlex.join(["untorn", "verify", *_options(wanted)])]
     plugins = [part for name in _PLUGINS for part in ("-p", name)]
     return [
         *(sys.executable, "-m", "pytest", "-c", str(_PACKAGE / "verify.ini")),
