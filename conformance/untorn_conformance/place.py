@@ -26,6 +26,7 @@ class Damage(StrEnum):
     THINNED = "thinned"  # one frame is gone
     TRUNCATED = "truncated"  # one frame has lost its end
     ZEROED = "zeroed"  # one frame has its size and no content
+    FLIPPED = "flipped"  # one bit of one frame is another
     EMPTIED = "emptied"  # every file is gone, the directories are there
     STRAY_FILE = "stray-file"
     STRAY_SYMLINK = "stray-symlink"  # to the whole entry, which was moved out of the cache
@@ -94,6 +95,9 @@ def damage(farm: Farm, place: Place, kind: Damage) -> None:
         _rewrite(victim, victim.read_bytes()[:-1])
     elif kind is Damage.ZEROED:
         _rewrite(victim, bytes(victim.stat().st_size))
+    elif kind is Damage.FLIPPED:
+        content = victim.read_bytes()
+        _rewrite(victim, bytes([content[0] ^ 1]) + content[1:])
     elif kind is Damage.EMPTIED:
         for folder, _, files in os.walk(place.path):
             for name in files:
