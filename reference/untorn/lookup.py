@@ -22,6 +22,7 @@ import stat
 import time
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from untorn import layout, manifest, syscalls
 from untorn.lease import Claim
@@ -50,9 +51,8 @@ class Check(IntEnum):
     DIGESTS = 2  # the bytes of every file
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """An entry that was found: its manifest, and the claim that keeps it."""
+class Leased(NamedTuple):
+    """An entry that was found: its manifest, and the claim that keeps it (a tuple as Manifest)."""
 
     claim: Claim
     manifest: Manifest
@@ -100,13 +100,14 @@ def lease_entry(root: Root, key: str, policy: Policy) -> Leased | Miss:
         if attempt:
             time.sleep(_LOCK_PAUSE_S)
         try:
-            claim = _lock_current(root, key)
+            current = _lock_current(root, key)
         except OSError as error:
             return _miss_of(error)
-        if claim is None:
+        if current is None:
             continue
+        claim, status = current
         try:
-            sealed, mtime_ns = examine(root, key, claim.fd, policy)
+            sealed, mtime_ns = examine(root, key, claim.fd, status, policy)
             return Leased(claim, sealed, mtime_ns)
         except ManifestError as error:
             claim.release()
@@ -120,8 +121,8 @@ def lease_entry(root: Root, key: str, policy: Policy) -> Leased | Miss:
     return Miss(reason=MissReason.BUSY, detail="a collector is deciding about it")
 
 
-def _lock_current(root: Root, key: str) -> Claim | None:
-    """R1 to R3: a claim on what the path leads to, or None to try again."""
+def _lock_current(root: Root, key: str) -> tuple[Claim, os.stat_result] | None:
+    """R1 to R3: a claim on what the path leads to and its state, or None to try again."""
     fd = os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd)
     try:
         if _share(fd):
@@ -130,7 +131,7 @@ def _lock_current(root: Root, key: str) -> Claim | None:
             if ours.st_ino == there.st_ino and ours.st_dev == there.st_dev:
                 claim = Claim(fd)
                 fd = -1
-                return claim
+                return claim, ours
         return None
     finally:
         if fd >= 0:
@@ -156,35 +157,39 @@ def _miss_of(error: OSError) -> Miss:
     return Miss(reason=MissReason.UNREADABLE, detail=detail, error=error.errno)
 
 
-def examine(root: Root, key: str, fd: int, policy: Policy) -> tuple[Manifest, int]:
-    """R4 and R5 on the open directory `fd`: its manifest and its recency in ns.
+def examine(
+    root: Root, key: str, fd: int, status: os.stat_result, policy: Policy
+) -> tuple[Manifest, int]:
+    """R4 and R5 on the open directory `fd`, whose `status` was taken under its lock.
+
+    Its manifest and its recency in ns.
 
     Raises ManifestError for what is provably no entry of `key`, and OSError for what could not be
     read just now, which proves nothing.
     """
     sealed = manifest.parse(read_manifest(fd), key)
-    mtime_ns = os.fstat(fd).st_mtime_ns
+    mtime_ns = status.st_mtime_ns
     due = is_stale(mtime_ns, policy)
     check = policy.check
     if sealed.boot_id != root.boot_id or not root.boot_id:
-        check = max(check, _check_of_earlier_boot(sealed, fd, policy))
+        check = max(check, _check_of_earlier_boot(sealed, status, policy))
     if due or mtime_ns % _STAMP_NS:
         check = max(check, Check.FILES)
     if check >= Check.FILES:
         check_files(fd, sealed)
     if check >= Check.DIGESTS:
         check_digests(fd, sealed)
-        policy.verified.add((key, os.fstat(fd).st_ino))
+        policy.verified.add((key, status.st_ino))
     if due and touch(fd, policy.now_s):
         mtime_ns = stamp_ns(policy.now_s)
     return sealed, mtime_ns
 
 
-def _check_of_earlier_boot(sealed: Manifest, fd: int, policy: Policy) -> Check:
+def _check_of_earlier_boot(sealed: Manifest, status: os.stat_result, policy: Policy) -> Check:
     """An entry that may have been through a power loss is believed for its digests alone."""
     if not sealed.digested:
         raise ManifestError(MissReason.UNVERIFIED, "sealed in another boot, without digests")
-    if (sealed.key, os.fstat(fd).st_ino) in policy.verified:
+    if (sealed.key, status.st_ino) in policy.verified:
         return policy.check
     return Check.DIGESTS
 

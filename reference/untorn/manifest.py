@@ -18,8 +18,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from untorn.errors import InvalidEntryError
 from untorn.layout import GENERATION, frame_number
@@ -42,18 +41,22 @@ class ManifestError(Exception):
         self.by_digest = by_digest
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StagedFrame:
-    """One file of an entry: name, st_size in bytes, BLAKE2b-256 if it was digested."""
+class StagedFrame(NamedTuple):
+    """One file of an entry: name, st_size in bytes, BLAKE2b-256 if it was digested.
+
+    A tuple, because a publish makes one for each frame and a frozen dataclass takes twice as long.
+    """
 
     name: str
     size: int
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What an entry holds. `text` is the file; sizes and digests are parsed when asked for."""
+class Manifest(NamedTuple):
+    """What an entry holds. `text` is the file; sizes and digests are parsed when asked for.
+
+    A tuple, because every lookup makes one and a frozen dataclass takes three times as long.
+    """
 
     key: str
     names: tuple[str, ...]
@@ -92,6 +95,9 @@ def order_frames(names: Sequence[str]) -> list[str]:
     """
     if not names:
         raise InvalidEntryError("an entry needs at least one frame")
+    in_a_row = _in_a_row(names)
+    if in_a_row is not None:
+        return in_a_row
     numbered: list[tuple[int, str]] = []
     kinds: set[tuple[str, str]] = set()
     for name in names:
@@ -112,21 +118,41 @@ def order_frames(names: Sequence[str]) -> list[str]:
     return [name for _, name in numbered]
 
 
+def _in_a_row(names: Sequence[str]) -> list[str] | None:
+    """The names in order if they are what a decoder writes; None leaves the judgement to others.
+
+    That is: all of one width, each the next number. Comparing them with such names takes half the
+    time of matching each one, and this is done at every publish.
+    """
+    first_name = min(names)
+    parts = frame_number(first_name)
+    if parts is None:
+        return None
+    prefix, first, extension = parts
+    width = len(first_name) - len(prefix) - len(extension)
+    end = first + len(names)
+    if end > 10**width:
+        return None
+    wanted = [f"{prefix}{str(number).zfill(width)}{extension}" for number in range(first, end)]
+    return wanted if set(wanted) == set(names) else None
+
+
 def render(key: str, frames: Sequence[StagedFrame], boot_id: str) -> bytes:
     """The manifest's bytes; digests are included if every frame has one."""
+    sizes = [frame.size for frame in frames]
     digested = all(frame.digest is not None for frame in frames)
     header = {
         "v": GENERATION,
         "key": key,
         "n": len(frames),
-        "bytes": sum(frame.size for frame in frames),
+        "bytes": sum(sizes),
         "boot": boot_id,
         "digest": DIGEST if digested else None,
     }
     lines = [
         json.dumps(header, separators=(",", ":")),
-        "/".join(frame.name for frame in frames),
-        json.dumps([frame.size for frame in frames], separators=(",", ":")),
+        "/".join([frame.name for frame in frames]),
+        json.dumps(sizes, separators=(",", ":")),
     ]
     if digested:
         lines.append(json.dumps([frame.digest for frame in frames], separators=(",", ":")))
@@ -170,7 +196,7 @@ def digest_file(read: Callable[[int], bytes]) -> str:
 
 def _json(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line.decode("ascii"))
     except (ValueError, RecursionError) as error:  # the latter: brackets nested without end
         raise ManifestError(MissReason.CORRUPT, f"the manifest is not JSON: {error}") from None
 

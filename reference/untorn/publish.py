@@ -164,7 +164,8 @@ def _set_damaged_aside(root: Root, key: str, fd: int, policy: Policy) -> Failure
             detail="something damaged is in the place, and somebody holds it",
         )
     there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
-    if there.st_ino != os.fstat(fd).st_ino or _is_whole(root, key, fd, policy):
+    ours = os.fstat(fd)
+    if there.st_ino != ours.st_ino or _is_whole(root, key, fd, ours, policy):
         return None
     target = set_aside(root, root.entries_fd, key, fd)
     if target is not None:
@@ -172,10 +173,10 @@ def _set_damaged_aside(root: Root, key: str, fd: int, policy: Policy) -> Failure
     return None
 
 
-def _is_whole(root: Root, key: str, fd: int, policy: Policy) -> bool:
+def _is_whole(root: Root, key: str, fd: int, status: os.stat_result, policy: Policy) -> bool:
     """Whether what we hold EX on is an entry after all; OSError proves nothing, and flies."""
     try:
-        lookup.examine(root, key, fd, policy)
+        lookup.examine(root, key, fd, status, policy)
     except ManifestError:
         return False
     return True

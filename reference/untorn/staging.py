@@ -149,8 +149,9 @@ def inspect(fd: int) -> list[tuple[str, os.stat_result]]:
     found: dict[str, os.stat_result] = {}
     with os.scandir(fd) as children:
         for child in children:
-            if child.name not in (layout.RESERVATION, layout.MANIFEST):
-                found[child.name] = child.stat(follow_symlinks=False)
+            found[child.name] = child.stat(follow_symlinks=False)
+    found.pop(layout.RESERVATION, None)
+    found.pop(layout.MANIFEST, None)
     frames = [(name, found[name]) for name in manifest.order_frames(list(found))]
     for name, status in frames:
         if not stat.S_ISREG(status.st_mode):
@@ -170,7 +171,12 @@ def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(layout.RESERVATION, dir_fd=fd)
     found = inspect(fd)
-    frames = [_staged_frame(fd, name, status, digest=settings.digests) for name, status in found]
+    digest = settings.digests
+    frames = []
+    for name, status in found:
+        if status.st_mode & _WRITABLE:
+            os.chmod(name, _READ_ONLY, dir_fd=fd)
+        frames.append(StagedFrame(name, status.st_size, _digest(fd, name) if digest else None))
     text = manifest.render(staging.key, frames, staging.root.boot_id)
     sealed_ns = _write_manifest(fd, text)
     for name, status in found:
@@ -183,22 +189,17 @@ def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
         syscalls.sync_file_system(fd)
     return Manifest(
         staging.key,
-        tuple(frame.name for frame in frames),
-        sum(frame.size for frame in frames),
+        tuple([frame.name for frame in frames]),
+        sum([frame.size for frame in frames]),
         staging.root.boot_id,
-        settings.digests,
+        digest,
         text,
     )
 
 
-def _staged_frame(fd: int, name: str, status: os.stat_result, *, digest: bool) -> StagedFrame:
-    if status.st_mode & _WRITABLE:
-        os.chmod(name, _READ_ONLY, dir_fd=fd)
-    if not digest:
-        return StagedFrame(name=name, size=status.st_size)
+def _digest(fd: int, name: str) -> str:
     with syscalls.opened(name, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=fd) as file:
-        value = manifest.digest_file(lambda size: os.read(file, size))
-    return StagedFrame(name=name, size=status.st_size, digest=value)
+        return manifest.digest_file(lambda size: os.read(file, size))
 
 
 def _write_manifest(fd: int, text: bytes) -> int:
