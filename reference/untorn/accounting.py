@@ -8,6 +8,7 @@ which a process killed between its rename and its count leaves wrong.
 
 from __future__ import annotations
 
+import binascii
 import os
 import re
 import struct
@@ -18,7 +19,7 @@ from untorn import layout, syscalls
 from untorn.root import Root
 
 _USAGE = struct.Struct("<qq")
-_LEDGER_LINE = re.compile(rb"\+([0-9a-f]{64}) ([0-9]{1,15})")
+_LEDGER_LINE = re.compile(rb"\+([0-9a-f]{64}) ([0-9]{1,15})\n?")
 _LOCK_TRIES = 200
 _LOCK_PAUSE_S = 0.0005
 _READ_BYTES = 1 << 20
@@ -105,9 +106,10 @@ def read_ledger(root: Root) -> Ledger:
         ):
             for line in file:
                 lines += 1
-                match = _LEDGER_LINE.fullmatch(line.rstrip(b"\n"))
+                match = _LEDGER_LINE.fullmatch(line)
                 if match:
-                    sizes[bytes.fromhex(match.group(1).decode("ascii"))] = int(match.group(2))
+                    key, size = match.groups()
+                    sizes[binascii.unhexlify(key)] = int(size)
     except FileNotFoundError:
         return Ledger({}, 0)
     return Ledger(sizes, lines)

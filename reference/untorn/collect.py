@@ -20,6 +20,7 @@ import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from untorn import accounting, layout, syscalls
 from untorn.lookup import FUTURE_SLACK_S, NS, read_manifest, stamp_ns
@@ -33,9 +34,8 @@ _LEDGER_SLACK = 2  # rewrite it when it has twice as many lines as there are ent
 _LEDGER_MIN_LINES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An entry as the listing saw it."""
+class Listed(NamedTuple):
+    """An entry as the listing saw it; a tuple, because a sweep makes one for each entry."""
 
     key: str
     inode: int
