@@ -166,11 +166,14 @@ class Reference:
             area = self._open_cache.stage(key)
         try:
             for file in files:
+                target = os.path.join(area.path, file.name)
                 if layout.frame_number(file.name) is None:
                     raise BackendError(
                         ErrorCode.INVALID_ENTRY, f"not a frame's name: {file.name!r}"
                     )
-                shutil.copyfile(file.path, os.path.join(area.path, file.name))
+                if os.path.lexists(target):
+                    raise BackendError(ErrorCode.INVALID_ENTRY, f"twice: {file.name!r}")
+                shutil.copyfile(file.path, target)
         except BaseException:
             area.abandon()
             raise
