@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Frames
+from untorn import Cache, Frames, events
 
 REFERENCE = Path(__file__).resolve().parents[1]
 FIXTURES = REFERENCE.parent / "fixtures"
@@ -118,6 +118,12 @@ class Clock:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("UNTORN_CACHE")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_warning_given_yet() -> None:
+    """Each test is a new process, as far as "one warning a process and cause" goes."""
+    events._forget_warnings()
 
 
 @pytest.fixture

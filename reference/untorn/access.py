@@ -46,6 +46,13 @@ class Access:
                 root = self._root = self._open(self.settings.root)
             return root
 
+    def complete_root(self) -> Root | None:
+        """`root`, with whatever was removed below it made again: for all that writes there."""
+        root = self.root()
+        if root is None or root.is_complete():
+            return root
+        return self.reopen()
+
     def reopen(self) -> Root | None:
         """The root with whatever was removed below it made again."""
         with self._lock:

@@ -133,7 +133,7 @@ def _still_there(access: Access, found: Frames) -> Frames | Miss:
 def _wait_for_turn(access: Access, root: Root, key: str) -> Flight:
     """Single-flight is thrift: where its lock fails we go without."""
     try:
-        turn = flight.take_off(root, key, access.settings.flight_wait_s)
+        turn = flight.take_off(access.complete_root() or root, key, access.settings.flight_wait_s)
     except OSError as error:
         events.warn_once("flight", f"single-flight is off: {error}")
         turn = Flight(flight.Role.LED, None)

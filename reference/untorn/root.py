@@ -83,6 +83,27 @@ class Root:
             return False
         return (status.st_dev, status.st_ino) == self.identity
 
+    def is_complete(self) -> bool:
+        """Whether the directories beside the entries are still the ones that were opened.
+
+        Cleaners of temporary directories take empty ones first. Below a removed trash nothing can
+        be set aside, and below a removed ctl each process has a collectors' lock of its own.
+        """
+        children = {
+            layout.STAGING: self.staging_fd,
+            layout.TRASH: self.trash_fd,
+            layout.CTL: self.ctl_fd,
+        }
+        try:
+            for name, fd in children.items():
+                there = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+                ours = os.fstat(fd)
+                if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+                    return False
+        except FileNotFoundError:
+            return False
+        return True
+
 
 def open_root(path: str) -> Root:
     """Make the root if it is missing, check it and open it.
@@ -115,7 +136,11 @@ def _open_checked(name: str, path: str, *, dir_fd: int | None = None) -> int:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise RootRefusedError(f"{path} is not a directory, or is a symlink") from None
         raise
-    status = os.fstat(fd)
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        os.close(fd)
+        raise
     problem = None
     if status.st_uid != os.geteuid():
         problem = f"belongs to user {status.st_uid}, not to {os.geteuid()}"

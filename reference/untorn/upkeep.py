@@ -7,7 +7,7 @@ import time
 from typing import Literal
 
 from untorn import accounting, events, layout
-from untorn.access import Access
+from untorn.access import Access, errno_name
 from untorn.collect import Orders, collect
 from untorn.config import checked_budget, checked_seconds
 from untorn.outcome import Collected, Failure, Skipped, SkipReason, Step
@@ -67,7 +67,11 @@ class Upkeep:
     ) -> Collected | Skipped:
         """One pass; see Cache.collect."""
         access = self._access
-        root = access.root()
+        try:
+            root = access.complete_root()
+        except OSError as error:
+            access.degrade(errno_name(error), f"collect failed: {error}")
+            root = None
         if root is None:
             access.counters.add("collect_skipped.degraded")
             return Skipped(reason=SkipReason.DEGRADED, detail=access.degraded)

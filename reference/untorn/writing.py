@@ -155,14 +155,13 @@ class StagingArea:
 
 def stage(access: Access, upkeep: Upkeep, key: str) -> StagingArea:
     """Locked staging for `key`; a private directory elsewhere if the root cannot be used."""
-    root = access.root()
-    failure = Failure(reason=UnpublishedReason.ERRNO, step=Step.ROOT, detail=access.degraded)
-    if root is not None:
-        try:
+    try:
+        if access.complete_root() is not None:
             return StagingArea(access, upkeep, _make(access, root_key=key), None)
-        except OSError as error:
-            failure = Failure.of(error, Step.STAGE)
-            access.degrade(failure.errno_name or "stage", str(failure))
+        failure = Failure(reason=UnpublishedReason.ERRNO, step=Step.ROOT, detail=access.degraded)
+    except OSError as error:
+        failure = Failure.of(error, Step.STAGE)
+        access.degrade(failure.errno_name or "stage", str(failure))
     return StagingArea(access, upkeep, Workdir(key), failure)
 
 
