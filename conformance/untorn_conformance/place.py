@@ -6,9 +6,10 @@ one thing and holds every frame as a file; anything else is ambiguous, and then 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -104,6 +105,17 @@ def damage(farm: Farm, place: Place, kind: Damage) -> None:
                 os.unlink(os.path.join(folder, name))
     else:
         _replace(farm, place.path, kind)
+
+
+@contextlib.contextmanager
+def times_put_back(place: Place) -> Iterator[None]:
+    """Whatever is done inside, the times of what is still there are as before."""
+    folders = [place.path.parent, place.path, *(each.parent for each in place.frames.values())]
+    before = {path: path.stat() for path in (*place.frames.values(), *folders)}
+    yield
+    for path, status in before.items():
+        if os.path.lexists(path):
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 
 
 def _rewrite(path: Path, content: bytes) -> None:

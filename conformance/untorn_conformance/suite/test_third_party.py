@@ -7,15 +7,13 @@ done *unnoticed*: all times are put back afterwards, as a restore or a careless 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
 
 import pytest
 from untorn_conformance import moves
 from untorn_conformance.backend import Miss, Published, Setting, Verb
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
-from untorn_conformance.place import Damage, Place, damage, put_and_find
+from untorn_conformance.place import Damage, Place, damage, put_and_find, times_put_back
 from untorn_conformance.plugin import requires
 
 SEEN = [(Damage.THINNED, False), (Damage.THINNED, True), (Damage.TRUNCATED, False)]
@@ -30,17 +28,6 @@ def named(kinds: list[tuple[Damage, bool]]) -> list[str]:
 
 each_seen = pytest.mark.parametrize(("kind", "is_unnoticed"), SEEN, ids=named(SEEN))
 each_unseen = pytest.mark.parametrize(("kind", "is_unnoticed"), UNSEEN, ids=named(UNSEEN))
-
-
-@contextlib.contextmanager
-def times_put_back(place: Place) -> Iterator[None]:
-    """Whatever is done inside, the times of what is still there are as before."""
-    folders = [place.path.parent, place.path, *(each.parent for each in place.frames.values())]
-    before = {path: path.stat() for path in (*place.frames.values(), *folders)}
-    yield
-    for path, status in before.items():
-        if os.path.lexists(path):
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 
 
 def harm(farm: Farm, place: Place, kind: Damage, *, is_unnoticed: bool) -> None:
