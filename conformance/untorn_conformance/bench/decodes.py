@@ -70,6 +70,11 @@ class _Composition:
     composed: list[float] = field(default_factory=list)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
+    def fingerprint(self) -> None:
+        """Ask the decoder for its version and hash its file: once a machine, so not measured."""
+        root = population.root_of(self.cache)
+        decoder.fingerprint(decoder.find(os.environ), root.ctl_fd)
+
     def cold(self) -> list[float]:
         """Extraction into an empty cache; with probing it goes to `composed`."""
         self.cache.collect(budget_bytes=0, min_age_s=0)
@@ -119,6 +124,7 @@ def _run(command: list[str], directory: Path) -> None:
 
 def _cold_and_warm(ground: Ground, composition: _Composition) -> list[Row]:
     rounds = ground.plan.heavy_rounds
+    composition.fingerprint()
     samples = interleave(
         {
             _COLD: composition.cold,
@@ -127,8 +133,9 @@ def _cold_and_warm(ground: Ground, composition: _Composition) -> list[Row]:
             _BARE: composition.bare,
         },
         rounds,
+        warm_up=False,
     )
-    cold = Samples(tuple(composition.composed[-rounds:]))
+    cold = Samples(tuple(composition.composed))
     return [
         measured(
             _COLD,
@@ -152,7 +159,7 @@ def _cold_and_warm(ground: Ground, composition: _Composition) -> list[Row]:
 
 def _crowd(ground: Ground, home: Path, wanted: Request, title: str) -> Row:
     """How many decoders ran when several processes wanted one thing at once."""
-    rounds = min(ground.plan.rounds, 2)
+    rounds = max(1, ground.plan.heavy_rounds // 2)
     decodes = []
     for number in range(rounds):
         answers = crowd.run(

@@ -20,7 +20,6 @@ FLOOR = "bare os.utime + os.scandir"
 _SENTINEL = "sentinel cache in Python (exists, utime, listdir, filter, sort, join)"
 _LEASED = "leased warm lookup"
 _BARE_MANIFEST = "manifest read, without a lease"
-_CROWD_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +133,7 @@ def _in_a_crowd(ground: Ground, scene: _Scene) -> Row:
         ),
         FLOOR: _crowd_case(plan.crowd, "bare_lookups", scene.plain, calls),
     }
-    samples = interleave(cases, min(plan.rounds, _CROWD_ROUNDS), warm_up=False)
+    samples = interleave(cases, plan.heavy_rounds, warm_up=False)
     floor_ms = samples[FLOOR].p99 * 1e3
     return measured(
         f"{_LEASED}, {plan.crowd} processes on one key",

@@ -38,7 +38,7 @@ class Plan:
 
 FULL = Plan(
     rounds=15,
-    heavy_rounds=3,
+    heavy_rounds=5,
     calls=200,
     frames=120,
     frame_bytes=50_000,
