@@ -26,6 +26,7 @@ class Access:
         self.clock = clock
         self.counters = Counters()
         self.degraded = "" if settings.root is not None else "switched off"
+        self.root_error: int | None = None  # the errno that keeps the root from being opened
         self._root: Root | None = None
         self._lock = threading.Lock()
         self._verified: set[tuple[str, int]] = set()
@@ -74,9 +75,10 @@ class Access:
             self.degrade("root-refused", str(error))
             return None
         except OSError as error:
+            self.root_error = error.errno
             self.degrade(errno_name(error), f"{path}: {error.strerror}")
             return None
-        self.degraded = ""
+        self.degraded, self.root_error = "", None
         if not root.trust.locks:
             events.warn_once(
                 "untrusted",
