@@ -135,6 +135,18 @@ class StagingArea:
             failure=failure,
         )
 
+    def move_out(self, error: OSError) -> None:
+        """Go on in an empty private directory outside the cache: writing here failed.
+
+        What was written is dropped, so the caller writes its frames again; publishing them ends
+        unpublished with this error (raises OSError if there is no room elsewhere either).
+        """
+        failure = Failure.of(error, Step.STAGE)
+        self._access.degrade(failure.errno_name or "stage", f"not staged: {failure}")
+        work, self.work = self.work, Workdir(self.key)
+        self.failure = failure
+        work.release()
+
     def abandon(self) -> None:
         """Drop the work; does nothing after a publish."""
         if not self._done:
@@ -158,11 +170,21 @@ def stage(access: Access, upkeep: Upkeep, key: str) -> StagingArea:
     try:
         if access.complete_root() is not None:
             return StagingArea(access, upkeep, _make(access, root_key=key), None)
-        failure = Failure(reason=UnpublishedReason.ERRNO, step=Step.ROOT, detail=access.degraded)
+        failure = no_root(access)
     except OSError as error:
         failure = Failure.of(error, Step.STAGE)
         access.degrade(failure.errno_name or "stage", str(failure))
     return StagingArea(access, upkeep, Workdir(key), failure)
+
+
+def no_root(access: Access) -> Failure:
+    """Why the root cannot be used; without an errno where the cache is off or its root refused."""
+    return Failure(
+        reason=UnpublishedReason.ERRNO,
+        step=Step.ROOT,
+        error=access.root_error,
+        detail=access.degraded,
+    )
 
 
 def _make(access: Access, root_key: str) -> Staging:
