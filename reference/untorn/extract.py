@@ -81,7 +81,7 @@ def _extract(
     key = _key(access, root, resolved, ffmpeg)
     if root is None or key is None:
         job = Job(resolved=resolved, decoder=ffmpeg, key=derive_key("uncached"), progress=progress)
-        return _uncached(access, upkeep, job, _no_root(access), None)
+        return _uncached(access, upkeep, job, writing.no_root(access), None)
     job = Job(resolved=resolved, decoder=ffmpeg, key=key, progress=progress)
     found = reading.find(access, root, key)
     if isinstance(found, Frames):
@@ -113,10 +113,6 @@ def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder)
         return None
 
 
-def _no_root(access: Access) -> Failure:
-    return Failure(reason=UnpublishedReason.ERRNO, step=Step.ROOT, detail=access.degraded)
-
-
 def _still_there(access: Access, found: Frames) -> Frames | Miss:
     """A hit whose files an outsider has taken is extracted again, once, and counted (R5)."""
     try:
@@ -144,16 +140,17 @@ def _wait_for_turn(access: Access, root: Root, key: str) -> Flight:
 def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
     info = clip.probe(job.resolved.path)
     expected = extraction.expected_frames(info, job.resolved.range)
-    area = writing.stage(access, upkeep, job.key)
-    if isinstance(area.work, Workdir):
-        assert area.failure is not None
-        area.abandon()
-        return _uncached(access, upkeep, job, area.failure, miss)
-    with area:
-        need = extraction.need(info, job.resolved.range, expected)
-        failure = _room(upkeep, area.work, need)
-        if failure is None:
+    need = extraction.need(info, job.resolved.range, expected)
+    failure = _room(access, upkeep, need)
+    if failure is None:
+        area = writing.stage(access, upkeep, job.key)
+        if isinstance(area.work, Workdir):
+            assert area.failure is not None
+            area.abandon()
+            return _uncached(access, upkeep, job, area.failure, miss)
+        with area:
             try:
+                space.reserve(area.work, need)
                 _decode(job, area, info, expected)
                 access.counters.add("extracted")
                 return area.publish(miss)
@@ -163,7 +160,6 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
                     raise
             except OSError as error:
                 failure = Failure.of(error, Step.STAGE)
-        area.abandon()
     access.degrade(failure.errno_name or failure.reason, str(failure))
     return _uncached(access, upkeep, job, failure, miss)
 
@@ -182,16 +178,21 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
     extraction.require_enough(frames, info, job.resolved.range, expected)
 
 
-def _room(upkeep: Upkeep, work: Staging, need: space.Need) -> Failure | None:
-    """E4: None if there is room, after one collect if need be; else why not (contract D4)."""
+def _room(access: Access, upkeep: Upkeep, need: space.Need) -> Failure | None:
+    """E4: None if there is room, after one collect if need be; else why not (contract D4).
+
+    Before anything is staged: without a free inode there is no staging directory either.
+    """
+    root = access.root()
+    if root is None:
+        return None  # staging will say why
     try:
-        short = space.missing(work.root, need)
+        short = space.missing(root, need)
         if short is not None:
-            usage = upkeep.used_bytes(work.root)
+            usage = upkeep.used_bytes(root)
             upkeep.collect(max(0, usage - short.size) if short.size else 0)
-            short = space.missing(work.root, need)
+            short = space.missing(root, need)
         if short is None:
-            space.reserve(work, need)
             return None
     except OSError as error:
         return Failure.of(error, Step.STAGE)

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import stat
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -19,7 +18,6 @@ from typing import NoReturn
 
 import untorn
 from untorn import config, layout
-from untorn.access import Access
 from untorn.cache import Cache
 from untorn.frames import EvictedError, Frames
 from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, exact
@@ -27,6 +25,7 @@ from untorn.writing import StagingArea
 
 from untorn_conformance import backend as protocol
 from untorn_conformance.backend import Axis, Inputs, PlantKind, Setting
+from untorn_conformance.backends.reference_plant import plant
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 
@@ -173,7 +172,7 @@ class Reference:
                     )
                 if os.path.lexists(target):
                     raise BackendError(ErrorCode.INVALID_ENTRY, f"twice: {file.name!r}")
-                shutil.copyfile(file.path, target)
+                _copy(area, files, file)
         except BaseException:
             area.abandon()
             raise
@@ -289,7 +288,7 @@ class Reference:
     def plant(self, *, key: str, kind: PlantKind) -> protocol.Planted:
         """Put a described state where the entry of `key` belongs."""
         access = self._open_cache.access
-        path = _plant(access, key, kind)
+        path = plant(access, key, kind)
         return protocol.Planted(path=os.path.relpath(path, access.settings.root))
 
     def fork(self, *, exec: bool) -> protocol.Forked:  # noqa: A002 - the protocol's name
@@ -357,6 +356,20 @@ class _Log(logging.Handler):
         return events
 
 
+def _copy(
+    area: StagingArea, files: Sequence[protocol.StagedFile], file: protocol.StagedFile
+) -> None:
+    """Copy one payload; where the cache has no room for it, start over outside of it."""
+    try:
+        shutil.copyfile(file.path, os.path.join(area.path, file.name))
+    except OSError as error:
+        if area.failure is not None:
+            raise
+        area.move_out(error)
+        for each in files[: files.index(file) + 1]:
+            shutil.copyfile(each.path, os.path.join(area.path, each.name))
+
+
 def _key_inputs(inputs: Inputs) -> KeyInputs:
     def text(axis: Axis) -> str | None:
         value = inputs.get(axis)
@@ -392,52 +405,6 @@ def _whole(value: str | float | None) -> int:
     if isinstance(value, float):
         raise ValueError(f"not a whole number: {value}")
     return int(value or 0)
-
-
-def _plant(access: Access, key: str, kind: PlantKind) -> str:
-    """Put the state in place of the entry; the path of what was put there."""
-    assert access.settings.root is not None, "nothing can be planted in a cache that is off"
-    root = access.settings.root
-    generation = "v0" if kind is PlantKind.OLD_GENERATION else layout.ENTRIES
-    path = os.path.join(root, generation, key)
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    _remove(path)
-    if kind is PlantKind.STRAY_FILE:
-        _write(path, b"stray")
-    elif kind is PlantKind.STRAY_SYMLINK:
-        os.symlink(tempfile.gettempdir(), path)
-    elif kind is PlantKind.STRAY_DIRECTORY:
-        os.mkdir(path, 0o700)
-    else:
-        _plant_entry(path, key, kind)
-    return path
-
-
-def _plant_entry(path: str, key: str, kind: PlantKind) -> None:
-    os.mkdir(path, 0o700)
-    _write(os.path.join(path, "frame_00001.png"), b"planted")
-    sealed_as = key[::-1] if kind is PlantKind.WRONG_KEY else key
-    version = 0 if kind is PlantKind.OLD_GENERATION else layout.GENERATION
-    size = 4096 if kind is PlantKind.DAMAGED else 7  # a frame that was cut since it was sealed
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot = file.read().strip()
-    header = (
-        f'{{"v":{version},"key":"{sealed_as}","n":1,"bytes":{size},"boot":"{boot}","digest":null}}'
-    )
-    text = f"{header}\nframe_00001.png\n[{size}]\n"
-    _write(os.path.join(path, layout.MANIFEST), text.encode("ascii"))
-
-
-def _write(path: str, data: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(data)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def _wait_in_child(execute: bool) -> NoReturn:
