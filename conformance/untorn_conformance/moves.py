@@ -153,3 +153,36 @@ def variable(farm: Farm, setting: Setting) -> str:
     if name is None:
         unknown(f"hello names no variable for {setting}")
     return name
+
+
+def assert_gives(worker: Worker, found: Readable, contents: Mapping[str, bytes]) -> None:
+    """The handle lists these frames, in their order, and gives their bytes."""
+    assert found.files == tuple(contents)
+    assert read_all(worker, found) == digests(contents.values())
+
+
+def see(worker: Worker, label: str, *contents: Mapping[str, bytes]) -> Hit | Miss:
+    """Look up, and see that a hit is whole: all the frames of one of the contents; hold nothing."""
+    answer = look(worker, label)
+    if isinstance(answer, Hit):
+        found = (answer.files, read_all(worker, answer))
+        assert found in [(tuple(each), digests(each.values())) for each in contents]
+        worker.call(Verb.RELEASE, handle=answer.handle)
+    return answer
+
+
+def publish_at_once(staged: Mapping[Worker, str]) -> dict[Worker, Outcome]:
+    """Let several workers publish their staged handles at the same time; every answer."""
+    asked = {worker: worker.send(Verb.PUBLISH, handle=handle) for worker, handle in staged.items()}
+    return {worker: worker.receive(pending) for worker, pending in asked.items()}
+
+
+def recover(farm: Farm, worker: Worker, label: str, contents: Mapping[str, bytes]) -> None:
+    """Publish, whatever was in the way before, and see that another's lookup would hit (L2).
+
+    Raises AssertionError unless the answer is published or adopted, with these bytes.
+    """
+    answer = publish(farm, worker, label, contents)
+    assert isinstance(answer, Published | Adopted), answer
+    worker.call(Verb.RELEASE, handle=answer.handle)
+    assert isinstance(see(worker, label, contents), Hit)

@@ -1,0 +1,189 @@
+"""Chapter D, for backends that extract: no root, no room, no whole clip (D1, D4, D5)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from untorn_conformance import moves, probe
+from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Published, Verb
+from untorn_conformance.contract import Capability
+from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.farm import Farm
+from untorn_conformance.faults import small_file_system
+from untorn_conformance.moves import read_all
+from untorn_conformance.plugin import requires, unknown
+from untorn_fixtures.clips import clip
+from untorn_stress.worker import Worker
+
+DAY_S = 24 * 3600.0
+MIB = 2**20
+SMALL_BYTES = 64 * MIB
+MANY_INODES = 10_000
+FEW_INODES = 300
+FULL = f"a tmpfs of {SMALL_BYTES // MIB} MiB in a mount namespace of its own"
+
+
+def extract(worker: Worker, path: Path) -> Extracted:
+    """The frames of a clip, as png at its own rate."""
+    inputs = {Axis.PATH: str(path), Axis.FPS: "30", Axis.FORMAT: "png"}
+    answer = worker.call(Verb.EXTRACT, inputs=inputs)
+    assert isinstance(answer, Extracted)
+    return answer
+
+
+def extract_and_release(worker: Worker, path: Path) -> tuple[ExtractOutcome, list[str]]:
+    """Where the frames came from, and their digests."""
+    answer = extract(worker, path)
+    given = answer.outcome, read_all(worker, answer)
+    worker.call(Verb.RELEASE, handle=answer.handle)
+    return given
+
+
+@requires("D1", evidence="one clip below a directory that is closed, and with a root, sequential")
+def test_D1_extracts_without_a_root(farm: Farm) -> None:
+    """The frames are those that a working cache gives."""
+    farm.needs(Capability.EXTRACT)
+    source = Path(shutil.copy(clip("sdr"), farm.outside / "sdr.mp4"))
+    source.chmod(0o644)
+    closed = farm.outside / "closed"
+    closed.mkdir(mode=0o555)
+    worker = farm.worker(uid=farm.unprivileged_uid)
+    try:
+        outcome, cached = extract_and_release(worker, source)
+    except BackendError as error:
+        unknown(f"a user without privileges cannot extract here at all: {error}")
+    assert outcome is ExtractOutcome.PUBLISHED
+    worker.call(Verb.OPEN, root=str(closed / "cache"), env={}, clock_offset_s=0.0)
+    outcome, uncached = extract_and_release(worker, source)
+    assert outcome in {ExtractOutcome.UNCACHED, ExtractOutcome.UNPUBLISHED}
+    assert uncached == cached
+
+
+class SmallDisk:
+    """A worker whose root is a file system of its own, and what only a full one shows."""
+
+    def __init__(self, farm: Farm, *, inodes: int) -> None:
+        self._farm = farm
+        inside = small_file_system(farm.root, size_bytes=SMALL_BYTES, inodes=inodes)
+        self.worker = farm.worker(inside=inside)
+        self.root = Path(f"/proc/{self.worker.pid}/root{farm.root}")
+        self._filled = 0
+
+    def free(self) -> tuple[int, int]:
+        """Bytes and inodes."""
+        status = os.statvfs(self.root)
+        return status.f_bavail * status.f_frsize, status.f_favail
+
+    def fill(self, size_bytes: int) -> None:
+        """Publish entries of about this size until one does not fit any more."""
+        while True:
+            self._filled += 1
+            label = f"filler {self._filled}"
+            contents = moves.frames(label, count=2, size_bytes=size_bytes // 2)
+            answer = moves.publish(self._farm, self.worker, label, contents)
+            self.worker.call(Verb.RELEASE, handle=answer.handle)
+            if not isinstance(answer, Published):
+                return
+
+    def age(self, seconds: float) -> None:
+        """Make everything there older."""
+        if Capability.VIRTUAL_CLOCK in self._farm.hello.capabilities:
+            self.worker.call(Verb.AGE, seconds=seconds)
+        else:
+            probe.shift_mtimes(self.root, seconds)
+
+    def measure(self, path: Path) -> tuple[list[str], int]:
+        """Extract with all the room there is: the right digests, and the frames' bytes."""
+        answer = extract(self.worker, path)
+        assert answer.outcome is ExtractOutcome.PUBLISHED
+        sizes = [
+            self.worker.call(Verb.READ, handle=answer.handle, index=index).bytes
+            for index in range(len(answer.files))
+        ]
+        right = read_all(self.worker, answer)
+        self.worker.call(Verb.RELEASE, handle=answer.handle)
+        moves.collect(self.worker)
+        return right, sum(sizes)
+
+    def holds(self, digests: Iterable[str]) -> bool:
+        """Whether any file there has one of these digests."""
+        there = {entry.sha256 for entry in probe.take(self.root).files().values()}
+        return not there.isdisjoint(digests)
+
+
+def fill_up(disk: SmallDisk, need_bytes: int) -> None:
+    """Leave less room than the frames of a clip need."""
+    disk.fill(4 * MIB)
+    disk.fill(need_bytes // 4)
+    assert disk.free()[0] < need_bytes
+
+
+@requires("D4", evidence=f"old entries fill {FULL}; one clip")
+def test_D4_makes_room_in_bytes(farm: Farm) -> None:
+    """Old entries go before the decoder starts, not when it has run into the wall."""
+    farm.needs(Capability.EXTRACT)
+    disk = SmallDisk(farm, inodes=MANY_INODES)
+    right, need_bytes = disk.measure(clip("sdr"))
+    fill_up(disk, need_bytes)
+    disk.age(2 * DAY_S)
+    assert extract_and_release(disk.worker, clip("sdr")) == (ExtractOutcome.PUBLISHED, right)
+
+
+@requires("D4", evidence=f"old entries use up {FEW_INODES} inodes of {FULL}; one clip")
+def test_D4_makes_room_in_inodes(farm: Farm) -> None:
+    """The same where files are short and not bytes."""
+    farm.needs(Capability.EXTRACT)
+    disk = SmallDisk(farm, inodes=FEW_INODES)
+    right, _ = disk.measure(clip("sdr"))
+    disk.fill(64)
+    assert disk.free()[1] < len(right)
+    disk.age(2 * DAY_S)
+    assert extract_and_release(disk.worker, clip("sdr")) == (ExtractOutcome.PUBLISHED, right)
+
+
+@requires("D4", "D1", evidence=f"young entries fill {FULL}; one clip, then and when they are old")
+def test_D4_delivers_where_no_room_can_be_made(farm: Farm) -> None:
+    """The right frames, nothing of them left behind; once the entries are old, published."""
+    farm.needs(Capability.EXTRACT)
+    disk = SmallDisk(farm, inodes=MANY_INODES)
+    right, need_bytes = disk.measure(clip("sdr"))
+    fill_up(disk, need_bytes)
+    outcome, digests = extract_and_release(disk.worker, clip("sdr"))
+    assert outcome in {ExtractOutcome.UNCACHED, ExtractOutcome.UNPUBLISHED}
+    assert digests == right
+    assert not disk.holds(right)
+    disk.age(2 * DAY_S)
+    assert extract_and_release(disk.worker, clip("sdr")) == (ExtractOutcome.PUBLISHED, right)
+
+
+BROKEN = ("truncated", "headless", "audio_only", "not_a_video", "empty")
+
+
+@requires("D5", evidence=f"{len(BROKEN)} broken clips once each, trees and collects compared")
+@pytest.mark.parametrize("name", BROKEN)
+def test_D5_a_failed_extraction_publishes_nothing(farm: Farm, name: str) -> None:
+    """Its error says that the clip or the decoder failed, and no frame of it stays on disk."""
+    farm.needs(Capability.EXTRACT)
+    worker = farm.worker()
+    extract_and_release(worker, clip("sdr"))
+    before = pictures(farm)
+    with pytest.raises(BackendError) as caught:
+        extract(worker, clip(name))
+    assert caught.value.code in {ErrorCode.DECODER_FAILED, ErrorCode.BAD_CLIP}
+    assert pictures(farm) == before
+    assert moves.collect(worker, 0, dry_run=True).evicted == 1
+
+
+def pictures(farm: Farm) -> set[str]:
+    """The files below the root, and in the temporary directory, that are png pictures."""
+    found = set()
+    for folder in (farm.root, farm.tmp):
+        for path in probe.take(folder).files():
+            with open(folder / path, "rb") as file:
+                if file.read(8) == b"\x89PNG\r\n\x1a\n":
+                    found.add(f"{folder.name}/{path}")
+    return found
