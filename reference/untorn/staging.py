@@ -20,7 +20,7 @@ from untorn import layout, manifest, syscalls
 from untorn.config import Durability, Settings
 from untorn.errors import InvalidEntryError
 from untorn.lease import Claim
-from untorn.lookup import LOCKS_UNSUPPORTED, stamp_ns
+from untorn.lookup import LOCKS_UNSUPPORTED, NO_DESCRIPTORS, stamp_ns
 from untorn.manifest import Manifest, StagedFrame
 from untorn.root import Root
 from untorn.trash import delete
@@ -147,9 +147,16 @@ def inspect(fd: int) -> list[tuple[str, os.stat_result]]:
     Raises InvalidEntryError (contract P8) or OSError.
     """
     found: dict[str, os.stat_result] = {}
-    with os.scandir(fd) as children:
-        for child in children:
-            found[child.name] = child.stat(follow_symlinks=False)
+    try:
+        with os.scandir(fd) as children:
+            for child in children:
+                found[child.name] = child.stat(follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_DESCRIPTORS:
+            raise
+        # Whoever cannot publish for want of descriptors must still learn what its frames are.
+        for name in syscalls.list_directory(fd):
+            found[name] = os.stat(name, dir_fd=fd, follow_symlinks=False)
     found.pop(layout.RESERVATION, None)
     found.pop(layout.MANIFEST, None)
     frames = [(name, found[name]) for name in manifest.order_frames(list(found))]

@@ -23,6 +23,8 @@ FILE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # neve
 _RENAME_NOREPLACE = 1
 _F_OFD_SETLK = 37  # linux/fcntl.h; fcntl.F_OFD_SETLK is in Python only where glibc's headers had it
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock with 64-bit offsets
+_DIRENT = struct.Struct("=QqHB")  # struct linux_dirent64 up to its name
+_DIRENT_BYTES = 32768
 
 if SUPPORTED:
     import fcntl
@@ -104,6 +106,27 @@ def file_system_type(fd: int) -> int:
     if _libc.fstatfs(fd, buffer):
         _raise_errno("fstatfs")
     return int(ctypes.c_long.from_buffer(buffer).value) & 0xFFFFFFFF
+
+
+def list_directory(fd: int) -> list[str]:
+    """The names in the directory that is open as `fd`, without opening anything (getdents64(2)).
+
+    `os.listdir` and `os.scandir` duplicate the descriptor, which fails at the limit.
+    """
+    os.lseek(fd, 0, os.SEEK_SET)
+    buffer = ctypes.create_string_buffer(_DIRENT_BYTES)
+    names = []
+    while (size := _libc.getdents64(fd, buffer, _DIRENT_BYTES)) > 0:
+        offset = 0
+        while offset < size:
+            _, _, length, _ = _DIRENT.unpack_from(buffer, offset)
+            name = buffer.raw[offset + _DIRENT.size : offset + length].split(b"\0", 1)[0]
+            names.append(os.fsdecode(name))
+            offset += length
+    if size < 0:
+        _raise_errno("getdents64")
+    os.lseek(fd, 0, os.SEEK_SET)  # os.scandir(fd) would start where we ended
+    return [name for name in names if name not in (".", "..")]
 
 
 @contextlib.contextmanager
