@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Frames, events
+from untorn import Cache, Frames, Miss, events
 
 REFERENCE = Path(__file__).resolve().parents[1]
 FIXTURES = REFERENCE.parent / "fixtures"
@@ -108,7 +108,7 @@ class Clock:
     """Seconds since the epoch, turned by hand; it starts at the real time."""
 
     def __init__(self) -> None:
-        self.now_s = time.time()
+        self.now_s = float(int(time.time()))  # whole, so that sums are exact
 
     def __call__(self) -> float:
         return self.now_s
@@ -185,6 +185,55 @@ def put() -> Callable[..., Frames]:
         return published
 
     return publish
+
+
+@pytest.fixture
+def hit() -> Callable[[Cache, str], Frames]:
+    """Look a key up that has to hit."""
+
+    def look(cache: Cache, key: str) -> Frames:
+        found = cache.lookup(key)
+        assert isinstance(found, Frames), found
+        return found
+
+    return look
+
+
+@pytest.fixture
+def miss() -> Callable[[Cache, str], Miss]:
+    """Look a key up that has to miss."""
+
+    def look(cache: Cache, key: str) -> Miss:
+        found = cache.lookup(key)
+        if isinstance(found, Frames):
+            found.release()
+        assert isinstance(found, Miss), found
+        return found
+
+    return look
+
+
+@pytest.fixture
+def just_before(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let something happen just before one call of a real function: just_before(module, name, act).
+
+    That is an interleaving with another process, brought about on purpose; the call is still made.
+    """
+
+    def interleave(module: object, name: str, act: Callable[[], object], *, call: int = 1) -> None:
+        real = getattr(module, name)
+        calls = 0
+
+        def with_act(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                act()
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, with_act)
+
+    return interleave
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ counted, and warned about once a process and cause.
 from __future__ import annotations
 
 import errno
+import os
 import threading
+import weakref
 
 from untorn import events
 from untorn.config import Clock, Settings
@@ -30,6 +32,11 @@ class Access:
         self._root: Root | None = None
         self._lock = threading.Lock()
         self._verified: set[tuple[str, int]] = set()
+        _all.add(self)
+
+    def renew_lock(self) -> None:
+        """In a forked child: a lock that another thread held at the fork would stay held."""
+        self._lock = threading.Lock()
 
     def root(self) -> Root | None:
         """The open root that the path leads to; None means uncached, and `degraded` says why.
@@ -101,6 +108,18 @@ class Access:
             check=Check.DIGESTS if self.settings.verify else Check.MANIFEST,
             verified=self._verified,
         )
+
+
+_all: weakref.WeakSet[Access] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for access in list(_all):
+        access.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def errno_name(error: OSError) -> str:

@@ -153,28 +153,23 @@ def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, ta
 def _set_entry_aside(root: Root, entry: Listed, tally: Tally) -> str | None:
     """Rename one entry into the trash under its lock; None if it is protected or gone."""
     try:
-        fd = os.open(entry.key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd)
+        with syscalls.opened(entry.key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd) as fd:
+            if not syscalls.lock_exclusive(fd):
+                tally.protected["leased"] += 1
+                return None
+            ours = os.fstat(fd)
+            if ours.st_uid != os.geteuid():
+                tally.protected["foreign"] += 1
+                return None
+            there = os.stat(entry.key, dir_fd=root.entries_fd, follow_symlinks=False)
+            if (ours.st_ino, ours.st_mtime_ns) != (entry.inode, entry.mtime_ns) or (
+                there.st_ino != ours.st_ino
+            ):
+                tally.protected["changed"] += 1
+                return None
+            return set_aside(root, root.entries_fd, entry.key, fd)
     except FileNotFoundError:
         return None
-    try:
-        if not syscalls.lock_exclusive(fd):
-            tally.protected["leased"] += 1
-            return None
-        ours = os.fstat(fd)
-        if ours.st_uid != os.geteuid():
-            tally.protected["foreign"] += 1
-            return None
-        there = os.stat(entry.key, dir_fd=root.entries_fd, follow_symlinks=False)
-        if (ours.st_ino, ours.st_mtime_ns) != (entry.inode, entry.mtime_ns) or (
-            there.st_ino != ours.st_ino
-        ):
-            tally.protected["changed"] += 1
-            return None
-        return set_aside(root, root.entries_fd, entry.key, fd)
-    except FileNotFoundError:
-        return None
-    finally:
-        os.close(fd)
 
 
 def _count_only(
@@ -282,8 +277,10 @@ def _date_back(root: Root, listing: Sequence[Listed], now_s: float) -> None:
     for entry in listing:
         if entry.mtime_ns > limit_ns:
             with contextlib.suppress(OSError):  # evicted, or read-only: it stays as it is
+                # What is below a microsecond tells who wrote the stamp: ours or somebody else's.
+                dated = stamp + entry.mtime_ns % 1000
                 os.utime(
-                    entry.key, ns=(stamp, stamp), dir_fd=root.entries_fd, follow_symlinks=False
+                    entry.key, ns=(dated, dated), dir_fd=root.entries_fd, follow_symlinks=False
                 )
 
 

@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import threading
+import time
+import weakref
 from collections import Counter
 from collections.abc import Mapping
 
@@ -20,6 +22,9 @@ logger = logging.getLogger("untorn")
 
 _PAGE_BYTES = 16384  # one pwrite replaces the whole file, so no reader sees half of it
 _MAX_COUNTERS = 200
+_MAX_NAME = 40
+_LOCK_TRIES = 200
+_LOCK_PAUSE_S = 0.0005
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -59,6 +64,13 @@ class Counters:
         self._lock = threading.Lock()
         self._total: Counter[str] = Counter()
         self._handed_in: Counter[str] = Counter()
+        _all_counters.add(self)
+
+    def start_anew(self) -> None:
+        """In a forked child: what was counted so far is the parent's to hand in."""
+        self._lock = threading.Lock()
+        self._total = Counter()
+        self._handed_in = Counter()
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count `amount` more of `name`."""
@@ -79,12 +91,24 @@ class Counters:
             with syscalls.opened(
                 layout.COUNTERS, os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS, dir_fd=ctl_fd
             ) as fd:
-                if not syscalls.lock_byte(fd, 0):
-                    return  # another process is at it: ours go in the next time
+                if not _lock(fd):
+                    return  # a stopped process is at it: ours go in the next time
                 merged = Counter(_read(fd))
                 merged.update(delta)
                 os.pwrite(fd, _page(merged), 0)
             self._handed_in.update(delta)
+
+
+_all_counters: weakref.WeakSet[Counters] = weakref.WeakSet()
+
+
+def _start_anew() -> None:
+    for counters in list(_all_counters):
+        counters.start_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def handed_in(ctl_fd: int) -> dict[str, int]:
@@ -98,15 +122,30 @@ def handed_in(ctl_fd: int) -> dict[str, int]:
         return {}
 
 
+def _lock(fd: int) -> bool:
+    """Wait at most 0.1 s: many processes end at the same moment, and each has something to add."""
+    for attempt in range(_LOCK_TRIES):
+        if attempt:
+            time.sleep(_LOCK_PAUSE_S)
+        if syscalls.lock_byte(fd, 0):
+            return True
+    return False
+
+
 def _read(fd: int) -> dict[str, int]:
     try:
         values = json.loads(os.pread(fd, _PAGE_BYTES, 0) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         warn_once("counters", "the counters of earlier processes were unreadable: starting anew")
         return {}
     if not isinstance(values, Mapping):
         return {}
-    return {str(name): value for name, value in values.items() if isinstance(value, int)}
+    return {name: value for name, value in values.items() if _is_count(name, value)}
+
+
+def _is_count(name: str, value: object) -> bool:
+    """Whether this is a counter of ours: bounded, so that all of them fit the page."""
+    return len(name) <= _MAX_NAME and isinstance(value, int) and 0 <= value < 1 << 62
 
 
 def _page(values: Mapping[str, int]) -> bytes:

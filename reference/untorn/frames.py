@@ -134,8 +134,8 @@ class Frames:
     def __del__(self) -> None:
         hold = getattr(self, "_hold", None)
         if hold is not None and hold.fd >= 0:
+            hold.release()  # first: where warnings are errors, nothing behind one is done
             warnings.warn(f"frames of {self.key[:12]} were never released", ResourceWarning)  # noqa: B028
-            hold.release()
 
     def __repr__(self) -> str:
         return f"<Frames {self.key[:12]} {len(self.names)} {self.delivery}>"

@@ -40,6 +40,10 @@ class Claim:
         fd, self.fd = self.fd, -1
         return fd
 
+    def __del__(self) -> None:
+        """Whoever dropped it without a release (an exception at the wrong moment) leaks no lock."""
+        self.release()
+
 
 _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
 

@@ -25,6 +25,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from untorn import layout, manifest, syscalls
+from untorn.errors import InvalidEntryError
 from untorn.lease import Claim
 from untorn.manifest import Manifest, ManifestError
 from untorn.outcome import Miss, MissReason
@@ -78,6 +79,11 @@ def stamp_ns(now_s: float) -> int:
     return int(now_s * NS) // _STAMP_NS * _STAMP_NS
 
 
+def was_changed_by_others(mtime_ns: int) -> bool:
+    """Whether an entry's directory carries a stamp that is not ours (see R5 above)."""
+    return mtime_ns % _STAMP_NS != 0
+
+
 def is_stale(mtime_ns: int, policy: Policy) -> bool:
     """Whether recency must be written: older than the resolution, or from the future."""
     age_s = policy.now_s - mtime_ns / NS
@@ -123,19 +129,18 @@ def lease_entry(root: Root, key: str, policy: Policy) -> Leased | Miss:
 
 def _lock_current(root: Root, key: str) -> tuple[Claim, os.stat_result] | None:
     """R1 to R3: a claim on what the path leads to and its state, or None to try again."""
-    fd = os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd)
+    claim = Claim(os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd))
     try:
-        if _share(fd):
-            ours = os.fstat(fd)
+        if _share(claim.fd):
+            ours = os.fstat(claim.fd)
             there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
             if ours.st_ino == there.st_ino and ours.st_dev == there.st_dev:
-                claim = Claim(fd)
-                fd = -1
                 return claim, ours
-        return None
-    finally:
-        if fd >= 0:
-            os.close(fd)
+    except BaseException:
+        claim.release()
+        raise
+    claim.release()
+    return None
 
 
 def _share(fd: int) -> bool:
@@ -173,7 +178,7 @@ def examine(
     check = policy.check
     if sealed.boot_id != root.boot_id or not root.boot_id:
         check = max(check, _check_of_earlier_boot(sealed, status, policy))
-    if due or mtime_ns % _STAMP_NS:
+    if due or was_changed_by_others(mtime_ns):
         check = max(check, Check.FILES)
     if check >= Check.FILES:
         check_files(fd, sealed)
@@ -203,6 +208,8 @@ def read_manifest(fd: int) -> bytes:
     except OSError as error:
         if error.errno in _NOT_AN_ENTRY:
             raise ManifestError(MissReason.DAMAGED, "the manifest is a symlink") from None
+        if error.errno == errno.ENXIO:
+            raise ManifestError(MissReason.DAMAGED, "the manifest is a socket") from None
         if error.errno == errno.EACCES and not _mode(layout.MANIFEST, fd) & _OWNER_READS:
             raise ManifestError(MissReason.DAMAGED, "the manifest's mode forbids reading") from None
         raise
@@ -230,6 +237,12 @@ def check_files(fd: int, sealed: Manifest) -> None:
 
     A frame written after the manifest was altered after the seal: at the seal no frame is younger.
     """
+    try:
+        in_order = manifest.order_frames(sealed.names) == list(sealed.names)
+    except InvalidEntryError:
+        in_order = False
+    if not in_order:
+        raise ManifestError(MissReason.CORRUPT, "the manifest's names are not frames in a row")
     try:
         sealed_ns = os.stat(layout.MANIFEST, dir_fd=fd, follow_symlinks=False).st_mtime_ns
         for name, size in zip(sealed.names, sealed.sizes(), strict=True):

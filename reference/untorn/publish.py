@@ -21,6 +21,7 @@ import time
 from dataclasses import dataclass
 
 from untorn import lookup, syscalls
+from untorn.lease import Claim
 from untorn.lookup import Check, Leased, Policy
 from untorn.manifest import ManifestError
 from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
@@ -131,7 +132,7 @@ def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | None
             detail=f"{found.reason} is in the place, and locks cannot be trusted here",
         )
     try:
-        fd = os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd)
+        claim = Claim(os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -139,11 +140,11 @@ def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | None
             return _unlink(root, key)
         return Failure.of(error, Step.REPAIR)
     try:
-        return _set_damaged_aside(root, key, fd, policy)
+        return _set_damaged_aside(root, key, claim.fd, policy)
     except OSError as error:
         return Failure.of(error, Step.REPAIR)
     finally:
-        os.close(fd)
+        claim.release()
 
 
 def _unlink(root: Root, key: str) -> Failure | None:

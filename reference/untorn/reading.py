@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from untorn import events, lookup
 from untorn.access import Access
@@ -36,8 +37,20 @@ class EntryHold:
         now_s = self._access.clock()
         held_s = now_s - self._leased.mtime_ns / lookup.NS
         if held_s > self._access.settings.recency_resolution_s:
-            lookup.touch(claim.fd, now_s)
+            self._touch(claim.fd, now_s)
         claim.release()
+
+    def _touch(self, fd: int, now_s: float) -> None:
+        """Write recency, but never over the stamp of somebody who changed the entry meanwhile.
+
+        That stamp is what makes the next lookup see which frames are left.
+        """
+        try:
+            mtime_ns = os.fstat(fd).st_mtime_ns
+        except OSError:
+            return  # recency is worth no error at the end of a hold
+        if not lookup.was_changed_by_others(mtime_ns):
+            lookup.touch(fd, now_s)
 
 
 def find(access: Access, root: Root | None, key: str) -> Frames | Miss:
