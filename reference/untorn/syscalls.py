@@ -13,7 +13,6 @@ import errno
 import os
 import struct
 import sys
-import threading
 from collections.abc import Iterator
 
 SUPPORTED = sys.platform == "linux"
@@ -130,31 +129,19 @@ def list_directory(fd: int) -> list[str]:
     return [name for name in names if name not in (".", "..")]
 
 
+def _require_only_name(fd: int, path: str) -> None:
+    """What we write to must have no other name: a planted hard link leads out of the cache."""
+    if os.fstat(fd).st_nlink > 1:
+        raise OSError(errno.EMLINK, "it has another name, outside of the cache perhaps", path)
+
+
 @contextlib.contextmanager
 def opened(path: str, flags: int, *, dir_fd: int | None = None, mode: int = 0o600) -> Iterator[int]:
-    """A descriptor for the length of a block; close-on-exec, as all of ours.
-
-    A child that another thread forks meanwhile closes it: a lock belongs to the open file
-    description, so the child's copy would go on holding it after our block has ended.
-    """
+    """A descriptor for the length of a block; close-on-exec, as all of ours."""
     fd = os.open(path, flags, mode, dir_fd=dir_fd)
-    _in_blocks[fd] = threading.get_ident()
     try:
+        if dir_fd is not None and flags & os.O_ACCMODE != os.O_RDONLY:
+            _require_only_name(fd, path)
         yield fd
     finally:
-        del _in_blocks[fd]  # before the close: afterwards the number may be another thread's
         os.close(fd)
-
-
-_in_blocks: dict[int, int] = {}  # descriptor -> the thread whose block it is
-
-
-def _close_inherited() -> None:
-    ours = threading.get_ident()
-    for fd in [fd for fd, thread in _in_blocks.items() if thread != ours]:
-        del _in_blocks[fd]
-        os.close(fd)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
