@@ -13,6 +13,7 @@ import errno
 import os
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 
 SUPPORTED = sys.platform == "linux"
@@ -137,11 +138,31 @@ def _require_only_name(fd: int, path: str) -> None:
 
 @contextlib.contextmanager
 def opened(path: str, flags: int, *, dir_fd: int | None = None, mode: int = 0o600) -> Iterator[int]:
-    """A descriptor for the length of a block; close-on-exec, as all of ours."""
+    """A descriptor for the length of a block; close-on-exec, as all of ours.
+
+    A child that another thread forks meanwhile closes it: a lock belongs to the open file
+    description, so the child's copy would go on holding it after our block has ended.
+    """
     fd = os.open(path, flags, mode, dir_fd=dir_fd)
+    _in_blocks[fd] = threading.get_ident()
     try:
         if dir_fd is not None and flags & os.O_ACCMODE != os.O_RDONLY:
             _require_only_name(fd, path)
         yield fd
     finally:
+        del _in_blocks[fd]  # before the close: afterwards the number may be another thread's
         os.close(fd)
+
+
+_in_blocks: dict[int, int] = {}  # descriptor -> the thread whose block it is
+
+
+def _close_inherited() -> None:
+    ours = threading.get_ident()
+    for fd in [fd for fd, thread in _in_blocks.items() if thread != ours]:
+        del _in_blocks[fd]
+        os.close(fd)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
