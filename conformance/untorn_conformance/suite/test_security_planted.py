@@ -222,7 +222,7 @@ def staged_folder(farm: Farm, worker: Worker) -> tuple[str, list[Path]]:
 
 
 @requires(
-    "S3", evidence=f"beside a dead writer's frames: {len(PLANTS)} kinds of plants, one collect"
+    "S3", evidence=f"{len(PLANTS)} kinds of plants beside a dead writer's frames, one collect"
 )
 def test_S3_planted_in_dead_staging(farm: Farm) -> None:
     """They are reaped with it, and what they lead to stays."""
