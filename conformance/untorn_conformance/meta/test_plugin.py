@@ -244,6 +244,25 @@ def test_no_directory_of_any_case_is_left(every_outcome: Ran) -> None:
     assert every_outcome.leftovers == []
 
 
+def test_a_case_that_failed_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    suite = """
+@requires("P1", evidence="none")
+def test_P1_leaves_a_worker_behind(farm):
+    worker = farm.worker()
+    worker.stop()
+    Path("left").write_text(f"{worker.pid} {farm.root.parent}")
+    assert False
+
+@requires("P2", evidence="none")
+def test_P2_finds_nothing():
+    pid, folder = Path("left").read_text().split()
+    assert not Path("/proc", pid).exists()
+    assert not Path(folder).exists()
+"""
+    ran = run_pytest(tmp_path, suite=suite)
+    assert ran.outcomes == {"P1.leaves_a_worker_behind": "FAIL", "P2.finds_nothing": "PASS"}
+
+
 def test_a_broken_backend_fails_and_its_death_is_called_unasked(tmp_path: Path) -> None:
     suite = """
 @requires("P1", evidence="one publish")
