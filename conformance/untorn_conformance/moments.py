@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from untorn_stress import supervise
+
 from untorn_conformance.cases import unknown
 from untorn_conformance.farm import Farm
 
@@ -39,3 +41,8 @@ def names(farm: Farm) -> frozenset[str]:
 def frame_names(farm: Farm, suffix: str) -> frozenset[str]:
     """The paths below the root whose name ends in ``suffix``, such as the decoder's frames."""
     return frozenset(name for name in names(farm) if name.endswith(suffix))
+
+
+def await_child(pid: int) -> None:
+    """Wait until a forked child has done what it does at its start, and sleeps."""
+    await_moment(lambda: supervise.thread_states(pid) == {"S"}, "a forked child that waits")
