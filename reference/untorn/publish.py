@@ -2,7 +2,7 @@
 
     P1 renameat2(staging -> v1/<key>, NOREPLACE)     done: published, and our lock is the lease
     P2 refused: look the winner up, every file       whole: adopted, our work is dropped
-    P3 it is damaged: take EX on it without waiting  held by somebody: unpublished(busy)
+    P3 it is damaged: take EX on it without waiting  held through every try: unpublished(busy)
     P4 still there and still damaged? rename it into the trash, let go, P1 again
 
 A complete entry is never removed or replaced: P1 refuses to, and P4 moves only what is damaged
@@ -64,6 +64,7 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
         verified=policy.verified,
     )
     repaired = False
+    held: Failure | None = None
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_BUSY_PAUSE_S)
@@ -82,10 +83,13 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
         if found.reason is MissReason.BUSY:
             continue
         failure = _repair(root, key, found, close)
-        if failure is not None:
+        if failure is None:
+            repaired = True
+        elif failure.reason is UnpublishedReason.BUSY:
+            held = failure  # perhaps by a lookup or another repair, which are over in a moment
+        else:
             return failure
-        repaired = True
-    return Failure(
+    return held or Failure(
         reason=UnpublishedReason.BUSY,
         step=Step.RENAME,
         detail=f"the place stayed taken through {_TRIES} tries",

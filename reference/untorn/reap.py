@@ -20,7 +20,7 @@ def reap_staging(root: Root, grace_s: float, now_s: float, *, dry_run: bool = Fa
     A dry run counts them and leaves them.
     """
     reaped = 0
-    for name in os.listdir(root.staging_fd):
+    for name in syscalls.names_below(root.staging_fd):
         if layout.staging_key(name) is None:
             continue  # not ours
         try:

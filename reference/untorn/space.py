@@ -51,12 +51,12 @@ def missing(root: Root, need: Need) -> Need | None:
 def _promised(root: Root) -> Need:
     """What living writers have reserved and not yet written."""
     size = files = 0
-    for name in os.listdir(root.staging_fd):
+    for name in syscalls.names_below(root.staging_fd):
         try:
             with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.staging_fd) as fd:
                 left = _left_to_write(fd)
-        except (OSError, ValueError):
-            continue  # gone, or no reservation in it
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            continue  # gone, or no reservation in it, or one that means nothing
         size += left.size
         files += left.files
     return Need(size, files)

@@ -27,7 +27,6 @@ from untorn.trash import delete
 
 _MAKE_TRIES = 16
 _READ_ONLY = 0o444
-_WRITABLE = 0o222
 
 
 class Staging:
@@ -78,7 +77,11 @@ class Workdir:
     def __init__(self, key: str) -> None:
         self.key = key
         self.path = tempfile.mkdtemp(prefix="untorn-uncached-")
-        self.claim = Claim(os.open(self.path, syscalls.DIRECTORY_FLAGS))
+        try:
+            self.claim = Claim(os.open(self.path, syscalls.DIRECTORY_FLAGS))
+        except OSError:
+            os.rmdir(self.path)
+            raise
         self._owner_pid = os.getpid()
 
     @property
@@ -99,7 +102,12 @@ def make(root: Root, key: str) -> Staging:
     for _ in range(_MAKE_TRIES):
         name = layout.staging_name(key)
         os.mkdir(name, 0o700, dir_fd=root.staging_fd)
-        claim = _lock_own(root, name)
+        try:
+            claim = _lock_own(root, name)
+        except OSError:  # out of descriptors: each try would leave a directory
+            with contextlib.suppress(OSError):  # the reaper will
+                os.rmdir(name, dir_fd=root.staging_fd)
+            raise
         if claim is not None:
             return Staging(root, key, name, claim)
         with contextlib.suppress(OSError):  # the reaper has it already, or will
@@ -181,7 +189,7 @@ def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
     digest = settings.digests
     frames = []
     for name, status in found:
-        if status.st_mode & _WRITABLE:
+        if stat.S_IMODE(status.st_mode) != _READ_ONLY:  # one that its owner cannot read is damage
             os.chmod(name, _READ_ONLY, dir_fd=fd)
         frames.append(StagedFrame(name, status.st_size, _digest(fd, name) if digest else None))
     text = manifest.render(staging.key, frames, staging.root.boot_id)

@@ -109,6 +109,16 @@ def file_system_type(fd: int) -> int:
     return int(ctypes.c_long.from_buffer(buffer).value) & 0xFFFFFFFF
 
 
+def names_below(dir_fd: int) -> list[str]:
+    """The names in a directory, listed through a descriptor of its own.
+
+    `os.listdir(fd)` moves the offset of the open file description, which other threads and forked
+    children share: two listings at once each miss what the other has read.
+    """
+    with opened(".", DIRECTORY_FLAGS, dir_fd=dir_fd) as fd:
+        return os.listdir(fd)
+
+
 def list_directory(fd: int) -> list[str]:
     """The names in the directory that is open as `fd`, without opening anything (getdents64(2)).
 

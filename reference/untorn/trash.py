@@ -33,41 +33,52 @@ def set_aside(root: Root, parent_fd: int, name: str, fd: int) -> str | None:
     """
     target = layout.trash_name(name)
     os.rename(name, target, src_dir_fd=parent_fd, dst_dir_fd=root.trash_fd)
-    moved = os.stat(target, dir_fd=root.trash_fd, follow_symlinks=False)
+    try:
+        moved = os.stat(target, dir_fd=root.trash_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return target  # a collector is draining the trash and has deleted it already
     if moved.st_ino == os.fstat(fd).st_ino:
         return target
     syscalls.rename_noreplace(root.trash_fd, target, parent_fd, name)
     return None
 
 
-def delete(parent_fd: int, name: str) -> Deleted:
-    """Delete `name` below `parent_fd` with all it holds; what was removed, without raising.
+def delete(trash_fd: int, name: str) -> Deleted:
+    """Delete `name` below the trash with all it holds; what was removed, without raising.
 
     Symlinks are removed and not followed, devices and FIFOs are not opened. What cannot be removed
-    stays, uncounted, for the next collect.
+    stays, uncounted, for the next collect. Directories inside are raised into the trash first, so
+    that one descriptor and no recursion do for a tree of any depth.
     """
-    try:
-        status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode):
-            os.unlink(name, dir_fd=parent_fd)
-            return Deleted(1, status.st_size)
-        with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=parent_fd) as fd:
-            deleted = _empty(fd)
-    except OSError:  # gone already (another deleter), or not ours to remove: nothing was removed
-        return Deleted(0, 0)
-    with contextlib.suppress(
-        OSError
-    ):  # something inside could not be removed: it stays in the trash
-        os.rmdir(name, dir_fd=parent_fd)
-    return deleted
-
-
-def _empty(fd: int) -> Deleted:
     files = size = 0
-    for child in os.listdir(fd):
-        deleted = delete(fd, child)
+    pending = [name]
+    while pending:
+        deleted = _delete_one(trash_fd, pending.pop(), pending)
         files += deleted.files
         size += deleted.size
+    return Deleted(files, size)
+
+
+def _delete_one(trash_fd: int, name: str, pending: list[str]) -> Deleted:
+    files = size = 0
+    with contextlib.suppress(OSError):  # gone already (another deleter), or not ours to remove
+        status = os.stat(name, dir_fd=trash_fd, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            os.unlink(name, dir_fd=trash_fd)
+            return Deleted(1, status.st_size)
+        with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=trash_fd) as fd:
+            for child in os.listdir(fd):
+                with contextlib.suppress(OSError):  # as above; the rest can go all the same
+                    status = os.stat(child, dir_fd=fd, follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        raised = layout.random_suffix()
+                        os.rename(child, raised, src_dir_fd=fd, dst_dir_fd=trash_fd)
+                        pending.append(raised)
+                    else:
+                        os.unlink(child, dir_fd=fd)
+                        files += 1
+                        size += status.st_size
+        os.rmdir(name, dir_fd=trash_fd)
     return Deleted(files, size)
 
 
