@@ -243,9 +243,10 @@ class Reference:
         self, *, budget_bytes: int | None, min_age_s: float | None, dry_run: bool
     ) -> protocol.Collected | protocol.Skipped:
         """Run one collect."""
-        done = self._open_cache.collect(
-            budget_bytes=budget_bytes, min_age_s=min_age_s, dry_run=dry_run
-        )
+        with _Translated():
+            done = self._open_cache.collect(
+                budget_bytes=budget_bytes, min_age_s=min_age_s, dry_run=dry_run
+            )
         if isinstance(done, untorn.Skipped):
             return protocol.Skipped(reason=done.reason.value)
         return protocol.Collected(
@@ -258,7 +259,8 @@ class Reference:
 
     def stats(self) -> protocol.Stats:
         """The counters of this cache object, and what is stored."""
-        stats = self._open_cache.stats()
+        with _Translated():
+            stats = self._open_cache.stats()
         stored = {"entries": stats.entries, "entry_bytes": stats.entry_bytes}
         return protocol.Stats(counters={**stats.counters, **stored})
 
