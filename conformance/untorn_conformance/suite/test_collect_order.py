@@ -115,6 +115,15 @@ def test_G11_order_is_right_after_mtimes_jump(farm: Farm, jump_s: float) -> None
     assert_order_of_later_uses(farm, worker)
 
 
+@requires("G11", evidence="3 entries whose mtimes are a day ahead, 3 later uses, no collect before")
+def test_G11_uses_count_before_the_first_collect_too(farm: Farm) -> None:
+    """A hit on an entry that is dated tomorrow is its last use."""
+    worker = farm.worker()
+    fill(farm, worker, "abc")
+    probe.shift_mtimes(farm.root, -DAY_S)
+    assert_order_of_later_uses(farm, worker)
+
+
 @requires("G11", evidence="3 entries, a process whose clock is a day off either way, 3 later uses")
 @pytest.mark.parametrize("jump_s", [DAY_S, -DAY_S], ids=["ahead", "behind"])
 def test_G11_order_is_right_after_the_clock_jumps(farm: Farm, jump_s: float) -> None:
