@@ -44,17 +44,17 @@ def interleave(
     assert rounds > 0, "nothing is measured in no round"
     collected: dict[str, list[float]] = {name: [] for name in cases}
     was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
     try:
         for number in range(rounds + warm_up):
             for name, case in cases.items():
-                gc.collect()
-                gc.disable()
                 values = case()
-                gc.enable()
                 if number or not warm_up:
                     collected[name].extend(values)
     finally:
-        (gc.enable if was_enabled else gc.disable)()
+        if was_enabled:
+            gc.enable()
     return {name: Samples(tuple(values)) for name, values in collected.items()}
 
 

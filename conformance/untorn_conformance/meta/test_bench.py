@@ -149,7 +149,7 @@ def test_what_is_populated_is_what_publishing_leaves(tmp_path: Path) -> None:
         before = cache.stats()
         for key in os.listdir(root.entries_fd):
             with population.found(cache, key) as frames:
-                assert frames.read(0) == b"x"
+                assert frames.read(0) == b"\0"
         done = cache.collect()
         after = cache.stats()
     assert isinstance(done, Collected)
