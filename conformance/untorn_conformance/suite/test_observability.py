@@ -13,6 +13,7 @@ from untorn_conformance import moves
 from untorn_conformance.backend import (
     Adopted,
     Axis,
+    Hit,
     Miss,
     Published,
     Setting,
@@ -22,15 +23,17 @@ from untorn_conformance.backend import (
 from untorn_conformance.contract import Capability
 from untorn_conformance.counters import Counter, Family, is_named
 from untorn_conformance.farm import Farm
+from untorn_conformance.faults import descriptor_limit
 from untorn_conformance.holdings import PAYLOAD_BYTES, fill, payload
 from untorn_conformance.moves import collect
 from untorn_conformance.pauses import stop_in_collect
 from untorn_conformance.place import Damage, damage, put_and_find, times_put_back
-from untorn_conformance.plugin import requires
+from untorn_conformance.plugin import requires, unknown
 from untorn_fixtures.clips import clip
 from untorn_stress.worker import Worker
 
 DAY_S = 24 * 3600.0
+REFUSED = Counter.LEASE_REFUSED
 
 
 @contextlib.contextmanager
@@ -142,6 +145,26 @@ def test_O1_verify_failures(farm: Farm) -> None:
             assert isinstance(answer, Miss)
             name = Family.MISS.of(answer.reason)
             expected[name] = expected.get(name, 0) + 1
+
+
+@requires("O1", evidence="8 lookups with descriptors for about 4, by one process, sequential")
+def test_O1_refused_leases(farm: Farm) -> None:
+    """Whoever cannot hold one more entry counts a refusal beside the miss."""
+    farm.needs(Capability.STATS, Capability.LEASE)
+    worker = farm.worker()
+    fill(farm, worker, "a")
+    expected = dict[str, int]()
+    with counting(worker, expected):
+        with descriptor_limit(worker.pid, spare=4):
+            answers = [moves.look(worker, "a") for _ in range(8)]
+        for answer in answers:
+            if isinstance(answer, Hit):
+                expected[Counter.HIT] = expected.get(Counter.HIT, 0) + 1
+            else:
+                for name in (Family.MISS.of(answer.reason), REFUSED):
+                    expected[name] = expected.get(name, 0) + 1
+    if REFUSED not in expected:
+        unknown("eight leases need no more than four descriptors here")
 
 
 @requires("O1", evidence="one clip extracted twice by one process, sequential")
