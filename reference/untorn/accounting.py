@@ -19,7 +19,8 @@ from untorn import layout, syscalls
 from untorn.root import Root
 
 _USAGE = struct.Struct("<qq")
-_LEDGER_LINE = re.compile(rb"\+([0-9a-f]{64}) ([0-9]{1,15})\n?")
+_MOST = 1 << 60  # bytes or entries; more is a damaged counter, and adding to it would overflow
+_LEDGER_LINE = re.compile(rb"\+([0-9a-f]{64}) ([0-9]{1,15})\n")  # one without its end was cut
 _LOCK_TRIES = 200
 _LOCK_PAUSE_S = 0.0005
 _READ_BYTES = 1 << 20
@@ -56,7 +57,7 @@ def add(root: Root, entries: int, size: int) -> Usage:
         before = _unpack(os.pread(fd, _USAGE.size, 0))
         if not locked:
             return before
-        after = Usage(before.entries + entries, before.size + size)
+        after = Usage(max(0, before.entries + entries), max(0, before.size + size))
         os.pwrite(fd, _USAGE.pack(after.entries, after.size), 0)
         return after
 
@@ -71,7 +72,12 @@ def _lock(fd: int) -> bool:
 
 
 def _unpack(raw: bytes) -> Usage:
-    return Usage(*_USAGE.unpack(raw)) if len(raw) == _USAGE.size else Usage(0, 0)
+    """The counter; zero for one that was cut or cannot be true, which the next sweep heals."""
+    if len(raw) != _USAGE.size:
+        return Usage(0, 0)
+    usage = Usage(*_USAGE.unpack(raw))
+    believable = 0 <= usage.entries < _MOST and 0 <= usage.size < _MOST
+    return usage if believable else Usage(0, 0)
 
 
 def record(root: Root, key: str, size: int) -> None:

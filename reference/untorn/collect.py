@@ -18,11 +18,11 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from untorn import accounting, layout, syscalls
+from untorn import accounting, events, layout, syscalls
 from untorn.lookup import FUTURE_SLACK_S, NS, read_manifest, stamp_ns
 from untorn.manifest import ManifestError, parse
 from untorn.outcome import Collected, Skipped, SkipReason
@@ -90,16 +90,19 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
     else:
         _evict(root, victims, total, orders, tally)
         _date_back(root, listing, orders.now_s)
-        drain(root)
-    _reclaim_generations(root, orders, tally)
-    reaped = reap_staging(root, orders.reap_grace_s, orders.now_s, dry_run=orders.dry_run)
+        _attempt(tally, lambda: drain(root))
+    _attempt(tally, lambda: _reclaim_generations(root, orders, tally))
+    reaped = _attempt(
+        tally,
+        lambda: reap_staging(root, orders.reap_grace_s, orders.now_s, dry_run=orders.dry_run),
+    )
     if not orders.dry_run:
-        accounting.add(
-            root,
+        drift = accounting.Usage(
             len(listing) - counted.entries - tally.evicted,
             total - counted.size - tally.gone_bytes,
         )
-        _shorten_ledger(root, ledger, listing)
+        _attempt(tally, lambda: accounting.add(root, drift.entries, drift.size))
+        _attempt(tally, lambda: _shorten_ledger(root, ledger, listing))
     left = total - tally.gone_bytes
     return Collected(
         evicted=tally.evicted + tally.reclaimed,
@@ -111,6 +114,23 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
         protected=dict(tally.protected),
         dry_run=orders.dry_run,
     )
+
+
+_T = TypeVar("_T")
+
+
+def _attempt(tally: Tally, step: Callable[[], _T]) -> _T | int:
+    """One step of housekeeping. Its failure must not lose the count of what was evicted before."""
+    try:
+        return step()
+    except OSError as error:
+        tally.protected[_cause(error)] += 1
+        events.warn_once("housekeeping", f"a collect was left unfinished: {error}")
+        return 0
+
+
+def _cause(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "error").lower()
 
 
 def plan(listing: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> list[Listed]:
@@ -140,7 +160,7 @@ def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, ta
         try:
             target = _set_entry_aside(root, entry, tally)
         except OSError as error:
-            tally.protected[errno.errorcode.get(error.errno or 0, "error").lower()] += 1
+            tally.protected[_cause(error)] += 1
             continue
         if target is not None:
             tally.evicted += 1
@@ -179,16 +199,19 @@ def _count_only(
     for entry in victims:
         if total - tally.gone_bytes <= (orders.budget_bytes or 0):
             break
-        with (
-            contextlib.suppress(FileNotFoundError),
-            syscalls.opened(entry.key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd) as fd,
-        ):
-            if not syscalls.lock_exclusive(fd):
-                tally.protected["leased"] += 1
-                continue
-            tally.evicted += 1
-            tally.gone_bytes += entry.size
-            tally.freed_bytes += _size_on_disk(fd)
+        try:
+            with syscalls.opened(entry.key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd) as fd:
+                if not syscalls.lock_exclusive(fd):
+                    tally.protected["leased"] += 1
+                    continue
+                tally.freed_bytes += _size_on_disk(fd)
+        except FileNotFoundError:
+            continue  # gone meanwhile
+        except OSError as error:
+            tally.protected[_cause(error)] += 1
+            continue
+        tally.evicted += 1
+        tally.gone_bytes += entry.size
 
 
 def _list_entries(root: Root, ledger: accounting.Ledger) -> list[Listed]:
@@ -240,7 +263,10 @@ def _reclaim_generations(root: Root, orders: Orders, tally: Tally) -> None:
             with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.fd) as fd:
                 keys, reclaimed = os.listdir(fd), tally.reclaimed
                 for key in keys:
-                    _reclaim(root, fd, key, orders, tally)
+                    try:
+                        _reclaim(root, fd, key, orders, tally)
+                    except OSError as error:  # the rest can go all the same
+                        tally.protected[_cause(error)] += 1
             if not orders.dry_run:
                 os.rmdir(name, dir_fd=root.fd)
             elif tally.reclaimed - reclaimed < len(keys):
@@ -256,6 +282,9 @@ def _reclaim(root: Root, parent_fd: int, key: str, orders: Orders, tally: Tally)
         status = os.fstat(fd)
         if max(0.0, orders.now_s - status.st_mtime_ns / NS) < orders.min_age_s:
             tally.protected["young"] += 1
+            return
+        if status.st_uid != os.geteuid():
+            tally.protected["foreign"] += 1
             return
         if not syscalls.lock_exclusive(fd):
             tally.protected["leased"] += 1
