@@ -61,20 +61,24 @@ def cache(
     try:
         with _workspace(home) as workspace:
             rows = measure(Ground(home=workspace, plan=plan, say=_say))
+            described["loadavg_after"] = machine.load_average()
+            _print(rows, described, plan, as_json=as_json)  # removing what was made takes a while
     except KeyboardInterrupt:
         _say("interrupted; everything that was made is removed")
         sys.exit(_INTERRUPTED)
-    described["loadavg_after"] = machine.load_average()
-    if as_json:
-        document = {
-            "schema": SCHEMA,
-            "machine": described,
-            "plan": dataclasses.asdict(plan),
-            "rows": [row.to_json() for row in rows],
-        }
-        click.echo(json.dumps(document, indent=2))
-    else:
+
+
+def _print(rows: list[Row], described: dict[str, object], plan: Plan, *, as_json: bool) -> None:
+    if not as_json:
         _show(rows, described)
+        return
+    document = {
+        "schema": SCHEMA,
+        "machine": described,
+        "plan": dataclasses.asdict(plan),
+        "rows": [row.to_json() for row in rows],
+    }
+    click.echo(json.dumps(document, indent=2))
 
 
 def measure(ground: Ground) -> list[Row]:
