@@ -278,7 +278,7 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stats:
-    """Monotonic counters by name, since ``open`` (O1)."""
+    """Monotonic counters since ``open``, under the names that ``counters`` lists (O1)."""
 
     counters: Mapping[str, int]
 
