@@ -1,0 +1,176 @@
+"""The plugin's options, seen from outside, and its manners in other people's runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from untorn_conformance.meta.inner_run import EVERY_OUTCOME, PASSING, run_pytest
+
+CHECKOUT = Path(__file__).parents[3]
+
+
+def test_an_unknown_alone_does_not_fail_the_run(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "-k", "unknown", suite=EVERY_OUTCOME)
+    assert ran.exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["is_unknown", "no_good_reason", "deadline"])
+def test_under_require_evidence_an_unknown_fails_the_run_and_stays_unknown(
+    tmp_path: Path, name: str
+) -> None:
+    ran = run_pytest(tmp_path, "--require-evidence", "-k", name, suite=EVERY_OUTCOME)
+    assert ran.exit_code == pytest.ExitCode.TESTS_FAILED
+    assert "UNKNOWN" in ran.outcomes.values()
+    assert "FAIL" not in ran.outcomes.values()
+
+
+def test_under_require_evidence_what_is_untested_or_does_not_apply_fails_nothing(
+    tmp_path: Path,
+) -> None:
+    ran = run_pytest(tmp_path, "--require-evidence", "-k", "declared", suite=EVERY_OUTCOME)
+    assert ran.exit_code == 0
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_req_runs_only_the_cases_that_serve_the_rows(tmp_path: Path, workers: str) -> None:
+    ran = run_pytest(tmp_path, "--req", "P2", "-n", workers, suite=PASSING)
+    assert ran.outcomes == {"P1.second": "PASS"}
+    assert [row["id"] for row in ran.document["requirements"]] == ["P2"]
+    assert ran.document["word"] == "partial"
+
+
+def test_req_may_be_repeated(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "--req", "P2", "--req", "G", suite=PASSING)
+    assert set(ran.outcomes) == {"P1.second", "G1.third"}
+
+
+def test_req_that_no_case_serves_is_an_invalid_run_and_no_silence(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "--req", "E1", suite=PASSING)
+    assert ran.document["word"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--req", "P99"], "P99"),
+        (["--backend", "nonsense"], "there is no backend 'nonsense'"),
+        (["--backend", "py:nocolon"], "py:MODULE:FACTORY"),
+        (["--dir", "/no/such/directory"], "/no/such/directory"),
+    ],
+)
+def test_what_cannot_be_understood_is_a_usage_error(
+    tmp_path: Path, arguments: list[str], problem: str
+) -> None:
+    ran = run_pytest(tmp_path, *arguments, suite=PASSING)
+    assert ran.exit_code == pytest.ExitCode.USAGE_ERROR
+    assert problem in ran.text
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("backend", "problem"),
+    [
+        ("py:no_such_module:factory", "No module named 'no_such_module'"),
+        ("cmd:/no/such/program", "cannot be started"),
+        ("cmd:echo hello", "was this line meant for stderr?"),
+    ],
+)
+def test_a_backend_that_does_not_say_hello_is_a_harness_error_that_says_why(
+    tmp_path: Path, workers: str, backend: str, problem: str
+) -> None:
+    ran = run_pytest(tmp_path, "-n", workers, suite=PASSING, backend=backend)
+    assert set(ran.outcomes.values()) == {"HARNESS_ERROR"}
+    assert ran.document["word"] == "invalid"
+    assert problem in ran.detail("P1.first")
+
+
+def test_each_case_runs_once_in_each_directory(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    suite = """
+@requires("P1", evidence="none")
+def test_P1_place(farm):
+    farm.root.relative_to(Path.cwd())
+"""
+    ran = run_pytest(tmp_path, "--dir", str(other), suite=suite)
+    assert ran.outcomes == {
+        f"P1.place[{tmp_path / 'trial'}]": "PASS",
+        f"P1.place[{other}]": "PASS",
+    }
+    assert os.listdir(other) == []
+
+
+def test_no_report_writes_no_run_directory_and_still_gives_the_verdict(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "--no-report", suite=PASSING)
+    assert "verdict: partial" in ran.text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_backend_is_asked_who_it_is_once(tmp_path: Path) -> None:
+    (tmp_path / "counting.py").write_text(
+        textwrap.dedent(f"""
+        from untorn_conformance.meta.demo.directory import DirectoryCache
+
+        class Counting(DirectoryCache):
+            def hello(self):
+                with open({str(tmp_path / "greetings")!r}, "a") as greetings:
+                    greetings.write("hello\\n")
+                return super().hello()
+        """)
+    )
+    run_pytest(tmp_path, "-n", "2", suite=PASSING, backend="py:counting:Counting")
+    assert (tmp_path / "greetings").read_text() == "hello\n"
+
+
+# --- being a good guest --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_without_a_case_the_plugin_says_and_writes_nothing(tmp_path: Path, workers: str) -> None:
+    ran = run_pytest(tmp_path, "-n", workers, suite="def test_plain(): pass")
+    assert ran.exit_code == 0
+    assert "verdict" not in ran.text
+    assert not (tmp_path / "runs").exists()
+    assert ran.leftovers == []
+
+
+def test_collecting_only_runs_and_writes_nothing(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "--collect-only", suite=PASSING)
+    assert ran.exit_code == 0
+    assert not (tmp_path / "runs").exists()
+
+
+Collect = Callable[..., str]
+
+
+@pytest.fixture
+def collect() -> Collect:
+    def collect_in_checkout(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments]
+        ended = subprocess.run(
+            command, cwd=CHECKOUT, capture_output=True, text=True, check=False, env=os.environ
+        )
+        return ended.stdout
+
+    return collect_in_checkout
+
+
+@pytest.mark.parametrize("argument", ["conformance/", "conformance/untorn_conformance"])
+def test_the_tests_of_the_suite_are_not_part_of_it(collect: Collect, argument: str) -> None:
+    assert "meta/" not in collect(argument)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["conformance/untorn_conformance/meta", "conformance/untorn_conformance/meta/test_probe.py"],
+)
+def test_the_tests_of_the_suite_are_collected_when_they_are_named(
+    collect: Collect, argument: str
+) -> None:
+    assert "meta/test_probe.py" in collect(argument)
