@@ -7,6 +7,7 @@ Rule 2: a moment that does not come ends the case as unknown; it says nothing ab
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Final
@@ -46,3 +47,9 @@ def frame_names(farm: Farm, suffix: str) -> frozenset[str]:
 def await_child(pid: int) -> None:
     """Wait until a forked child has done what it does at its start, and sleeps."""
     await_moment(lambda: supervise.thread_states(pid) == {"S"}, "a forked child that waits")
+
+
+def end(pid: int) -> None:
+    """Kill a forked child and wait until it runs no more."""
+    os.kill(pid, signal.SIGKILL)
+    await_moment(lambda: supervise.is_gone(pid), "the end of a forked child")
