@@ -137,9 +137,7 @@ def test_R3_a_hit_outlives_what_was_not_hit(farm: Farm) -> None:
 # --- R4: a lease
 
 
-@requires(
-    "R4", "L3", evidence="one stopped holder, 10 days old; 3 collectors at once with budget 0"
-)
+@requires("R4", evidence="one stopped holder, 10 days old; 3 collectors at once with budget 0")
 def test_R4_what_a_stopped_reader_holds_stays(farm: Farm) -> None:
     """A hold has no age and needs no heartbeat; and it holds this entry, not the others."""
     farm.needs(Capability.LEASE)
