@@ -205,7 +205,7 @@ def kill_a_collector(farm: Farm, files: int) -> bool:
 
 
 CLIP = "carphone_pristine"
-REQUEST = {Axis.PATH: "", Axis.FPS: "240", Axis.FORMAT: "png"}
+REQUEST = {Axis.PATH: "", Axis.FPS: "120", Axis.FORMAT: "png"}
 
 
 def request() -> dict[Axis, str]:

@@ -113,8 +113,10 @@ def test_R2_a_deciding_collector_hides_nothing_for_long(farm: Farm) -> None:
     for _ in range(20):
         pending = collector.send(Verb.COLLECT, budget_bytes=0, min_age_s=0.0, dry_run=True)
         for label in labels:
-            seen = see(reader, label, frames(label))
+            seen = look(reader, label)
             assert isinstance(seen, Hit) or seen.reason is MissReason.BUSY, seen
+            if isinstance(seen, Hit):
+                reader.call(Verb.RELEASE, handle=seen.handle)
         collector.receive(pending)
     assert all(has(reader, label) for label in labels)
 

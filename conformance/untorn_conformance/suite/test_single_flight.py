@@ -70,10 +70,10 @@ def test_P7_the_work_is_done_once(farm: Farm) -> None:
 def test_P7_the_next_takes_over_from_the_dead(farm: Farm) -> None:
     """A worker's death leaves its waiters neither without frames nor waiting."""
     leader, waiter, late = warmed(farm, 3)
-    begin(farm, leader, "240")
-    pending = waiter.send(Verb.EXTRACT, inputs=request("240"))
+    begin(farm, leader, "120")
+    pending = waiter.send(Verb.EXTRACT, inputs=request("120"))
     leader.kill()
-    answers = [waiter.receive(pending), late.call(Verb.EXTRACT, inputs=request("240"))]
+    answers = [waiter.receive(pending), late.call(Verb.EXTRACT, inputs=request("120"))]
     assert answers[0].outcome is not ExtractOutcome.HIT, "the dead one had published"
     assert alike([waiter, late], answers)
 
