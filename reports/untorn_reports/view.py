@@ -163,9 +163,13 @@ def _untested(verdict: Verdict) -> dict[str, tuple[str, ...]]:
 
 
 def _tables(measurements: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
-    """Put measurements with the same names of numbers into one table."""
-    for names in dict.fromkeys(tuple(item["numbers"]) for item in measurements):
-        own = [item for item in measurements if tuple(item["numbers"]) == names]
+    """Put measurements with the same names of numbers into one table, in the order of names.
+
+    The order of the results is that of the processes that came to their ends.
+    """
+    ordered = sorted(measurements, key=lambda item: str(item["name"]))
+    for names in dict.fromkeys(tuple(item["numbers"]) for item in ordered):
+        own = [item for item in ordered if tuple(item["numbers"]) == names]
         yield Table(
             columns=("", *map(_column, names)),
             lines=tuple((item["name"], *map(_number, item["numbers"].values())) for item in own),

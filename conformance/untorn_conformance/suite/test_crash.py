@@ -70,7 +70,7 @@ def kill_a_writer(
 
 
 def kill_writers(
-    farm: Farm, observer: Worker, measure: Measure, *, published: bool = False
+    farm: Farm, observer: Worker, measure: Measure, aim: str, *, published: bool = False
 ) -> list[str]:
     """Kill KILLS writers, each at a key of its own, and see each key at once; the labels.
 
@@ -86,7 +86,8 @@ def kill_writers(
         labels.append(label)
         seen = see(observer, label, others if published else own)
         assert isinstance(seen, Hit) or not published, seen
-    measure("kills of writers", **{name: float(where.count(name)) for name in sorted(set(where))})
+    struck = {name: where.count(name) for name in ("stage", "staged", "publish")}
+    measure(f"writers killed: {aim}", **struck)
     return labels
 
 
@@ -96,7 +97,7 @@ def kill_writers(
 @requires("C1", evidence=f"{KILLS} writers killed at moments drawn from seed {SEED}, looked up")
 def test_C1_a_killed_writer_leaves_a_miss_or_a_whole_entry(farm: Farm, measure: Measure) -> None:
     """Half an entry is never served, to those who watched and to those who come later."""
-    labels = kill_writers(farm, farm.worker(), measure)
+    labels = kill_writers(farm, farm.worker(), measure, "then looked up")
     late = farm.worker()
     for number, label in enumerate(labels):
         see(late, label, large(f"dead {number}"))
@@ -105,13 +106,13 @@ def test_C1_a_killed_writer_leaves_a_miss_or_a_whole_entry(farm: Farm, measure: 
 @requires("C1", "P3", evidence=f"{KILLS} adopting writers killed at moments drawn from seed {SEED}")
 def test_C1_a_killed_loser_leaves_the_winner_whole(farm: Farm, measure: Measure) -> None:
     """Who dies while it adopts takes nothing with it."""
-    kill_writers(farm, farm.worker(), measure, published=True)
+    kill_writers(farm, farm.worker(), measure, "beside a winner", published=True)
 
 
 @requires("C2", evidence=f"{KILLS} writers killed at moments drawn from seed {SEED}, one after")
 def test_C2_the_dead_writers_keys_can_be_published(farm: Farm, measure: Measure) -> None:
     """No debris stands in the way of the next writer, and nobody has to repair anything."""
-    labels = kill_writers(farm, farm.worker(), measure)
+    labels = kill_writers(farm, farm.worker(), measure, "then published")
     writer, reader = farm.worker(), farm.worker()
     for number, label in enumerate(labels):
         answer = publish(farm, writer, label, frames("next"))
@@ -145,7 +146,7 @@ def test_C3_debris_of_writers_is_reclaimed(farm: Farm, measure: Measure) -> None
     """One collect after the grace leaves what an empty cache leaves."""
     observer = farm.worker()
     empty = emptied(farm, observer, [f"k{number}" for number in range(KILLS)])
-    kill_writers(farm, observer, measure)
+    kill_writers(farm, observer, measure, "for their debris")
     if not moments.names(farm) - empty:
         unknown("the dead left nothing that could be reclaimed")
     farm.age(DAY_S + farm.hello.limits.reap_grace_s)
@@ -176,7 +177,7 @@ def test_C3_a_killed_collector_is_survived(farm: Farm, measure: Measure) -> None
         amid += kill_a_collector(farm, draw.randrange(1, 100))
         for label in labels:
             see(observer, label, frames(label))
-    measure("kills of collectors", amid_their_work=float(amid))
+    measure("collectors killed", amid_their_work=amid)
     answer = publish(farm, observer, labels[0], frames(labels[0]))
     assert isinstance(answer, Published | Adopted), answer
     observer.call(Verb.RELEASE, handle=answer.handle)
