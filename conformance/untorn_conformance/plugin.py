@@ -217,7 +217,7 @@ def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
 class Measure(Protocol):
     """Takes a measurement: a name and numbers whose names carry their units."""
 
-    def __call__(self, name: str, **numbers: float) -> None:
+    def __call__(self, name: str, **numbers: int | float) -> None:
         """Take one row."""
 
 
@@ -226,7 +226,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
     """Put numbers into the report that nobody judges."""
     taken = request.node.stash.setdefault(_MEASUREMENTS, [])
 
-    def take(name: str, **numbers: float) -> None:
+    def take(name: str, **numbers: int | float) -> None:
         taken.append(Measurement(name=name, numbers=dict(numbers)))
 
     return take

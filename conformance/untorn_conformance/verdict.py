@@ -156,7 +156,7 @@ class Measurement:
     """A named row of numbers that a case took, such as seconds and a ratio; never judged."""
 
     name: str
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, int | float]
 
 
 # --- judging ---------------------------------------------------------------------------------
