@@ -239,6 +239,7 @@ def test_P4_a_damaged_entry_is_replaced(farm: Farm, kind: Damage) -> None:
     worker = farm.worker()
     place = put_and_find(farm, worker, "k")
     damage(farm, place, kind)
+    farm.age(2 * farm.hello.limits.recency_resolution_s + 10)  # a thinned one shows when touched
     assert isinstance(look(worker, "k"), Miss)
     recover(farm, worker, "k", frames("anew"))
 

@@ -322,6 +322,7 @@ def test_R6_a_damaged_entry_is_not_called_absent(farm: Farm, kind: Damage) -> No
     """Outsiders leave traces, and the reason names them."""
     worker = farm.worker()
     damage(farm, put_and_find(farm, worker, "k"), kind)
+    farm.age(2 * farm.hello.limits.recency_resolution_s + 10)  # a thinned one shows when touched
     answer = look(worker, "k")
     assert isinstance(answer, Miss)
     assert answer.reason in {R.CORRUPT, R.DAMAGED, R.INCOMPLETE}
