@@ -3,19 +3,21 @@
 import gc
 import os
 import select
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Frames, Miss, events
+from untorn import Cache, Frames, Miss, Request, events
+from untorn_fixtures.clips import clip, ffmpeg_exe
 
 REFERENCE = Path(__file__).resolve().parents[1]
 FIXTURES = REFERENCE.parent / "fixtures"
@@ -90,7 +92,7 @@ class Child:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(CHILD_LIMIT_S)
+        self.process.wait()
 
     def ended(self) -> int:
         """The child's exit code, once it has come to its end by itself."""
@@ -102,7 +104,7 @@ class Child:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
-        self.process.wait(CHILD_LIMIT_S)
+        self.process.wait()
 
 
 class Clock:
@@ -262,6 +264,88 @@ def open_path(nobody: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="untorn-test-") as name:
         os.chown(name, nobody, -1)
         yield Path(name)
+
+
+class ScriptedDecoder:
+    """The real ffmpeg behind a script: counts its decodes, and does what it is told around them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self._log = folder / "ffmpeg.sh", folder / "decodes"
+        self._real = ffmpeg_exe()  # before UNTORN_FFMPEG names this script
+        self.script()
+
+    def script(self, *, before: str = "", after: str = "", decode: bool = True) -> None:
+        """Shell lines before and after the decode, whose exit code is the script's."""
+        real = self._real
+        self.path.write_text(
+            f"""#!/bin/sh
+case "$*" in *-version*) exec "{real}" "$@";; esac
+echo decode >> "{self._log}"
+{before}
+{f'"{real}" "$@"' if decode else ":"}
+code=$?
+{after}
+exit $code
+"""
+        )
+        self.path.chmod(0o755)
+
+    def decodes(self) -> int:
+        return len(self._log.read_text().splitlines()) if self._log.exists() else 0
+
+
+@pytest.fixture
+def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedDecoder:
+    """The decoder that UNTORN_FFMPEG names; hashed at once, where the real one takes a second."""
+    folder = tmp_path / "decoder"
+    folder.mkdir()
+    one = ScriptedDecoder(folder)
+    monkeypatch.setenv("UNTORN_FFMPEG", str(one.path))
+    return one
+
+
+@pytest.fixture
+def sdr(tmp_path: Path) -> Path:
+    """A copy of the plain clip."""
+    return Path(shutil.copy(clip("sdr"), tmp_path / "sdr.mp4"))
+
+
+@pytest.fixture
+def expected(sdr: Path, tmp_path: Path, decoder: ScriptedDecoder) -> list[bytes]:
+    """The bytes of the six frames, from a cache that nothing is wrong with."""
+    assert decoder.decodes() == 0
+    request = Request(clip=sdr, fps=30, duration="0.2")
+    with Cache.open(tmp_path / "sound") as sound, sound.extract(request) as frames:
+        return [frames.read(index) for index in range(len(frames))]
+
+
+@pytest.fixture
+def empty(root: Path) -> Callable[[], bool]:
+    """Whether the cache holds no entry and no debris."""
+    places = [root / name for name in ("v1", "staging", "trash")]
+    return lambda: [path for place in places for path in place.iterdir()] == []
+
+
+@pytest.fixture
+def fill(
+    cache: Cache, clock: Clock, key_of: Callable[[int], str], put: Callable[..., Frames]
+) -> Callable[..., None]:
+    """Publish entries of one size, each a minute after the one before; an hour and more ago."""
+
+    def publish(numbers: Sequence[int]) -> None:
+        clock.now_s -= 2 * 3600.0
+        for number in numbers:
+            clock.now_s += 60
+            put(cache, key_of(number), {"f1": bytes(10_000)})
+        clock.now_s += 2 * 3600.0 - 60 * len(numbers)
+
+    return publish
+
+
+@pytest.fixture
+def left(root: Path) -> Callable[[], list[int]]:
+    """The numbers of the keys that are left."""
+    return lambda: sorted(int(path.name, 16) for path in (root / "v1").iterdir())
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ def probe(path: str) -> ClipInfo:
     """What is in the clip; ClipError if it is no video."""
     shown = printable(path)
     try:
-        with av.open(_url(path), mode="r") as container:
+        # Titles come in every encoding; what they say is no matter of ours.
+        with av.open(_url(path), mode="r", metadata_errors="replace") as container:
             streams = [s for s in container.streams.video if not _is_cover(s)]
             if not streams:
                 raise ClipError(f"{shown} has no video stream")

@@ -20,6 +20,7 @@ import imageio_ffmpeg
 from untorn import layout, syscalls
 from untorn.config import VAR_FFMPEG
 from untorn.errors import DecoderError
+from untorn.layout import is_key
 
 _VERSION_TIMEOUT_S = 30.0
 _PAGE_BYTES = 65536
@@ -127,9 +128,14 @@ def _recall(ctl_fd: int) -> dict[str, str]:
             layout.DECODERS, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=ctl_fd
         ) as fd:
             values = json.loads(os.pread(fd, _PAGE_BYTES, 0))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return values if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        return {}
+    # Half of another's page must not become a hash: this process alone would have such keys.
+    return {
+        name: value for name, value in values.items() if isinstance(value, str) and is_key(value)
+    }
 
 
 def _remember(ctl_fd: int, values: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from untorn import (
@@ -33,7 +34,7 @@ from untorn import (
 )
 from untorn.access import Access, errno_name
 from untorn.decoder import Decoder
-from untorn.errors import DecoderError, SourceChangedError
+from untorn.errors import DecoderError, InvalidEntryError, SourceChangedError
 from untorn.extraction import Progress
 from untorn.flight import Flight
 from untorn.frames import Frames
@@ -83,21 +84,21 @@ def _extract(
         job = Job(resolved=resolved, decoder=ffmpeg, key=derive_key("uncached"), progress=progress)
         return _uncached(access, upkeep, job, writing.no_root(access), None)
     job = Job(resolved=resolved, decoder=ffmpeg, key=key, progress=progress)
-    found = reading.find(access, root, key)
-    if isinstance(found, Frames):
-        found = _still_there(access, found)
+    found = _find_whole(access, root, key)
     if isinstance(found, Frames):
         reading.count(access, found)
         return found
     turn = _wait_for_turn(access, root, key)
     try:
-        if turn.role is not flight.Role.LED:
-            again = reading.find(access, access.root(), key)
-            if isinstance(again, Frames):
-                reading.count(access, again)
-                return again
-        reading.count(access, found)
-        return _decode_and_publish(access, upkeep, job, found)
+        # Also where nobody was waited for: he may have published between our look and our turn.
+        again = _find_whole(access, access.root(), key)
+        reading.count(access, again)
+        if isinstance(again, Frames):
+            return again
+        if again.taken:
+            access.counters.add("evicted_under_reader")
+            access.counters.add("re_extracted")
+        return _decode_and_publish(access, upkeep, job, again)
     finally:
         turn.land()
 
@@ -113,17 +114,24 @@ def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder)
         return None
 
 
-def _still_there(access: Access, found: Frames) -> Frames | Miss:
-    """A hit whose files an outsider has taken is extracted again, once, and counted (R5)."""
+def _find_whole(access: Access, root: Root | None, key: str) -> Frames | Miss:
+    """Look up; a hit whose files an outsider has taken is a miss, and extracted again (R5)."""
+    found = reading.find(access, root, key)
+    if isinstance(found, Miss):
+        return found
     try:
-        for name in (found.names[0], found.names[-1]):
-            os.stat(name, dir_fd=found.directory_fd, follow_symlinks=False)
+        _require_there(found, (found.names[0], found.names[-1]))
     except OSError as error:
-        access.counters.add("evicted_under_reader")
-        access.counters.add("re_extracted")
         found.release()
-        return Miss(reason=MissReason.DAMAGED, detail=f"{errno_name(error)} on a frame")
+        detail = f"{errno_name(error)} on a frame"
+        return Miss(reason=MissReason.DAMAGED, detail=detail, taken=True)
     return found
+
+
+def _require_there(frames: Frames, names: Sequence[str]) -> None:
+    """OSError if a frame that is held is gone: leases bind processes of ours alone."""
+    for name in names:
+        os.stat(name, dir_fd=frames.directory_fd, follow_symlinks=False)
 
 
 def _wait_for_turn(access: Access, root: Root, key: str) -> Flight:
@@ -153,7 +161,7 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
                 space.reserve(area.work, need)
                 _decode(job, area, info, expected)
                 access.counters.add("extracted")
-                return area.publish(miss)
+                return _publish(area, miss)
             except DecoderError:
                 failure = _staging_trouble(area.work)
                 if failure is None:
@@ -164,15 +172,35 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
     return _uncached(access, upkeep, job, failure, miss)
 
 
+def _publish(area: StagingArea, miss: Miss | None) -> Frames:
+    """E7; OSError if the frames are gone, as when an outsider deletes the root under us (D1)."""
+    try:
+        frames = area.publish(miss)
+    except InvalidEntryError as error:
+        raise DecoderError(f"the decoder wrote no sound frames: {error}") from error
+    if frames.failure is not None:
+        try:
+            _require_there(frames, frames.names)
+        except OSError:
+            frames.release()
+            raise
+    return frames
+
+
 def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | None) -> None:
     """E5 and E6 (DecoderError, SourceChangedError, OSError)."""
-    extraction.run(
-        extraction.command(job.decoder, job.resolved.path, job.resolved.range),
-        area.path,
-        keep_fds=[area.work.fd],
-        expected=expected,
-        progress=job.progress,
-    )
+    try:
+        extraction.run(
+            extraction.command(job.decoder, job.resolved.path, job.resolved.range),
+            area.path,
+            keep_fds=[area.work.fd],
+            expected=expected,
+            progress=job.progress,
+        )
+    except DecoderError:
+        # A clip that is being written can make the decoder fail: then the clip is tried again.
+        clip.require_unchanged(job.resolved.path, job.resolved.state)
+        raise
     clip.require_unchanged(job.resolved.path, job.resolved.state)
     frames = sum(name.startswith("frame_") for name in os.listdir(area.work.fd))
     extraction.require_enough(frames, info, job.resolved.range, expected)
@@ -229,4 +257,4 @@ def _uncached(
         area = stack.enter_context(StagingArea(access, upkeep, staging.Workdir(job.key), failure))
         _decode(job, area, info, expected)
         access.counters.add("extracted")
-        return area.publish(miss)
+        return _publish(area, miss)

@@ -11,12 +11,14 @@ of the key), superset extraction and slicing (above this module, in a render).
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import math
 import os
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -127,35 +129,72 @@ def run(
     `keep_fds` stay open in the decoder. Whatever ends us early (Ctrl-C included) ends it as well.
     """
     with tempfile.TemporaryFile() as errors:
+        started: list[subprocess.Popen[bytes]] = []
         try:
-            process = subprocess.Popen(
-                arguments,
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                pass_fds=tuple(keep_fds),
-                start_new_session=True,
-                umask=0o333,  # frames are born read-only
-            )
-        except OSError as error:
-            if error.filename == directory:
-                raise
-            raise DecoderError(f"cannot start {arguments[0]}: {error.strerror}") from None
-        try:
-            assert process.stdout is not None
-            _follow(process.stdout, expected, progress)
-            code = process.wait()
+            _start(started, arguments, directory, errors, keep_fds)
+            pipe = started[0].stdout
+            assert pipe is not None
+            with pipe:
+                _follow(pipe, expected, progress)
+                code = started[0].wait()
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            for process in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
             raise
-        finally:
-            assert process.stdout is not None
-            process.stdout.close()
         if code != 0:
             raise DecoderError(f"the decoder failed ({_ending(code)}): {_last_words(errors)}")
+
+
+def _start(
+    started: list[subprocess.Popen[bytes]],
+    arguments: Sequence[str],
+    directory: str,
+    errors: IO[bytes],
+    keep_fds: Sequence[int],
+) -> None:
+    """Add the decoder to `started`, in a thread of its own.
+
+    Signal handlers run in the main thread, between any two steps of it: a Ctrl-C inside of Popen
+    would leave a decoder that nobody knows of and that nobody ends.
+    """
+    failures: list[OSError] = []
+    done = threading.Event()
+
+    def start() -> None:
+        try:
+            started.append(
+                subprocess.Popen(
+                    arguments,
+                    cwd=directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    pass_fds=tuple(keep_fds),
+                    start_new_session=True,
+                    umask=0o333,  # frames are born read-only
+                )
+            )
+        except OSError as error:
+            failures.append(error)
+        finally:
+            done.set()
+
+    try:
+        _thread.start_new_thread(start, ())
+        done.wait()
+    except RuntimeError as error:  # no thread can be started
+        raise DecoderError(f"cannot start {arguments[0]}: {error}") from None
+    except BaseException:
+        done.wait()  # a millisecond; then the caller knows whom to end
+        raise
+    for failure in failures:
+        if failure.filename == directory:
+            raise failure
+        raise DecoderError(f"cannot start {arguments[0]}: {failure.strerror}") from None
 
 
 def _follow(pipe: IO[bytes], expected: int | None, progress: Progress | None) -> None:
@@ -167,7 +206,12 @@ def _follow(pipe: IO[bytes], expected: int | None, progress: Progress | None) ->
 
 
 def _ending(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"signal {-code}"
 
 
 def _last_words(errors: IO[bytes]) -> str:

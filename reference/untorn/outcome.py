@@ -59,6 +59,7 @@ class Miss:
     detail: str = ""
     by_digest: bool = False  # only the digests showed the damage
     error: int | None = None  # the errno behind an unreadable one
+    taken: bool = False  # it was a hit, but its files were gone when they were to be used
 
     def __bool__(self) -> bool:
         """False, so that `if hit := cache.lookup(key)` reads as it should."""

@@ -60,17 +60,20 @@ def find(access: Access, root: Root | None, key: str) -> Frames | Miss:
     found = lookup.lease_entry(root, key, access.policy())
     if isinstance(found, Leased):
         return frames_of(access, root, found, Delivery.HIT)
+    return found
+
+
+def count(access: Access, found: Frames | Miss) -> None:
+    """Count one request's outcome, once however often it looked: a hit, or a miss by its reason."""
+    if isinstance(found, Frames):
+        access.counters.add("hit")
+        return
+    access.counters.add(f"miss.{found.reason}")
     if found.by_digest or found.reason is MissReason.UNVERIFIED:
         access.counters.add("verify_failed")
     if found.error in _NO_DESCRIPTORS:
         access.counters.add("lease_refused")
         events.warn_once("lease-refused", "out of descriptors: a lease was refused")
-    return found
-
-
-def count(access: Access, found: Frames | Miss) -> None:
-    """Count one request's outcome: a hit, or a miss by its reason."""
-    access.counters.add(f"miss.{found.reason}" if isinstance(found, Miss) else "hit")
 
 
 def frames_of(
