@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +79,6 @@ def file_system_of(directory: Path, mountinfo: str) -> FileSystem:
 def worker_count(tx: Iterable[str] | None) -> int:
     """Return how many processes run cases, given pytest-xdist's ``tx`` option; without it, one."""
     return max(1, len(list(tx or ())))
-
-
-def of_command(arguments: Iterable[str], directory: Path) -> Mapping[str, object]:
-    """Describe how the run was started."""
-    return {"command": ["pytest", *arguments], "directory": str(directory)}
 
 
 def _version(distribution: str) -> str:
