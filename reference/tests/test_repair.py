@@ -344,6 +344,16 @@ def test_rename_that_fails_is_named_and_the_frames_are_delivered(
     assert leftovers(root) == []
 
 
+def test_publish_that_fails_once_degrades_nothing_else(
+    cache: Cache, key: str, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as while_it_fails:
+        while_it_fails.setattr(syscalls, "rename_noreplace", refusing("EIO"))
+        put(cache, key, NEW)
+    assert cache.degraded == ""
+    assert cache.stats().counters["degraded.EIO"] == 1
+
+
 @pytest.mark.parametrize("name", ["EINVAL", "ENOSYS"])
 def test_kernel_without_noreplace_publishes_by_plain_rename(
     cache: Cache, key: str, put: Put, monkeypatch: pytest.MonkeyPatch, name: str

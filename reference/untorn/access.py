@@ -27,6 +27,7 @@ class Access:
         self.settings = settings
         self.clock = clock
         self.counters = Counters()
+        # Why there is no root just now; one publish that fails is counted, and nothing else.
         self.degraded = "" if settings.root is not None else "switched off"
         self.root_error: int | None = None  # the errno that keeps the root from being opened
         self._root: Root | None = None
@@ -79,11 +80,12 @@ class Access:
         except RootRefusedError as error:
             if self.settings.explicit:
                 raise
-            self.degrade("root-refused", str(error))
+            self.degraded, self.root_error = str(error), None
+            self.degrade("root-refused", self.degraded)
             return None
         except OSError as error:
-            self.root_error = error.errno
-            self.degrade(errno_name(error), f"{path}: {error.strerror}")
+            self.degraded, self.root_error = f"{path}: {error.strerror}", error.errno
+            self.degrade(errno_name(error), self.degraded)
             return None
         self.degraded, self.root_error = "", None
         if not root.trust.locks:
@@ -96,7 +98,6 @@ class Access:
 
     def degrade(self, cause: str, detail: str) -> None:
         """Count and warn that something goes uncached; the caller delivers all the same."""
-        self.degraded = detail
         self.counters.add(f"degraded.{cause}")
         events.warn_once(f"degraded.{cause}", f"the cache is not used: {detail}")
 

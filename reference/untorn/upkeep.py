@@ -71,7 +71,7 @@ class Upkeep:
             root = access.complete_root()
         except OSError as error:
             access.degrade(errno_name(error), f"collect failed: {error}")
-            root = None
+            return Skipped(reason=SkipReason.DEGRADED, detail=str(error))
         if root is None:
             access.counters.add("collect_skipped.degraded")
             return Skipped(reason=SkipReason.DEGRADED, detail=access.degraded)
