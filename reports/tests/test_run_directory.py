@@ -1,8 +1,10 @@
 """Where a run lands: never in another's directory, never half written."""
 
 import json
-import multiprocessing
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,36 @@ from untorn_conformance.verdict import from_json
 from untorn_reports import run_directory
 from untorn_reports.run_directory import RunDirectory, default_base
 
-
-def created(base: str, barrier: Any, answers: Any) -> None:
-    barrier.wait()
-    answers.put([RunDirectory.create(Path(base), "reference").id for _ in range(20)])
+# A process of its own that says it is ready, waits for the word, and prints the ids it was given.
+CREATOR = """
+import sys
+from pathlib import Path
+from untorn_reports.run_directory import RunDirectory
+print("ready", flush=True)
+sys.stdin.readline()
+print(*[RunDirectory.create(Path(sys.argv[1]), "reference").id for _ in range(20)], flush=True)
+"""
 
 
 def test_runs_created_at_once_by_two_processes_never_share_an_id(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(2), context.Queue()
-    arguments = (str(tmp_path / "runs"), barrier, answers)
-    processes = [context.Process(target=created, args=arguments) for _ in range(2)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CREATOR, str(tmp_path / "runs")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for _ in range(2)
+    ]
     for process in processes:
-        process.start()
-    ids = [name for _ in processes for name in answers.get(timeout=60)]
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.join()
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ids = [name for process in processes for name in process.communicate()[0].split()]
     assert len(set(ids)) == len(ids) == 40
     assert {path.name for path in (tmp_path / "runs").iterdir()} == set(ids)
 
