@@ -306,8 +306,8 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedDecoder:
 
 @pytest.fixture
 def sdr(tmp_path: Path) -> Path:
-    """A copy of the plain clip."""
-    return Path(shutil.copy(clip("sdr"), tmp_path / "sdr.mp4"))
+    """A copy of the plain clip, which can be written to."""
+    return Path(shutil.copyfile(clip("sdr"), tmp_path / "sdr.mp4"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ OpenCache = Callable[..., Cache]
 @pytest.fixture
 def sdr(tmp_path: Path) -> Path:
     """A copy of the plain clip: 60 frames, 30 a second."""
-    return Path(shutil.copy(clip("sdr"), tmp_path / "sdr.mp4"))
+    return Path(shutil.copyfile(clip("sdr"), tmp_path / "sdr.mp4"))
 
 
 def short(path: Path | str | bytes, **changes: Any) -> Request:

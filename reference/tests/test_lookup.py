@@ -134,12 +134,17 @@ def remove_manifest(entry: Path) -> None:
     (entry / "manifest").unlink()
 
 
+def cut(path: Path, size: int) -> None:
+    path.chmod(0o600)  # entries are read-only, also for their owner
+    os.truncate(path, size)
+
+
 def cut_manifest(entry: Path) -> None:
-    os.truncate(entry / "manifest", 40)
+    cut(entry / "manifest", 40)
 
 
 def zero_manifest(entry: Path) -> None:
-    os.truncate(entry / "manifest", 0)
+    cut(entry / "manifest", 0)
 
 
 def remove_everything(entry: Path) -> None:

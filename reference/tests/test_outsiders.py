@@ -62,17 +62,22 @@ def thin(entry: Path) -> None:
     restore(entry, (entry / "frame_00002.png").unlink)
 
 
+def cut(path: Path, size: int) -> None:
+    path.chmod(0o600)  # entries are read-only, also for their owner
+    os.truncate(path, size)
+
+
 def truncate(entry: Path) -> None:
-    os.truncate(entry / "frame_00002.png", 3)
+    cut(entry / "frame_00002.png", 3)
 
 
 def truncate_and_restore(entry: Path) -> None:
     frame = entry / "frame_00002.png"
-    restore(frame, lambda: os.truncate(frame, 3))
+    restore(frame, lambda: cut(frame, 3))
 
 
 def zero(entry: Path) -> None:
-    os.truncate(entry / "frame_00003.png", 0)
+    cut(entry / "frame_00003.png", 0)
 
 
 def lengthen(entry: Path) -> None:

@@ -175,7 +175,6 @@ def _start(
                     stderr=errors,
                     pass_fds=tuple(keep_fds),
                     start_new_session=True,
-                    umask=0o333,  # frames are born read-only
                 )
             )
         except OSError as error:

@@ -46,7 +46,7 @@ CAPABILITIES = frozenset(
     }
 )
 
-_FLIGHT_WAIT_S = 2.0  # short enough that a case can see a wait end
+_FLIGHT_WAIT_S = 10.0  # a case can see a wait end, and no slow machine ends one by itself
 _CODES: Mapping[type[Exception], ErrorCode] = {
     untorn.SourceChangedError: ErrorCode.SOURCE_CHANGED,
     untorn.ClipError: ErrorCode.BAD_CLIP,
