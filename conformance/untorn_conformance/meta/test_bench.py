@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ from untorn_conformance.bench.row import Goal, Of, Row, Unit, measured, not_meas
 from untorn_conformance.bench.timing import Samples
 
 COMMAND = [sys.executable, "-m", "untorn_conformance.bench", "cache", "--quick", "--tiny"]
+# The same with a last step that never ends: no signal comes too late, however slow the machine is.
+ENDLESS = [
+    *(sys.executable, "-c"),
+    (
+        "import dataclasses; from untorn_conformance.bench import cli; "
+        "cli.TINY = dataclasses.replace(cli.TINY, steady_calls=10**9); cli.bench()"
+    ),
+    *COMMAND[3:],
+]
 LIMIT_S = 300
 MACHINE = {"cpu", "cores", "memory", "kernel", "fs", "python", "loadavg", "loadavg_after"}
 
 
-def start(home: Path, *options: str) -> subprocess.Popen[str]:
+def start(home: Path, *options: str, command: Sequence[str] = COMMAND) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, "--rounds", "2", "--dir", str(home), *options],
+        [*command, "--rounds", "2", "--dir", str(home), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -111,7 +121,7 @@ def test_nothing_is_left_behind(document: Any, home: Path) -> None:
 def test_an_interrupt_leaves_neither_files_nor_processes(
     tmp_path: Path, moment: str, number: signal.Signals
 ) -> None:
-    with start(tmp_path) as process:
+    with start(tmp_path, command=ENDLESS) as process:
         assert process.stderr is not None
         assert any(moment in line for line in process.stderr)
         process.send_signal(number)
