@@ -27,6 +27,7 @@ SIGNAL_DEADLINE_S: Final = 30.0
 """How long a signal may take to show; only a process stuck in the kernel needs long."""
 
 _POLL_S: Final = 0.001
+_EXEC_S: Final = 0.5  # an exec takes a millisecond, and longer where memory is short
 _GONE: Final = frozenset("ZX")
 _STOPPED: Final = frozenset("Tt")
 
@@ -93,8 +94,7 @@ def marked(mark: str, variable: str = MARK_VARIABLE) -> list[psutil.Process]:
     for pid in psutil.pids():
         try:
             process = psutil.Process(pid)
-            with open(f"/proc/{pid}/environ", "rb") as environ:
-                carries_mark = wanted in environ.read().split(b"\0")
+            carries_mark = wanted in _environment(pid).split(b"\0")
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             continue  # It ended while we looked.
         except PermissionError:
@@ -102,6 +102,30 @@ def marked(mark: str, variable: str = MARK_VARIABLE) -> list[psutil.Process]:
         if carries_mark and not is_gone(pid) and pid != os.getpid():
             found.append(process)
     return found
+
+
+def _environment(pid: int) -> bytes:
+    """Read a process' environment; raises OSError.
+
+    For a moment of its exec a process has neither environment nor command line: it would be taken
+    for nobody's, and outlive us. So we look again, for as long as an exec can take.
+    """
+    end_s = time.monotonic() + _EXEC_S
+    while True:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            text = environ.read()
+        if text or time.monotonic() > end_s or not _is_in_exec(pid):
+            return text
+        time.sleep(_POLL_S)
+
+
+def _is_in_exec(pid: int) -> bool:
+    try:
+        os.readlink(f"/proc/{pid}/exe")  # the kernel's own threads and zombies have none
+        with open(f"/proc/{pid}/cmdline", "rb") as arguments:
+            return not arguments.read()
+    except OSError:
+        return False
 
 
 def kill_all(find: Callable[[], Iterable[psutil.Process]]) -> int:
