@@ -88,8 +88,7 @@ def probe(path: str) -> ClipInfo:
     """What is in the clip; ClipError if it is no video."""
     shown = printable(path)
     try:
-        # Titles come in every encoding; what they say is no matter of ours.
-        with av.open(_url(path), mode="r", metadata_errors="replace") as container:
+        with _open(path) as container:
             streams = [s for s in container.streams.video if not _is_cover(s)]
             if not streams:
                 raise ClipError(f"{shown} has no video stream")
@@ -106,6 +105,17 @@ def probe(path: str) -> ClipInfo:
             )
     except av.FFmpegError as error:
         raise ClipError(f"{shown} is not a video that can be read: {error.strerror}") from None
+
+
+def _open(path: str) -> av.container.InputContainer:
+    """Open a clip whatever the encoding of its titles, which are no matter of ours.
+
+    PyAV up to 18 decodes them strictly unless it is told otherwise; 19 knows no such word.
+    """
+    try:
+        return av.open(_url(path), mode="r")
+    except UnicodeDecodeError:
+        return av.open(_url(path), mode="r", metadata_errors="replace")
 
 
 def _is_cover(stream: av.VideoStream) -> bool:
