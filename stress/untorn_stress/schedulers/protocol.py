@@ -1,0 +1,118 @@
+"""What a scheduler is asked and told, whatever it schedules: gated processes or model programs.
+
+    begin() -> bool          is there another run to make?
+    choose(moment) -> Option | None
+                             who moves now; None cuts this run: all that follows is explored elsewhere
+    end(ending)              how the run ended
+
+Rule 1: a scheduler sees actors, options and footprints, never paths or processes.
+Rule 2: an option is a step of one actor, or a fault in its place. Options of a moment are in a fixed
+        order: by actor, the faultless one first.
+Rule 3: two steps commute unless they touch a common object, one writing. When unsure they conflict:
+        an opaque footprint conflicts with everything.
+Rule 4: the step that an option stood for is told at the next moment (or the ending) as *executed*,
+        with the footprint that it really had.
+
+Sources: Godefroid, Partial-Order Methods (1996); Musuvathi and Qadeer, CHESS (OSDI 2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """The objects that a step reads and writes, named alike in every run of one system."""
+
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    opaque: bool = False
+
+    def conflicts(self, other: Footprint) -> bool:
+        """Tell whether the order of two steps of different actors may matter."""
+        if self.opaque or other.opaque:
+            return True
+        return not (
+            self.writes.isdisjoint(other.writes)
+            and self.writes.isdisjoint(other.reads)
+            and self.reads.isdisjoint(other.writes)
+        )
+
+
+NOTHING: Final = Footprint()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that can happen next: ``actor`` takes its pending step, or meets ``fault`` instead.
+
+    ``footprint`` is what the step is expected to touch. ``yielded``: the actor waits for time to
+    pass; it is only offered when another has moved since, or when nothing else can.
+    """
+
+    actor: str
+    footprint: Footprint = NOTHING
+    fault: str = ""
+    yielded: bool = False
+
+    @property
+    def label(self) -> str:
+        """The text that names the option in a schedule: ``A``, or ``A!EIO`` for a fault."""
+        return f"{self.actor}!{self.fault}" if self.fault else self.actor
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A step that was taken, under the option's label, and what it really touched."""
+
+    actor: str
+    label: str
+    footprint: Footprint
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point where a choice is due: ``step`` counts the choices made so far in this run.
+
+    ``executed`` is the step that the last choice stood for, None at the first moment. ``options``
+    is never empty.
+    """
+
+    step: int
+    options: tuple[Option, ...]
+    executed: Executed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: its last step, whether it was cut by the scheduler, and what came of it.
+
+    ``outcome`` is any text that stands for what the run showed; equal outcomes are equal texts.
+    """
+
+    executed: Executed | None
+    cut: bool
+    outcome: str = ""
+
+
+class Scheduler(Protocol):
+    """One algorithm. Not for use by several systems: its memory is that of one search."""
+
+    def begin(self) -> bool:
+        """Prepare the next run; False when there is none left."""
+
+    def choose(self, moment: Moment) -> Option | None:
+        """Pick one of the moment's options, or None to cut the run here."""
+
+    def end(self, ending: Ending) -> None:
+        """Learn how the run ended."""
+
+
+class ScheduleMismatchError(Exception):
+    """A schedule names an option that the run does not offer at this step."""
+
+
+class NondeterminismError(Exception):
+    """The same choices led to other options than before: the system is not under control."""
