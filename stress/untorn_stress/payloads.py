@@ -1,0 +1,106 @@
+"""What writers write: small files whose bytes say which key, which writer and which frame.
+
+Rule 1: each digest belongs to exactly one (label, writer, index): a read says whose bytes it got.
+Rule 2: labels and writers are a closed list: the same bytes in every run, process and replay.
+Rule 3: every entry has the same names in the same order; only bytes tell one publish from another.
+
+Source: "recoverability" of Kingsbury and Alvaro, Elle (VLDB 2020): a read names its write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FRAME_BYTES: Final = 64
+
+LABELS: Final = ("k", "l")
+"""The keys of all scenarios, by label."""
+
+NATURAL_WRITER: Final = "w0"
+"""Whose entries the natural trees hold."""
+
+HARVEST_WRITER: Final = "wh"
+"""Who publishes in the sequential runs whose crash states become initial trees."""
+
+AFTER_WRITER: Final = "wz"
+"""Who publishes when a run is over."""
+
+WRITERS: Final = (NATURAL_WRITER, HARVEST_WRITER, "wA", "wB", "wC", AFTER_WRITER)
+"""Everybody who ever writes: of the workers of a run, worker A is writer ``wA``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where bytes come from: file ``index`` (from 0) of what ``writer`` writes for ``label``."""
+
+    label: str
+    writer: str
+    index: int
+
+
+class Payloads:
+    """The files below ``folder``, which is not touched before ``files`` is asked.
+
+    ``frames`` is the number of files of every entry: two are enough for a mixed one, and few keep
+    schedules few. ``clip`` is the path of the video that programs extract, where they do.
+    """
+
+    def __init__(self, folder: Path, *, frames: int = 2, clip: str = "") -> None:
+        self.names: Final = tuple(f"frame_{number:05d}.png" for number in range(1, frames + 1))
+        self.clip: Final = clip
+        self._folder = folder
+        self._labels = {self.key(label): label for label in LABELS}
+        self._origins = {
+            _digest(content(label, writer, index)): Origin(label, writer, index)
+            for label in LABELS
+            for writer in WRITERS
+            for index in range(frames)
+        }
+
+    def key(self, label: str) -> str:
+        """The full key of a label: 64 hexadecimal digits."""
+        return hashlib.sha256(f"untorn scenario key {label}".encode()).hexdigest()
+
+    def label(self, key: object) -> str | None:
+        """The label of a full key; None for a key that is not ours."""
+        return self._labels.get(key) if isinstance(key, str) else None
+
+    def digests(self, label: str, writer: str) -> tuple[str, ...]:
+        """The SHA-256 of each file of a writer's entry, in frame order."""
+        return tuple(_digest(content(label, writer, each)) for each in range(len(self.names)))
+
+    def origin(self, sha256: str) -> Origin | None:
+        """Whose bytes these are; None for bytes that nobody writes."""
+        return self._origins.get(sha256)
+
+    def files(self, label: str, writer: str) -> list[dict[str, str]]:
+        """Write a writer's files, and return the argument ``files`` of ``stage``.
+
+        The files are readable for every user. Raises OSError, and KeyError for a writer or a label
+        that is not listed above.
+        """
+        if label not in LABELS or writer not in WRITERS:
+            raise KeyError(f"no payload of writer {writer!r} for label {label!r}")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        staged = []
+        for index, name in enumerate(self.names):
+            path = self._folder / f"{label}.{writer}.{index}"
+            if not path.exists():
+                path.write_bytes(content(label, writer, index))
+                path.chmod(0o644)
+            staged.append({"name": name, "path": str(path)})
+        return staged
+
+
+def content(label: str, writer: str, index: int) -> bytes:
+    """The bytes of one file: a line that a person can read, filled up to FRAME_BYTES."""
+    line = f"key {label}, writer {writer}, frame {index + 1} "
+    assert len(line) < FRAME_BYTES, line
+    return line.ljust(FRAME_BYTES - 1, ".").encode("ascii") + b"\n"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,87 @@
+"""What workers do: write, read, collect, extract. As little as shows a wrong answer.
+
+Everybody who is handed files reads all of them and then lets go: what a handle really gives is half
+of what is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from untorn_conformance.backend import (
+    Adopted,
+    Axis,
+    Extracted,
+    Hit,
+    Published,
+    Staged,
+    Unpublished,
+    Verb,
+)
+
+from untorn_stress.payloads import AFTER_WRITER, Payloads
+from untorn_stress.scenario import Ask, Program
+
+_HANDED_OUT = (Hit, Published, Adopted, Unpublished, Extracted)
+
+
+def writer(label: str, name: str) -> Program:
+    """Stage the files of the writer ``name``, publish them, and use what comes of it."""
+
+    def write(payloads: Payloads) -> Generator[Ask, object, None]:
+        args: dict[str, object] = {
+            "key": payloads.key(label),
+            "files": payloads.files(label, name),
+        }
+        staged = yield Ask(verb=Verb.STAGE, args=args, tag=name)
+        if isinstance(staged, Staged):
+            handle: dict[str, object] = {"handle": staged.handle}
+            yield from _use((yield Ask(verb=Verb.PUBLISH, args=handle, tag=name)))
+
+    return write
+
+
+def reader(label: str) -> Program:
+    """Look the label up, and use a hit."""
+
+    def read(payloads: Payloads) -> Generator[Ask, object, None]:
+        yield from _use((yield Ask(verb=Verb.LOOKUP, args={"key": payloads.key(label)})))
+
+    return read
+
+
+def collector() -> Program:
+    """Evict everything that may be evicted, however young."""
+
+    def collect(_: Payloads) -> Generator[Ask, object, None]:
+        args: dict[str, object] = {"budget_bytes": 0, "min_age_s": 0.0, "dry_run": False}
+        yield Ask(verb=Verb.COLLECT, args=args)
+
+    return collect
+
+
+def requester(fps: str = "1") -> Program:
+    """Extract the clip of the payloads, and use its frames."""
+
+    def request(payloads: Payloads) -> Generator[Ask, object, None]:
+        assert payloads.clip, "the scenario extracts, and whoever runs it named no clip"
+        inputs = {Axis.PATH: payloads.clip, Axis.FPS: fps, Axis.FORMAT: "png"}
+        yield from _use((yield Ask(verb=Verb.EXTRACT, args={"inputs": inputs})))
+
+    return request
+
+
+def _use(answer: object) -> Generator[Ask, object, None]:
+    """Read every file that was handed out, and release."""
+    if isinstance(answer, _HANDED_OUT):
+        for index in range(len(answer.files)):
+            yield Ask(verb=Verb.READ, args={"handle": answer.handle, "index": index})
+        yield Ask(verb=Verb.RELEASE, args={"handle": answer.handle})
+
+
+def afterwards(label: str) -> tuple[Program, ...]:
+    """What is asked when a run is over, in this order: read, publish anew, read again.
+
+    By fresh workers and with nothing in their way, after those of the run were closed.
+    """
+    return (reader(label), writer(label, AFTER_WRITER), reader(label))

@@ -1,0 +1,56 @@
+"""Aftermath (P4, L2): when a run is over, every key can be published and read.
+
+Rule 1: the fresh writer is told published or adopted; where the key was damaged, that is P4.
+Rule 2: the lookup that follows hits.
+
+That the first lookup misses or hits a whole entry is judged by ``whole`` and ``held``, and that it
+finds what was acknowledged by ``found``. Faults are over by then and excuse nothing.
+
+Not flagged: ``too-large``, which is the backend's own limit; ``untrusted`` over damage, where the
+file system may be such a one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from untorn_conformance.backend import (
+    Adopted,
+    Miss,
+    Published,
+    Unpublished,
+    UnpublishedReason,
+)
+
+from untorn_stress.rules.history import History, Publish, precedes
+from untorn_stress.run import Finding
+from untorn_stress.scenario import Start
+
+
+def judge_aftermath(history: History) -> Iterator[Finding]:
+    """Judge the fresh writer of each key, and what the reader after it saw."""
+    for publish in history.publishes:
+        if history.is_after_the_run(publish.operation):
+            yield from _judge_publish(history, publish)
+
+
+def _judge_publish(history: History, publish: Publish) -> Iterator[Finding]:
+    answer, label = publish.operation.answer, publish.label
+    damaged = history.start(label) is Start.DAMAGED
+    if isinstance(answer, Unpublished):
+        if answer.reason is UnpublishedReason.TOO_LARGE:
+            return
+        may_be_harmed = damaged or history.start(label) is Start.UNKNOWN
+        if answer.reason is UnpublishedReason.UNTRUSTED and may_be_harmed:
+            return
+        why = f"{answer.reason} {answer.errno or ''}".strip()
+        message = f"the run is over, and key {label} cannot be published: {why}"
+        requirement = "P4" if damaged else "L2"
+        yield history.finding(requirement, "stuck", message, publish.operation)
+    elif isinstance(answer, Published | Adopted):
+        for lookup in history.operations:
+            same = history.payloads.label(lookup.args.get("key")) == label
+            later = same and precedes(publish.operation, lookup)
+            if later and isinstance(lookup.answer, Miss):
+                message = f"key {label} was published, and missed: {lookup.answer.reason}"
+                yield history.finding("L2", "not-read", message, lookup)

@@ -1,0 +1,302 @@
+"""A run as its judges see it: who held what, which operations overlapped, what was there at first.
+
+Rule 1: X precedes Y when X had ended, with all its steps, before the first step of Y. What one
+        worker was asked is ordered anyhow. All else overlaps, and either order is allowed for.
+Rule 2: what followed the run (the aftermath) belongs to its history: it is after everything.
+Rule 3: only collectors remove entries. A collect that was skipped, or evicts nothing by its own
+        order (a dry run), removes none; one without an answer may have removed anything.
+Rule 4: what was not answered may or may not have happened.
+
+Source: Herlihy and Wing, Linearizability (TOPLAS 1990), for the order in real time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from untorn_conformance.backend import (
+    Adopted,
+    Collected,
+    Extracted,
+    FrameRead,
+    Hit,
+    Published,
+    Skipped,
+    Staged,
+    Unpublished,
+    Verb,
+)
+from untorn_conformance.contract import Capability
+
+from untorn_stress.payloads import Origin, Payloads
+from untorn_stress.run import Finding, FindingKind, Operation, Run
+from untorn_stress.scenario import Locks, Scenario, Start
+from untorn_stress.scenarios import starts_of
+
+Handed: TypeAlias = Hit | Published | Adopted | Unpublished | Extracted
+_HANDED_OUT = (Hit, Published, Adopted, Unpublished, Extracted)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aftermath:
+    """What fresh workers were asked and answered when the run was over and its workers closed.
+
+    ``operations`` are those of ``programs.afterwards`` for each label of the scenario, in the order
+    in which they were asked, one at a time. ``lost_bytes`` is what left the tree during the run, in
+    the backend's meaning of bytes; None if the trees were not weighed.
+    """
+
+    operations: tuple[Operation, ...] = ()
+    lost_bytes: int | None = None
+
+
+NO_AFTERMATH = Aftermath()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """One handle: the operation and answer that gave it, the reads through it, its release.
+
+    ``label`` is None where the key is not ours. ``writer`` is whose work was published, or "".
+    """
+
+    source: Operation
+    answer: Handed
+    label: str | None
+    writer: str
+    reads: tuple[Operation, ...]
+    release: Operation | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publish:
+    """One request to publish: its operation, the key's label, and the writer whose work it is."""
+
+    operation: Operation
+    label: str | None
+    writer: str
+
+
+@dataclass(slots=True)
+class _Open:
+    """A handle while its worker's operations are gone through."""
+
+    source: Operation
+    answer: Handed
+    label: str | None
+    writer: str
+    reads: list[Operation] = field(default_factory=list)
+    release: Operation | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Everything that is judged; made by ``history_of``.
+
+    ``waited_out``: the run took longer than the backend's ``flight_wait_s``. ``collects``: an
+    undisturbed collect is not skipped on this file system.
+    """
+
+    run: Run
+    scenario: Scenario
+    payloads: Payloads
+    capabilities: frozenset[Capability]
+    operations: tuple[Operation, ...]
+    holdings: tuple[Holding, ...]
+    publishes: tuple[Publish, ...]
+    lost_bytes: int | None = None
+    waited_out: bool = False
+    collects: bool = True
+
+    # --- what kind of run it was
+
+    @property
+    def faulted(self) -> bool:
+        """Whether a fault was put in a step's place: then only what no fault excuses is judged."""
+        return any("!" in label for label in self.run.choices)
+
+    @property
+    def trusts_locks(self) -> bool:
+        """Whether locks did their work."""
+        return self.scenario.locks is Locks.REAL
+
+    @property
+    def leases(self) -> bool:
+        """Whether what is handed out is held: the backend says so, and locks do their work."""
+        return Capability.LEASE in self.capabilities and self.trusts_locks
+
+    def start(self, label: str | None) -> Start:
+        """What the key held at the start."""
+        return starts_of(self.run.tree).get(label or "", Start.UNKNOWN)
+
+    @property
+    def knows_its_start(self) -> bool:
+        """Whether the run began from a natural tree."""
+        return Start.UNKNOWN not in starts_of(self.run.tree).values()
+
+    # --- order
+
+    def is_after_the_run(self, operation: Operation) -> bool:
+        """Whether the operation belongs to the aftermath."""
+        return operation.index >= len(self.run.operations)
+
+    def amid(self, verb: Verb, first: Operation, last: Operation) -> list[Operation]:
+        """The operations of this verb that are neither over before ``first`` nor after ``last``."""
+        return [
+            each
+            for each in self.operations
+            if each.verb is verb and not precedes(each, first) and not precedes(last, each)
+        ]
+
+    def removals_amid(self, first: Operation, last: Operation) -> list[Operation]:
+        """The collects that may have removed an entry from the beginning of one to the other."""
+        return [each for each in self.amid(Verb.COLLECT, first, last) if may_remove(each)]
+
+    # --- what was answered
+
+    def of(self, *answers: type[object]) -> Iterator[Holding]:
+        """The handles that these answers gave."""
+        return (each for each in self.holdings if isinstance(each.answer, answers))
+
+    @property
+    def collected(self) -> list[Collected]:
+        """The answers of all collects that did their work."""
+        return [each.answer for each in self.operations if isinstance(each.answer, Collected)]
+
+    @property
+    def all_collects_answered(self) -> bool:
+        """Whether it is known what each collect did."""
+        return all(
+            isinstance(each.answer, Collected | Skipped)
+            for each in self.operations
+            if each.verb is Verb.COLLECT
+        )
+
+    def origins(self, holding: Holding) -> dict[int, Origin | None]:
+        """Whose bytes each read of a handle gave, by the operation's index."""
+        return {
+            read.index: self.payloads.origin(read.answer.sha256)
+            for read in holding.reads
+            if isinstance(read.answer, FrameRead)
+        }
+
+    def writers_read(self, holding: Holding) -> set[str]:
+        """The writers whose bytes a handle gave."""
+        return {origin.writer for origin in self.origins(holding).values() if origin is not None}
+
+    def is_sound(self, holding: Holding) -> bool:
+        """Whether the handle certainly leads to an entry that no outsider and no crash harmed.
+
+        A lookup may still hit what was harmed before the run (T1); a publish never adopts it.
+        """
+        if not isinstance(holding.answer, Hit):
+            return True
+        if self.start(holding.label) in {Start.ABSENT, Start.COMPLETE}:
+            return True
+        ours = {each.writer for each in self.publishes if each.label == holding.label}
+        seen = self.writers_read(holding)
+        return bool(seen) and seen <= ours
+
+    def finding(self, requirement: str, rule: str, message: str, at: Operation | None) -> Finding:
+        """A violation that shows when the operation was answered."""
+        shows = at is not None and not self.is_after_the_run(at) and at.ended > 0
+        return Finding(
+            kind=FindingKind.VIOLATION,
+            requirement=requirement,
+            rule=rule,
+            message=message,
+            step=at.ended - 1 if shows and at is not None else -1,
+        )
+
+
+def precedes(first: Operation, second: Operation) -> bool:
+    """Whether the first was over before the second began."""
+    if first.ended < 0:
+        return False
+    if first.worker == second.worker:
+        return first.index < second.index
+    if first.ended != second.began:
+        return first.ended < second.began
+    return first.began < second.ended or second.ended < 0 or first.index < second.index
+
+
+def may_remove(collect: Operation) -> bool:
+    """Whether a collect may have evicted something."""
+    return not isinstance(collect.answer, Skipped) and not collect.args.get("dry_run")
+
+
+def history_of(
+    run: Run,
+    scenario: Scenario,
+    payloads: Payloads,
+    capabilities: frozenset[Capability],
+    aftermath: Aftermath = NO_AFTERMATH,
+    *,
+    waited_out: bool = False,
+    collects: bool = True,
+) -> History:
+    """Put a run and its aftermath in order."""
+    done, count = len(run.steps), len(run.operations)
+    for number, operation in enumerate(run.operations):
+        assert operation.index == number, "operations are numbered from 0, in their order"
+    after = (
+        replace(each, index=count + number, worker=f"after {each.worker}", began=done, ended=done)
+        for number, each in enumerate(aftermath.operations)
+    )
+    operations = (*run.operations, *after)
+    holdings, publishes = _handles(operations, payloads)
+    return History(
+        run=run,
+        scenario=scenario,
+        payloads=payloads,
+        capabilities=capabilities,
+        operations=operations,
+        holdings=tuple(holdings),
+        publishes=tuple(publishes),
+        lost_bytes=aftermath.lost_bytes,
+        waited_out=waited_out,
+        collects=collects,
+    )
+
+
+def _handles(
+    operations: tuple[Operation, ...], payloads: Payloads
+) -> tuple[list[Holding], list[Publish]]:
+    """Follow each worker's handles; a backend may use the text of a released one again."""
+    staged: dict[tuple[str, object], Operation] = {}
+    held: dict[tuple[str, object], _Open] = {}
+    opened: list[_Open] = []
+    publishes: list[Publish] = []
+    for operation in operations:
+        used = (operation.worker, operation.args.get("handle"))
+        label, writer = payloads.label(operation.args.get("key")), ""
+        if operation.verb is Verb.PUBLISH:
+            stage = staged.get(used)
+            label = None if stage is None else payloads.label(stage.args.get("key"))
+            writer = operation.tag or ("" if stage is None else stage.tag)
+            publishes.append(Publish(operation=operation, label=label, writer=writer))
+        elif operation.verb is Verb.READ and used in held:
+            held[used].reads.append(operation)
+        elif operation.verb is Verb.RELEASE and used in held:
+            held.pop(used).release = operation
+        answer = operation.answer
+        if isinstance(answer, Staged):
+            staged[operation.worker, answer.handle] = operation
+        elif isinstance(answer, _HANDED_OUT):
+            handle = _Open(source=operation, answer=answer, label=label, writer=writer)
+            held[operation.worker, answer.handle] = handle
+            opened.append(handle)
+    return [_closed(each) for each in opened], publishes
+
+
+def _closed(handle: _Open) -> Holding:
+    return Holding(
+        source=handle.source,
+        answer=handle.answer,
+        label=handle.label,
+        writer=handle.writer,
+        reads=tuple(handle.reads),
+        release=handle.release,
+    )

@@ -1,0 +1,230 @@
+"""The catalogue: which scenarios there are, from which trees they begin, and what is harvested.
+
+    pairs    at most 2 preemptions from the natural tree, 1 from each harvested one
+    triples  at most 1 from the natural tree; harvested ones are sampled at most
+    locks    a pair again where lock calls do nothing, or fail: natural trees only
+
+Source of the bounds: Musuvathi and Qadeer, CHESS (OSDI 2008): most races need two preemptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from untorn_conformance.contract import Capability
+
+from untorn_stress.payloads import HARVEST_WRITER, LABELS, NATURAL_WRITER
+from untorn_stress.programs import collector, reader, requester, writer
+from untorn_stress.scenario import (
+    Locks,
+    NaturalTree,
+    Play,
+    Program,
+    Scenario,
+    Source,
+    Start,
+    Thin,
+)
+
+_PAIR: Final = 2
+_PAIR_HARVESTED: Final = 1
+_TRIPLE: Final = 1
+_UNTRUSTED: Final = 1
+
+_first: Final = Play(program=writer("k", NATURAL_WRITER))
+_second: Final = Play(program=writer("l", NATURAL_WRITER))
+_writers: Final = (writer("k", "wA"), writer("k", "wB"))
+
+TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            NaturalTree(name="empty", steps=(), holds={}),
+            NaturalTree(name="published", steps=(_first,), holds={"k": Start.COMPLETE}),
+            NaturalTree(
+                name="two-published",
+                steps=(_first, _second),
+                holds={"k": Start.COMPLETE, "l": Start.COMPLETE},
+            ),
+            NaturalTree(
+                name="damaged", steps=(_first, Thin(label="k")), holds={"k": Start.DAMAGED}
+            ),
+        )
+    }
+)
+"""The natural trees by name."""
+
+SOURCES: Final = (
+    Source(name="publish", tree="empty", program=writer("k", HARVEST_WRITER)),
+    Source(name="adopt", tree="published", program=writer("k", HARVEST_WRITER)),
+    Source(name="repair", tree="damaged", program=writer("k", HARVEST_WRITER)),
+    Source(name="collect", tree="published", program=collector()),
+    Source(name="lookup", tree="published", program=reader("k")),
+)
+"""Whose crash states become initial trees: each run once, alone, under the gate."""
+
+
+def prepare(tree_name: str) -> tuple[Play | Thin, ...]:
+    """The steps that make a natural tree of a root that was opened once.
+
+    Raises KeyError for a name that is not in ``TREES``.
+    """
+    return TREES[tree_name].steps
+
+
+def starts_of(tree_name: str) -> Mapping[str, Start]:
+    """What each label holds at the start of a run from this tree; unknown for harvested ones."""
+    natural = TREES.get(tree_name)
+    if natural is None:
+        return dict.fromkeys(LABELS, Start.UNKNOWN)
+    return {label: natural.holds.get(label, Start.ABSENT) for label in LABELS}
+
+
+def labels_of(scenario: Scenario) -> tuple[str, ...]:
+    """The labels whose keys the scenario touches: those to look at when a run of it is over.
+
+    None where workers extract, since the backend makes that key itself.
+    """
+    if Capability.EXTRACT in scenario.needs:
+        return ()
+    return tuple(sorted({"k", *TREES[scenario.tree].holds}))
+
+
+def _pair(
+    name: str, title: str, tree: str, programs: tuple[Program, Program], requirements: str
+) -> Scenario:
+    return Scenario(
+        name=name,
+        title=title,
+        programs=programs,
+        tree=tree,
+        requirements=(*requirements.split(), "L2", "L5"),
+        preemptions=_PAIR,
+        harvest_preemptions=_PAIR_HARVESTED,
+    )
+
+
+def _untrusted(trusted: Scenario, locks: Locks) -> Scenario:
+    how = "do nothing" if locks is Locks.NOOP else f"fail with {locks}"
+    return replace(
+        trusted,
+        name=f"{trusted.name}-{locks.lower()}",
+        title=f"{trusted.title.removesuffix('.')}, where lock calls {how}.",
+        requirements=("P1", "P2", "P3", "N1", "L5"),
+        preemptions=trusted.preemptions if locks is Locks.NOOP else _UNTRUSTED,
+        harvest_preemptions=None,
+        locks=locks,
+    )
+
+
+_WRITER_WRITER: Final = _pair(
+    "writer-writer",
+    "Two writers publish one absent key.",
+    "empty",
+    _writers,
+    "P1 P2 P3 P5 R1 R2",
+)
+_WRITER_COLLECTOR: Final = _pair(
+    "writer-collector",
+    "A writer publishes an absent key while a collector evicts everything.",
+    "empty",
+    (writer("k", "wA"), collector()),
+    "P1 P2 P5 R1 R4 G7",
+)
+_ADOPT: Final = _pair(
+    "adopt",
+    "Two writers publish a key whose entry is complete already.",
+    "published",
+    _writers,
+    "P1 P2 P3 P5 R1 R2",
+)
+_REPAIR: Final = _pair(
+    "repair",
+    "Two writers publish a key whose entry is damaged.",
+    "damaged",
+    _writers,
+    "P1 P2 P3 P4 P5 R1 R2",
+)
+
+SCENARIOS: Final = (
+    _WRITER_WRITER,
+    _pair(
+        "reader-writer",
+        "A reader looks an absent key up while a writer publishes it.",
+        "empty",
+        (reader("k"), writer("k", "wB")),
+        "P1 P2 P5 R1 R2 R6",
+    ),
+    _WRITER_COLLECTOR,
+    _pair(
+        "reader-collector",
+        "A reader looks an entry up while a collector evicts everything.",
+        "published",
+        (reader("k"), collector()),
+        "R1 R2 R4 R6 G2 G7 G9",
+    ),
+    _pair(
+        "collector-collector",
+        "Two collectors evict two entries.",
+        "two-published",
+        (collector(), collector()),
+        "G7 G8",
+    ),
+    _ADOPT,
+    _pair(
+        "adopt-reader",
+        "A reader looks a complete entry up while a writer publishes its key again.",
+        "published",
+        (reader("k"), writer("k", "wB")),
+        "P1 P2 P3 P5 R1 R2 R6",
+    ),
+    _pair(
+        "adopt-collector",
+        "A writer publishes a key whose entry is complete while a collector evicts everything.",
+        "published",
+        (writer("k", "wA"), collector()),
+        "P1 P2 P3 P5 R1 R4 G7",
+    ),
+    _REPAIR,
+    _pair(
+        "repair-reader",
+        "A reader looks a damaged entry up while a writer publishes its key.",
+        "damaged",
+        (reader("k"), writer("k", "wB")),
+        "P1 P2 P3 P4 P5 R1 R2 R6",
+    ),
+    Scenario(
+        name="reader-writer-collector",
+        title="A reader and a writer use a complete entry while a collector evicts everything.",
+        programs=(reader("k"), writer("k", "wB"), collector()),
+        tree="published",
+        requirements=("P1", "P2", "P3", "P5", "R1", "R2", "R4", "R6", "G7", "G9", "L2", "L5"),
+        preemptions=_TRIPLE,
+    ),
+    Scenario(
+        name="single-flight",
+        title="Two requests extract one clip that is not in the cache.",
+        programs=(requester(), requester()),
+        tree="empty",
+        requirements=("P7", "R1", "L5"),
+        preemptions=_PAIR,
+        needs=frozenset({Capability.EXTRACT, Capability.SINGLE_FLIGHT}),
+    ),
+    *(
+        _untrusted(trusted, locks)
+        for locks in (Locks.NOOP, Locks.ENOLCK, Locks.EOPNOTSUPP)
+        for trusted in (_WRITER_WRITER, _WRITER_COLLECTOR, _ADOPT, _REPAIR)
+    ),
+)
+"""Every scenario, in the order in which they are run and listed."""
+
+
+def scenario(name: str) -> Scenario:
+    """The scenario of that name. Raises KeyError with the names that there are."""
+    for each in SCENARIOS:
+        if each.name == name:
+            return each
+    raise KeyError(f"no scenario {name!r}; there are: {', '.join(s.name for s in SCENARIOS)}")
