@@ -60,14 +60,14 @@ def claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
-def build(factory: str) -> object:
+def build(factory: str, *, preload: bool = True) -> object:
     """Import MODULE, call FACTORY and let the backend load the rest of its code."""
     module, _, name = factory.partition(":")
     make = getattr(importlib.import_module(module), name)
     backend: object = make()
-    preload = getattr(backend, "preload", None) or getattr(make, "preload", None)
-    if preload is not None:
-        preload()
+    load = getattr(backend, "preload", None) or getattr(make, "preload", None)
+    if preload and load is not None:
+        load()
     return backend
 
 

@@ -1,0 +1,61 @@
+"""A warm Python backend, forked for each run: ``python -m untorn_conformance.zygote MODULE:FACTORY FD``.
+
+The code is loaded once; each worker is a fork that makes its own backend, answers what comes before
+the gate (``hello``, ``open``), meets the gate and then answers its requests as ``serve`` does.
+
+Rule 1: each worker makes a backend of its own: what a factory opens or starts belongs to it alone.
+Rule 2: with ``--preload`` the zygote makes one too and drops it, so that code which a backend loads
+        late is shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from untorn_stress.gate import keeper
+
+from untorn_conformance import serve
+
+
+class Hosted:
+    """One worker's backend."""
+
+    def __init__(self, factory: str) -> None:
+        self._backend = serve.build(factory, preload=False)
+
+    def prepare(self, lines: Sequence[bytes]) -> list[bytes]:
+        """Answer what is asked before there is a gate."""
+        return [serve.answer(self._backend, line) for line in lines]
+
+    def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        """Answer requests until there are no more."""
+        serve.serve(self._backend, requests, answers)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Load the backend's code and keep workers until the supervisor hangs up."""
+    parser = argparse.ArgumentParser(prog="untorn_conformance.zygote", description=__doc__)
+    parser.add_argument("factory", metavar="MODULE:FACTORY")
+    parser.add_argument("--preload", action="store_true", help="load what is loaded late, too")
+    parser.add_argument("fd", type=int, help="the socket to the supervisor")
+    options = parser.parse_args(arguments)
+    control = socket.socket(fileno=options.fd)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    importlib.import_module(options.factory.partition(":")[0])
+    if options.preload:
+        serve.build(options.factory)
+    keeper.main(control, lambda: Hosted(options.factory))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,139 @@
+"""Where workers come from: a warm zygote forks Python ones for each run; foreign ones stay alive.
+
+Rule 1: a hosted worker is new in each run, opens the root before it meets the gate, and is killed at
+        the end: nothing of one run is in the next.
+Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between runs,
+        and is started anew when it was killed, died or did not come to rest.
+Rule 3: where locks are lied about, every worker opens the root at the gate, under the same lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from untorn_conformance import wire
+from untorn_conformance.backend import Verb
+from untorn_conformance.errors import BackendError, ErrorCode
+
+from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper, Order
+from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
+from untorn_stress.gate.worker import GatedWorker
+from untorn_stress.gate.world import World
+from untorn_stress.player import check_opened, opening
+
+_LETTERS: Final = "ABCDEFGH"
+JUDGE: Final = "Z"
+"""The letter of the worker that looks at what a run left."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cast:
+    """How the workers of one backend are started.
+
+    ``zygote`` is the command of a keeper that hosts the backend (empty for a foreign one), ``argv``
+    the program that speaks the protocol (for a foreign one), ``env`` the whole environment.
+    """
+
+    name: str
+    identity: str
+    env: Mapping[str, str]
+    zygote: Sequence[str] = ()
+    argv: Sequence[str] = ()
+    program_env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ensemble:
+    """The workers of one backend. A context manager; closing it ends all of them."""
+
+    def __init__(self, cast: Cast, *, root: str, stderr: Path, rules: Rules, seed: int) -> None:
+        self._cast = cast
+        self._root = root
+        self._rules = rules
+        self._seed = seed
+        self._resting: dict[str, GatedWorker] = {}
+        self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
+
+    def __enter__(self) -> Ensemble:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def letters(self) -> str:
+        """The letters of workers, in order."""
+        return _LETTERS
+
+    def last_words(self) -> str:
+        """What the workers wrote to stderr last."""
+        return self._keeper.last_words()
+
+    def enter(self, letter: str) -> GatedWorker:
+        """A worker that has opened the root and is let pass.
+
+        Raises HostingError, BackendError, ProtocolError, UndecidedError.
+        """
+        if self._cast.zygote and self._rules.locks == "real":
+            order = self._order(letter, [opening(self._root).decode()])
+            worker, answers = self._keeper.start(order)
+            try:
+                check_opened(answers[0])
+            except BaseException:
+                worker.close()
+                raise
+            return worker
+        worker = self._resting.pop(letter, None) or self._keeper.start(self._order(letter))[0]
+        try:
+            check_opened(self._ask(worker, opening(self._root)))
+        except BaseException:
+            worker.close()
+            raise
+        return worker
+
+    def _order(self, letter: str, setup: Sequence[str] = ()) -> Order:
+        return Order(
+            letter=letter,
+            argv=self._cast.argv,
+            env=self._cast.program_env,
+            setup=setup,
+            grain=self._rules.grain,
+            seed=self._seed,
+        )
+
+    def _ask(self, worker: GatedWorker, line: bytes) -> bytes:
+        """Ask one thing of a worker that is let pass; its answer."""
+        lines: list[bytes] = []
+        supervisor = Supervisor(
+            World(self._root), self._rules, lambda _worker, said: lines.append(said)
+        )
+        supervisor.add(worker)
+        worker.send(line)
+        supervisor.settle_until(lambda: bool(lines))
+        if not lines:
+            message = f"the worker ended before it answered{self.last_words()}"
+            raise BackendError(ErrorCode.DIED, message)
+        return lines[0]
+
+    def leave(self, worker: GatedWorker, *, at_rest: bool) -> None:
+        """A run is over; ``at_rest``: the worker has answered all and is held at nothing."""
+        if self._cast.zygote or not at_rest:
+            worker.close()
+            return
+        worker.let_pass()
+        try:
+            line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}))
+            wire.decode_answer(line, verb=Verb.CLOSE)
+        except (BackendError, UndecidedError, wire.ProtocolError):
+            worker.close()
+            return
+        self._resting[worker.letter] = worker
+
+    def close(self) -> None:
+        """End every worker and the keeper."""
+        for worker in self._resting.values():
+            worker.close()
+        self._resting.clear()
+        self._keeper.close()

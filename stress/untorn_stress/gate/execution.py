@@ -1,0 +1,184 @@
+"""Letting one held call go: perform it or leave it to the kernel, and say what it did.
+
+Rule 1: exactly one call is let go at a time, and it was chosen.
+Rule 2: what changes names, attributes or locks is performed by us where we can; its result is known.
+Rule 3: a call that only looks is left to the kernel; its result is the target's alone ("?").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from untorn_stress.gate import footprints, locks, waits
+from untorn_stress.gate.calls import Kind
+from untorn_stress.gate.intake import Intake
+from untorn_stress.gate.perform import perform
+from untorn_stress.gate.worker import Held
+from untorn_stress.gate.world import World
+from untorn_stress.schedulers.protocol import Footprint
+
+_PERFORMED = frozenset(
+    {Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE, Kind.SYNC, Kind.OPEN}
+)
+UNSEEN = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step was: its result in words, and what it touched."""
+
+    result: str
+    footprint: Footprint
+
+
+class Execution:
+    """Performs held calls."""
+
+    def __init__(self, world: World, intake: Intake, *, lie: str, sees_inodes: bool) -> None:
+        self._world = world
+        self._intake = intake
+        self._lie = lie
+        self._sees_inodes = sees_inodes
+
+    def let_go(self, held: Held) -> Done | None:
+        """Take the step; None when it is a lock that the target must go on waiting for."""
+        kind = held.call.kind
+        touched = footprints.Touched(inodes=self._sees_inodes)
+        footprints.touch_open_files(touched, *held.worker.data())
+        if kind in (Kind.FLOCK, Kind.FCNTL) and locks.is_ours(held.call):
+            result = self._lock(held, touched)
+        elif kind is Kind.WAIT:
+            result = self._pass_time(held)
+        elif kind in _PERFORMED and self._can_perform(held):
+            result = self._perform(held, touched)
+        else:
+            result = self._leave(held, touched)
+        if result is None:
+            held.waits_for_lock = True
+            return Done("waits", touched.footprint())
+        del held.worker.held[held.notification.tid]
+        held.worker.is_asleep = False
+        return Done(result, touched.footprint())
+
+    # --- performed by us -------------------------------------------------------------------------
+
+    def _can_perform(self, held: Held) -> bool:
+        call = held.call
+        if not call.form.twin or not held.target.is_like_us:
+            return False
+        if call.kind is not Kind.OPEN or not held.places:
+            return True
+        place = held.places[0]
+        # What may block or has effects of its own when it is opened is the kernel's.
+        return not place.here or stat.S_ISREG(place.mode) or stat.S_ISDIR(place.mode)
+
+    def _perform(self, held: Held, touched: footprints.Touched) -> str:
+        listener, ident, call = held.worker.listener, held.notification.id, held.call
+        try:
+            value = perform(call, held.target)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            footprints.touch(touched, call, held.places, held.named, failed=True)
+            listener.answer(ident, 0, number)
+            return errno.errorcode.get(number, str(number))
+        footprints.touch(touched, call, held.places, held.named, failed=False)
+        if call.kind is Kind.OPEN:
+            return self._hand_over(held, value, touched)
+        self._name_born(held)
+        listener.answer(ident, value)
+        return str(value)
+
+    def _hand_over(self, held: Held, fd: int, touched: footprints.Touched) -> str:
+        """Give the opened descriptor to the target, and note what it is."""
+        call, worker = held.call, held.worker
+        try:
+            status = os.fstat(fd)
+            name = self._world.name_of(status)
+            if not name or (call.creates and held.places and not held.places[0].here):
+                name = self._world.born(status, held.actor)
+            number = worker.listener.answer_descriptor(
+                held.notification.id, fd, cloexec=bool(call.flags & os.O_CLOEXEC)
+            )
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return "ended"
+            worker.listener.answer(held.notification.id, 0, error.errno or errno.EMFILE)
+            return errno.errorcode.get(error.errno or 0, "error")
+        finally:
+            os.close(fd)
+        if stat.S_ISREG(status.st_mode):
+            worker.files[held.target.pid, number] = (name, call.writes)
+            (touched.writes if call.writes else touched.reads).add(f"d:{name}")
+        return "fd"
+
+    def _name_born(self, held: Held) -> None:
+        call = held.call
+        if call.kind is Kind.CREATE:
+            argument = call.paths[0]
+        elif call.kind is Kind.LINK:
+            return
+        else:
+            return
+        with contextlib.suppress(OSError):
+            path = os.fsdecode(argument.path)
+            base = held.target
+            where = path if path[:1] == "/" else f"/proc/{base.pid}/{_base(argument.dirfd)}/{path}"
+            self._world.born(os.lstat(where), held.actor)
+
+    # --- left to the kernel, or answered ---------------------------------------------------------
+
+    def _leave(self, held: Held, touched: footprints.Touched) -> str:
+        call, worker = held.call, held.worker
+        if call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
+            touched.writes.update(f"l:{name}" for name in held.named)
+            self._forget_files(held)
+        elif call.kind is Kind.FCNTL:
+            touched.writes.add(f"l:{held.named[0]}")
+            if locks.command_of(call) in (locks.F_SETLK, locks.F_SETLKW):
+                worker.locked.add(held.named[0])
+        else:
+            footprints.touch(touched, call, held.places, held.named, failed=False)
+            if call.kind in _PERFORMED:
+                touched.opaque = (
+                    True  # who knows what it did: it is read back when all stands still
+                )
+        worker.listener.let_go(held.notification.id)
+        return UNSEEN
+
+    def _forget_files(self, held: Held) -> None:
+        pid = held.target.pid
+        if held.call.kind is Kind.CLOSE:
+            for fd in held.call.fds:
+                held.worker.files.pop((pid, fd), None)
+        elif held.call.kind is Kind.EXIT:
+            for key in [key for key in held.worker.files if key[0] == pid]:
+                del held.worker.files[key]
+
+    def _lock(self, held: Held, touched: footprints.Touched) -> str | None:
+        name = held.named[0]
+        operation = locks.operation_of(held.call, held.target)
+        tried = locks.attempt(held.call, held.target, self._lie)
+        footprints.touch_lock(touched, name, operation, failed=bool(tried.error))
+        if tried.waits:
+            return None
+        held.worker.locked.add(name)
+        held.worker.listener.answer(held.notification.id, 0, tried.error)
+        return errno.errorcode.get(tried.error, str(tried.error)) if tried.error else "0"
+
+    def _pass_time(self, held: Held) -> str:
+        listener, ident = held.worker.listener, held.notification.id
+        moved = self._intake.has_others_moved(held)
+        if not moved or waits.is_over(held.call, held.target):
+            listener.let_go(ident)
+            return UNSEEN
+        value, error = waits.outcome(held.call)
+        listener.answer(ident, value, error)
+        return errno.errorcode.get(error, str(value)) if error else str(value)
+
+
+def _base(dirfd: int) -> str:
+    return "cwd" if dirfd == -100 else f"fd/{dirfd}"

@@ -1,0 +1,160 @@
+"""The supervisor's side of a keeper: start gated workers, and end all of them for certain.
+
+Rule 1: a keeper is a plain child process in a session of its own: a Ctrl-C at the terminal does not
+        reach it, the closing of its socket does.
+Rule 2: a worker that does not report in time, or whose gate was refused, is no worker: the error says
+        which, with what it wrote to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from untorn_stress.gate import abi
+from untorn_stress.gate.filter import Grain
+from untorn_stress.gate.keeper import PACKET_BYTES
+from untorn_stress.gate.worker import GatedWorker
+
+REPORT_DEADLINE_S: Final = 30.0
+_LAST_WORDS_BYTES: Final = 2000
+FOREIGN_KEEPER: Final = (sys.executable, "-m", "untorn_stress.gate.keeper")
+"""The keeper of programs: the socket's descriptor number is appended."""
+
+
+class HostingError(Exception):
+    """A worker could not be started, or did not say so in time."""
+
+
+class GateRefusedError(HostingError):
+    """The kernel, or a filter above us, does not let a gate be installed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """A worker to start: ``argv`` a program (empty: the keeper's own backend), ``setup`` the
+    requests (lines) that a hosted backend answers before there is a gate."""
+
+    letter: str
+    argv: Sequence[str] = ()
+    env: Mapping[str, str] | None = None
+    setup: Sequence[str] = ()
+    grain: Grain = Grain.METADATA
+    seed: int = 0
+
+
+class Keeper:
+    """A keeper process. A context manager; closing it ends everything below it."""
+
+    def __init__(self, command: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        self.stderr_path = stderr
+        with theirs, open(stderr, "ab") as log:
+            self._stderr = os.dup(log.fileno())
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**env, "PYTHONHASHSEED": "0"},
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The keeper's process id."""
+        return self._process.pid
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, order: Order) -> tuple[GatedWorker, list[bytes]]:
+        """Start a worker; it is let pass until it is told to begin.
+
+        Returns it and what it answered to its setup. Raises HostingError, GateRefusedError.
+        """
+        machine = abi.machine()
+        assert machine is not None, "the gate was probed before anything is started"
+        self._drop_news()
+        with contextlib.ExitStack() as ours:
+            stdin_read, stdin_write = os.pipe()
+            stdout_read, stdout_write = os.pipe()
+            report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.callback(report.close)
+            packet = {
+                "argv": list(order.argv),
+                "env": dict(order.env or {}),
+                "setup": list(order.setup),
+                "grain": order.grain.value,
+                "machine": machine.name,
+            }
+            descriptors = [stdin_read, stdout_write, self._stderr, theirs.fileno()]
+            try:
+                socket.send_fds(self._control, [json.dumps(packet).encode()], descriptors)
+                said, listener = self._report(report, theirs)
+            except BaseException:
+                os.close(stdin_write)
+                os.close(stdout_read)
+                raise
+            finally:
+                os.close(stdin_read)
+                os.close(stdout_write)
+                theirs.close()
+        streams = (stdin_write, stdout_read)
+        worker = GatedWorker(order.letter, said["pid"], listener, streams, order.seed)
+        return worker, [answer.encode() for answer in said["answers"]]
+
+    def _report(
+        self, report: socket.socket, theirs: socket.socket
+    ) -> tuple[dict[str, Any], int]:
+        theirs.close()  # so that a worker that dies is an end of file and no silence
+        report.settimeout(REPORT_DEADLINE_S)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(report, PACKET_BYTES, 1)
+        except TimeoutError as error:
+            message = f"no worker in {REPORT_DEADLINE_S} s{self.last_words()}"
+            raise HostingError(message) from error
+        except OSError as error:
+            raise HostingError(f"the worker died at its start{self.last_words()}") from error
+        if not packet:
+            raise HostingError(f"the worker died at its start{self.last_words()}")
+        said = json.loads(packet)
+        if "refused" in said:
+            raise GateRefusedError(f"the gate was refused: {said['refused']}")
+        return said, descriptors[0]
+
+    def last_words(self) -> str:
+        """What was last written to stderr, as the end of a message."""
+        words = self.stderr_path.read_text(errors="replace")[-_LAST_WORDS_BYTES:].strip()
+        return f"; stderr ends with:\n{words}" if words else ""
+
+    def _drop_news(self) -> None:
+        """Nobody asked how the dead died; a full socket must not hold the keeper up."""
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while self._control.recv(PACKET_BYTES, socket.MSG_DONTWAIT):
+                continue
+
+    def close(self) -> None:
+        """Hang up, and wait until the keeper has ended all that it started, and itself."""
+        self._control.close()
+        try:
+            self._process.wait(REPORT_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        with contextlib.suppress(OSError):
+            os.close(self._stderr)

@@ -1,0 +1,204 @@
+"""What is done with a call when it arrives at the gate: let go at once, answered, or held.
+
+Rule 1: a call that touches nothing below the root, no lock and no process is let go.
+Rule 2: what changes what we know of a process (a fork, an exec, its user) is noted first.
+Rule 3: a pointer that leads nowhere is the kernel's to answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+
+from untorn_stress.gate import footprints, locks, waits
+from untorn_stress.gate.calls import Call, Kind, read_call
+from untorn_stress.gate.listener import Notification
+from untorn_stress.gate.target import Target, TargetGoneError
+from untorn_stress.gate.worker import GatedWorker, Held
+from untorn_stress.gate.world import World
+
+_PATHS = frozenset(
+    {Kind.OPEN, Kind.STAT, Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE}
+)
+_DESCRIPTORS = frozenset({Kind.LIST, Kind.SYNC, Kind.READ, Kind.WRITE, Kind.FLOCK})
+
+
+class Intake:
+    """Receives the calls of all workers of a run."""
+
+    def __init__(
+        self, world: World, *, lie: str, sees_inodes: bool, moves: dict[str, int]
+    ) -> None:
+        self._world = world
+        self._lie = lie
+        self._sees_inodes = sees_inodes
+        self._moves = moves
+
+    def receive(self, worker: GatedWorker) -> None:
+        """Take one notification and do what its call asks for."""
+        notification = worker.listener.receive()
+        if notification is None:
+            return
+        try:
+            target = worker.target_of(notification.tid)
+            call = read_call(notification, target)
+            held = self._admit(worker, target, notification, call)
+        except (OSError, TargetGoneError):
+            held = None
+        if held is None:
+            worker.listener.let_go(notification.id)
+        elif not held.is_answered:
+            worker.held[notification.tid] = held
+
+    def _admit(
+        self, worker: GatedWorker, target: Target, notification: Notification, call: Call
+    ) -> Held | None:
+        """Return what to hold, or None to let the call go."""
+        kind = call.kind
+        held = Held(worker.actor_of(notification.tid), worker, target, notification, call)
+        if kind is Kind.RANDOM:
+            data = worker.chance(min(call.arguments[1], 1 << 16))
+            target.write(call.arguments[0], data)
+            worker.listener.answer(notification.id, len(data))
+            held.is_answered = True
+            return held
+        if kind is Kind.FORK:
+            worker.is_plain = False
+        if kind is Kind.IDENTITY or kind is Kind.EXEC:
+            target.forget()
+        if not worker.is_gated:
+            return self._lie_about_lock(held)
+        if kind is Kind.WAIT:
+            return self._admit_wait(held)
+        return held if self._concerns_us(held) else None
+
+    def _lie_about_lock(self, held: Held) -> Held | None:
+        """Before the gate is closed locks are lied about already, where they are at all."""
+        if self._lie == "real" or held.call.kind not in (Kind.FLOCK, Kind.FCNTL):
+            return None
+        if not locks.is_ours(held.call) or not self.look(held):
+            return None
+        tried = locks.attempt(held.call, held.target, self._lie)
+        held.worker.listener.answer(held.notification.id, 0, tried.error)
+        held.is_answered = True
+        return held
+
+    def _admit_wait(self, held: Held) -> Held | None:
+        if waits.length_s(held.call, held.target) <= waits.MOMENT_S:
+            return None
+        held.yielded = True
+        held.moves_of_others = self._moves_of_others(held)
+        return held
+
+    def _moves_of_others(self, held: Held) -> int:
+        return sum(count for actor, count in self._moves.items() if actor != held.actor)
+
+    def has_others_moved(self, held: Held) -> bool:
+        """Whether another actor has moved since this one yielded."""
+        return self._moves_of_others(held) > held.moves_of_others
+
+    def _concerns_us(self, held: Held) -> bool:
+        call, worker, pid = held.call, held.worker, held.target.pid
+        match call.kind:
+            case kind if kind in _PATHS or kind in _DESCRIPTORS:
+                return self.look(held)
+            case Kind.FCNTL:
+                if locks.command_of(call) in locks.LOCK_COMMANDS:
+                    return self.look(held)
+                self._keep_file(worker, pid, call.fds[0])
+                return False
+            case Kind.DUP:
+                self._keep_file(worker, pid, call.fds[0])
+                return len(call.fds) > 1 and self._closes_lock(held, call.fds[1])
+            case Kind.CLOSE:
+                return self._admit_close(held)
+            case Kind.EXEC | Kind.EXIT:
+                return self._admit_end(held)
+            case Kind.MAP:
+                self._note_mapping(held)
+                return False
+            case _:
+                return call.kind is Kind.FORK
+
+    def look(self, held: Held) -> bool:
+        """Resolve what the call names; whether any of it is below the root."""
+        call, target, world = held.call, held.target, self._world
+        held.places = [world.find(each, target) for each in call.paths]
+        held.named = []
+        for fd in call.fds:
+            try:
+                held.named.append(world.name_of(target.status_of(fd)))
+            except OSError:
+                held.named.append("")
+        if not any(held.named) and not any(place.is_inside for place in held.places):
+            return False
+        self.expect(held)
+        return True
+
+    def expect(self, held: Held) -> None:
+        """Work out what the pending call would touch."""
+        touched = footprints.Touched(inodes=self._sees_inodes)
+        if held.call.kind in (Kind.FLOCK, Kind.FCNTL):
+            operation = locks.operation_of(held.call, held.target)
+            footprints.touch_lock(touched, held.named[0], operation, failed=False)
+        elif held.call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
+            touched.writes.update(f"l:{name}" for name in held.named)
+        else:
+            footprints.touch(touched, held.call, held.places, held.named, failed=False)
+        footprints.touch_open_files(touched, *held.worker.data())
+        held.expected = touched.footprint()
+
+    # --- descriptors -----------------------------------------------------------------------------
+
+    def _keep_file(self, worker: GatedWorker, pid: int, fd: int) -> None:
+        """A second descriptor of an open file: from now on its data counts as in use for ever."""
+        known = worker.files.get((pid, fd))
+        if known is not None:
+            worker.kept.add(known)
+
+    def _admit_close(self, held: Held) -> bool:
+        worker, pid = held.worker, held.target.pid
+        if held.call.name == "close_range":
+            fds = [fd for fd in locks.open_descriptors(pid) if self._is_in_range(held.call, fd)]
+        else:
+            fds = held.call.fds
+        for fd in fds:
+            if self._closes_lock(held, fd):
+                return True
+        for fd in fds:
+            worker.files.pop((pid, fd), None)
+        return False
+
+    @staticmethod
+    def _is_in_range(call: Call, fd: int) -> bool:
+        first, last, flags = (each & 0xFFFFFFFF for each in call.arguments[:3])
+        return first <= fd <= last and not flags & 4  # CLOSE_RANGE_CLOEXEC
+
+    def _closes_lock(self, held: Held, fd: int) -> bool:
+        """Whether closing the descriptor may release a lock of this tree."""
+        if not held.worker.locked:
+            return False
+        try:
+            name = self._world.name_of(held.target.status_of(fd))
+        except OSError:
+            return False
+        if name not in held.worker.locked:
+            return False
+        held.named.append(name)
+        self.expect(held)
+        return True
+
+    def _admit_end(self, held: Held) -> bool:
+        """An exec or an exit is a step when it may release locks."""
+        if held.call.name == "exit" or not held.worker.locked:
+            return False
+        held.named = sorted(held.worker.locked)
+        self.expect(held)
+        return True
+
+    def _note_mapping(self, held: Held) -> None:
+        with contextlib.suppress(OSError):
+            status = held.target.status_of(held.call.fds[0])
+            name = self._world.name_of(status)
+            if name and stat.S_ISREG(status.st_mode):
+                held.worker.unobserved.append(f"{held.actor} stores to a mapping of {name}")

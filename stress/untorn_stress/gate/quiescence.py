@@ -1,0 +1,73 @@
+"""Whether a process tree stands still: nothing moves any more until somebody is let go.
+
+Rule 1: every thread is held at the gate, has ended, or is asleep (S; D in vfork), and was switched
+        in no further time between two looks. Two looks are a heuristic: a thread that is about to
+        be woken by an interrupt looks asleep. Running each schedule twice finds what slips through.
+Rule 2: a tree of one thread needs no look when it is held.
+
+Sources: proc_pid_stat(5), proc_pid_schedstat(5), proc_tid_children(5); gate_rules T3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+
+_ASLEEP = frozenset(b"SDTtZXI")
+
+
+def threads_of(pid: int) -> list[int]:
+    """The threads of a process, none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def tree_of(pid: int, orphans: Iterable[int] = ()) -> list[int]:
+    """The processes below and including ``pid``, and those of ``orphans`` that still run."""
+    found: list[int] = []
+    pending = [pid, *orphans]
+    while pending:
+        each = pending.pop()
+        if each in found:
+            continue
+        threads = threads_of(each)
+        if not threads:
+            continue
+        found.append(each)
+        for thread in threads:
+            try:
+                with open(f"/proc/{each}/task/{thread}/children", "rb") as children:
+                    pending += [int(child) for child in children.read().split()]
+            except OSError:
+                continue  # it ended while we looked
+    return sorted(found)
+
+
+def look(pids: Iterable[int], held: Collection[int]) -> dict[int, bytes] | None:
+    """What the threads that are not held look like, or None if one of them runs."""
+    seen = {}
+    for pid in pids:
+        for thread in threads_of(pid):
+            if thread in held:
+                continue
+            try:
+                with open(f"/proc/{pid}/task/{thread}/stat", "rb") as stat:
+                    state = stat.read().rpartition(b")")[2].split()[0]
+                with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as switches:
+                    seen[thread] = state + switches.read().split()[-1]
+            except (OSError, IndexError):
+                continue  # it ended while we looked
+            if state[0] not in _ASLEEP:
+                return None
+    return seen
+
+
+def process_of(thread: int) -> int:
+    """The process (thread group) of a thread; raises OSError when it is gone."""
+    with open(f"/proc/{thread}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Tgid:"):
+                return int(line.split()[1])
+    raise ProcessLookupError(thread)

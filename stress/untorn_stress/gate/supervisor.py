@@ -1,0 +1,202 @@
+"""The supervisor: keeps all workers of a run still, and lets one held call go at a time.
+
+    settle()    until every worker stands still
+    options()   what can happen next
+    take()      one step, then settle
+
+Rule 1: a choice is made only at quiescence.
+Rule 2: asleep everywhere and nothing to choose is a deadlock; a deadline that passed is unknown.
+Rule 3: whoever waits for a lock is offered again when a step has touched that lock.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from untorn_stress.gate import quiescence
+from untorn_stress.gate.execution import Done, Execution
+from untorn_stress.gate.filter import Grain
+from untorn_stress.gate.intake import Intake
+from untorn_stress.gate.worker import GatedWorker, Held
+from untorn_stress.gate.world import World
+from untorn_stress.schedulers.protocol import NOTHING, Executed, Option
+
+STEP_DEADLINE_S: Final = 30.0
+_GLANCE_MS: Final = 3.0
+_BETWEEN_LOOKS_MS: Final = 0.3
+
+
+class UndecidedError(Exception):
+    """The workers did not come to a standstill in time: nothing is known of this run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """How a run is gated: its grain, what is said of locks ("real", "noop" or an errno's name), and
+    whether inode numbers count as an object.
+    """
+
+    grain: Grain = Grain.METADATA
+    locks: str = "real"
+    sees_inodes: bool = False
+    deadline_s: float = STEP_DEADLINE_S
+
+
+class Supervisor:
+    """Gates the workers of one run. ``on_line`` is told of each line that a worker answers."""
+
+    def __init__(
+        self, world: World, rules: Rules, on_line: Callable[[GatedWorker, bytes], None]
+    ) -> None:
+        self.workers: list[GatedWorker] = []
+        self._moves: dict[str, int] = {}
+        self._rules = rules
+        self._intake = Intake(
+            world, lie=rules.locks, sees_inodes=rules.sees_inodes, moves=self._moves
+        )
+        self._execution = Execution(
+            world, self._intake, lie=rules.locks, sees_inodes=rules.sees_inodes
+        )
+        self._on_line = on_line
+        self._poller = select.poll()
+        self._by_fd: dict[int, GatedWorker] = {}
+        self._stalled = False
+
+    def add(self, worker: GatedWorker) -> None:
+        """Take a worker in; it is let pass until it is told to ``begin``."""
+        self.workers.append(worker)
+        for fd in (worker.listener.fd, worker.stdout, worker.pidfd):
+            self._by_fd[fd] = worker
+            self._poller.register(fd, select.POLLIN)
+
+    # --- standing still --------------------------------------------------------------------------
+
+    def settle_until(self, done: Callable[[], bool]) -> None:
+        """Let everything pass until ``done`` or until a worker has ended; raises UndecidedError."""
+        end_s = time.monotonic() + self._rules.deadline_s
+        while not done() and not any(worker.is_dead for worker in self.workers):
+            if not self._handle_events(1000 * max(0.0, end_s - time.monotonic())):
+                raise UndecidedError(f"no answer in {self._rules.deadline_s} s")
+
+    def settle(self) -> None:
+        """Return when every worker stands still; raises UndecidedError."""
+        end_s = time.monotonic() + self._rules.deadline_s
+        glances: dict[str, dict[int, bytes] | None] = {}
+        while True:
+            unsettled = [worker for worker in self.workers if not worker.is_settled]
+            if not unsettled:
+                break
+            plain = all(worker.is_plain for worker in unsettled)
+            if self._handle_events(_GLANCE_MS if plain else _BETWEEN_LOOKS_MS):
+                glances.clear()
+                continue
+            if self._all_asleep(unsettled, glances):
+                break
+            if time.monotonic() > end_s:
+                names = ", ".join(worker.letter for worker in unsettled)
+                raise UndecidedError(f"{names} did not stand still in {self._rules.deadline_s} s")
+        for worker in self.workers:
+            if not worker.is_plain:
+                worker.name_threads()
+
+    def _all_asleep(
+        self, unsettled: Sequence[GatedWorker], glances: dict[str, dict[int, bytes] | None]
+    ) -> bool:
+        """Look twice at each; a plain worker that sleeps is noted so."""
+        still = True
+        for worker in unsettled:
+            seen = quiescence.look(worker.processes(), worker.held)
+            before = glances.get(worker.letter)
+            glances[worker.letter] = seen
+            if seen is None or seen != before:
+                still = False
+            elif worker.is_plain:
+                worker.is_asleep = True
+        return still
+
+    def _handle_events(self, timeout_ms: float) -> bool:
+        """Take in what has happened; False if nothing did."""
+        events = self._poller.poll(timeout_ms)
+        for fd, event in events:
+            worker = self._by_fd[fd]
+            if fd == worker.listener.fd:
+                if event & select.POLLIN:
+                    self._intake.receive(worker)
+                elif event & select.POLLHUP:
+                    worker.has_hung_up = True
+                    self._poller.unregister(fd)
+            elif fd == worker.stdout:
+                self._take_lines(worker, event)
+            else:
+                worker.is_dead = True
+                self._poller.unregister(fd)
+        return bool(events)
+
+    def _take_lines(self, worker: GatedWorker, event: int) -> None:
+        if event & select.POLLIN:
+            while (line := worker.take_line()) is not None:
+                self._on_line(worker, line)
+        elif event & select.POLLHUP:
+            self._poller.unregister(worker.stdout)
+
+    # --- choosing and moving ---------------------------------------------------------------------
+
+    def options(self) -> list[Held]:
+        """What can be let go now, by actor; empty when nothing can move."""
+        held = sorted(
+            (each for worker in self.workers for each in worker.held.values()),
+            key=lambda each: (len(each.actor), each.actor),
+        )
+        ready = [each for each in held if not each.waits_for_lock]
+        if not ready and not self._stalled:
+            self._stalled = True  # a lock may have been let go in a way that we do not see
+            for each in held:
+                each.waits_for_lock = False
+            ready = held
+        fresh = [each for each in ready if not each.yielded or self._intake.has_others_moved(each)]
+        return fresh or ready
+
+    @staticmethod
+    def option_of(held: Held) -> Option:
+        """The option that stands for a held call."""
+        return Option(held.actor, held.expected, yielded=held.yielded)
+
+    def take(self, held: Held) -> tuple[Executed, Done]:
+        """Let one call go and wait until all stands still again. Raises UndecidedError."""
+        done = self._execution.let_go(held)
+        assert done is not None
+        self._moves[held.actor] = self._moves.get(held.actor, 0) + 1
+        if done.result != "waits":
+            self._stalled = False
+        if done.footprint != NOTHING:
+            self._renew(held, done)
+        self.settle()
+        return Executed(held.actor, held.actor, done.footprint), done
+
+    def _renew(self, mover: Held, done: Done) -> None:
+        """Look anew at what others are held at, where the step may have changed it."""
+        for worker in self.workers:
+            for held in worker.held.values():
+                if held is mover or not held.expected.conflicts(done.footprint):
+                    continue
+                if held.waits_for_lock and held.actor != mover.actor:
+                    held.waits_for_lock = False
+                if held.places:
+                    self._intake.look(held)
+
+    def renew_expected(self) -> None:
+        """Work out again what every held call would touch."""
+        for worker in self.workers:
+            for held in worker.held.values():
+                if held.places or held.named:
+                    self._intake.expect(held)
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in self.workers:
+            worker.close()
+        self.workers.clear()

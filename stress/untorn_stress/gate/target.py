@@ -1,0 +1,142 @@
+"""A process at the gate, as the supervisor reaches into it: memory, descriptors, identity.
+
+Rule 1: what a held process was cannot change while it is held; what another step may change is read
+        at each call, or dropped by ``forget`` when a call changes it.
+Rule 2: a descriptor taken from it is a duplicate of the same open file description, and is closed
+        at once: our copy would keep a dead process' lock alive.
+
+Sources: pidfd_getfd(2), proc_pid_mem(5), proc_pid_status(5); PTRACE_MODE_ATTACH is needed for both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from untorn_stress.gate import abi
+
+_PATH_BYTES: Final = 4096
+_PAGE_BYTES: Final = 4096
+AT_FDCWD: Final = -100
+
+
+class TargetGoneError(Exception):
+    """The process ended while it was held; whatever it asked for does not matter any more."""
+
+
+class Target:
+    """One process (thread group). Closed by its owner."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self.pidfd = os.pidfd_open(pid)
+            self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        except (ProcessLookupError, FileNotFoundError) as error:
+            raise TargetGoneError(f"process {pid} is gone") from error
+        self._umask: int | None = None
+        self._is_like_us: bool | None = None
+
+    def close(self) -> None:
+        """Close what we hold of it."""
+        os.close(self.pidfd)
+        os.close(self._memory)
+
+    # --- memory ----------------------------------------------------------------------------------
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory; raises OSError (EFAULT as EIO) for an address that is not mapped."""
+        return os.pread(self._memory, size, address)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory."""
+        os.pwrite(self._memory, data, address)
+
+    def text(self, address: int) -> bytes:
+        """Read a path; raises OSError where the kernel would answer EFAULT or ENAMETOOLONG."""
+        if not address:
+            return b""
+        found = b""
+        while len(found) < _PATH_BYTES:
+            room = _PAGE_BYTES - (address + len(found)) % _PAGE_BYTES
+            chunk = os.pread(self._memory, room, address + len(found))
+            end = chunk.find(b"\0")
+            if end >= 0:
+                return found + chunk[:end]
+            found += chunk
+        return found
+
+    def renew_memory(self) -> None:
+        """After an exec the old memory is gone."""
+        os.close(self._memory)
+        self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        self.forget()
+
+    # --- descriptors and identity ----------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def descriptor(self, fd: int) -> Iterator[int]:
+        """A duplicate of one of its descriptors, or of its current directory (AT_FDCWD)."""
+        if fd == AT_FDCWD:
+            ours = os.open(f"/proc/{self.pid}/cwd", os.O_PATH | os.O_CLOEXEC)
+        else:
+            ours = abi.syscall(abi.NUMBER["pidfd_getfd"], self.pidfd, fd, 0)
+        try:
+            yield ours
+        finally:
+            os.close(ours)
+
+    def link(self, fd: int) -> str:
+        """The path that a descriptor (or AT_FDCWD) stands for, as /proc says it; OSError."""
+        if fd == AT_FDCWD:
+            return os.readlink(f"/proc/{self.pid}/cwd")
+        return os.readlink(f"/proc/{self.pid}/fd/{fd}")
+
+    def status_of(self, fd: int) -> os.stat_result:
+        """The stat of what a descriptor (or AT_FDCWD) stands for; OSError."""
+        if fd == AT_FDCWD:
+            return os.stat(f"/proc/{self.pid}/cwd")
+        return os.stat(f"/proc/{self.pid}/fd/{fd}")
+
+    @property
+    def umask(self) -> int:
+        """Its file mode creation mask."""
+        if self._umask is None:
+            self._read_status()
+        assert self._umask is not None
+        return self._umask
+
+    @property
+    def is_like_us(self) -> bool:
+        """Whether a path call of ours means what it means there: same user, same file systems."""
+        if self._is_like_us is None:
+            self._read_status()
+        assert self._is_like_us is not None
+        return self._is_like_us
+
+    def forget(self) -> None:
+        """Drop what is remembered: a call may be about to change it."""
+        self._umask = self._is_like_us = None
+
+    def _read_status(self) -> None:
+        with open(f"/proc/{self.pid}/status", "rb") as status:
+            fields = dict(
+                line.split(b":", 1) for line in status.read().splitlines() if b":" in line
+            )
+        with open("/proc/self/status", "rb") as status:
+            ours = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
+        self._umask = int(fields.get(b"Umask", b"022"), 8)
+        same = all(
+            fields[each].split() == ours[each].split() for each in (b"Uid", b"Gid", b"Groups")
+        )
+        same = same and fields[b"CapEff"] == ours[b"CapEff"]
+        for place in ("ns/mnt", "root"):
+            same = same and _identity(self.pid, place) == _identity(os.getpid(), place)
+        self._is_like_us = same
+
+
+def _identity(pid: int, place: str) -> tuple[int, int]:
+    status = os.stat(f"/proc/{pid}/{place}")
+    return status.st_dev, status.st_ino

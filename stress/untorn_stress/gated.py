@@ -1,0 +1,298 @@
+"""A scenario on real processes as a system that a scheduler drives: one run from tree to findings.
+
+    restore the tree, open the root in each worker, close the gate
+    until nobody can move: settle, offer the options, let the chosen call go
+    look at what is left with fresh workers, and judge
+
+Rule 1: every run begins from the same tree, at the same path, with the same seed.
+Rule 2: a run is described in words only when it is recorded: explore runs thousands, and records
+        again the few that show something, by replaying their choices.
+Rule 3: what fresh workers find at the end depends on the tree alone, so each distinct tree is looked
+        at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from untorn_conformance.contract import Capability
+from untorn_conformance.errors import BackendError, ProtocolError
+
+from untorn_stress.ensemble import JUDGE, Ensemble
+from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
+from untorn_stress.gate.worker import GatedWorker, Held
+from untorn_stress.gate.world import World
+from untorn_stress.names import Names
+from untorn_stress.narration import Narrator
+from untorn_stress.payloads import Payloads
+from untorn_stress.player import Ledger, Player
+from untorn_stress.programs import afterwards
+from untorn_stress.rules.history import NO_AFTERMATH, Aftermath
+from untorn_stress.rules.judge import judge
+from untorn_stress.run import Finding, FindingKind, Run, Step
+from untorn_stress.scenario import Scenario
+from untorn_stress.scenarios import labels_of
+from untorn_stress.schedulers.protocol import Ending, Executed, Moment, Option
+from untorn_stress.tree import Tree, capture
+from untorn_stress.tree_digest import digest
+from untorn_stress.tree_restore import Restorer
+
+Choose = Callable[[Moment], Option | None]
+_REDATE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """Where runs begin: a tree, its name, and when it was taken (seconds of the real clock)."""
+
+    name: str
+    tree: Tree
+    taken_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatedRun:
+    """What one run gave: its value, and what the scheduler is told of its end."""
+
+    run: Run
+    ending: Ending
+
+
+@dataclass(slots=True)
+class _Performance:
+    """One run while it goes on."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    players: dict[str, Player] = field(default_factory=dict)
+    choices: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    executed: Executed | None = None
+    cut: bool = False
+
+
+class GatedSystem:
+    """One scenario of one backend, from one tree. ``record`` describes every step in words."""
+
+    def __init__(
+        self,
+        *,
+        scenario: Scenario,
+        ensemble: Ensemble,
+        payloads: Payloads,
+        capabilities: frozenset[Capability],
+        root: Path,
+        start: Start,
+        rules: Rules,
+        seed: int,
+    ) -> None:
+        self.scenario = scenario
+        self.record = False
+        self.on_stop: Callable[[], None] | None = None
+        self._ensemble = ensemble
+        self._payloads = payloads
+        self._capabilities = capabilities
+        self._root = str(root)
+        self._start = start
+        self._rules = rules
+        self._seed = seed
+        self._world = World(self._root)
+        self._restorer = Restorer(root)
+        self._dated = (start.tree, start.taken_s)
+        words = (payloads.key(label) for label in ("k", "l"))
+        self._names = Names((*words, *payloads.names, *start.tree.nodes))
+        self._judged: dict[str, Aftermath] = {}
+
+    # --- one run ---------------------------------------------------------------------------------
+
+    def run(self, choose: Choose) -> GatedRun:
+        """Make one run. Raises UndecidedError, HostingError, BackendError, ProtocolError."""
+        performance = _Performance()
+        narrator = Narrator(self._root, self._names.fresh())
+        supervisor = Supervisor(
+            self._world, self._rules, lambda worker, line: self._hear(performance, worker, line)
+        )
+        self._restorer.restore(self._tree_of_now())
+        with self._staged(supervisor, performance):
+            supervisor.settle()
+            while held := supervisor.options():
+                option = self._choose(choose, performance, held)
+                if option is None:
+                    performance.cut = True
+                    break
+                self._step(supervisor, performance, narrator, held, option)
+            self._find_stuck(supervisor, performance)
+            unobserved = [each for worker in supervisor.workers for each in worker.unobserved]
+        return self._conclude(performance, tuple(unobserved))
+
+    @contextlib.contextmanager
+    def _staged(self, supervisor: Supervisor, performance: _Performance) -> Iterator[None]:
+        """The workers of a run, at the gate; they are gone or at rest when the block ends."""
+        try:
+            for letter, program in zip(
+                self._ensemble.letters, self.scenario.programs, strict=False
+            ):
+                worker = self._ensemble.enter(letter)
+                supervisor.add(worker)
+                performance.players[letter] = Player(
+                    worker, program(self._payloads), performance.ledger
+                )
+            self._world.begin()
+            for player in performance.players.values():
+                player.worker.begin(self._world)
+                player.begin()
+            yield
+        finally:
+            for worker in supervisor.workers:
+                player = performance.players.get(worker.letter)
+                busy = player is None or player.current is not None
+                at_rest = not (busy or worker.held or worker.is_dead)
+                self._ensemble.leave(worker, at_rest=at_rest)
+
+    def _tree_of_now(self) -> Tree:
+        """The tree with its ages kept: dated later as real time goes on."""
+        tree, dated_s = self._dated
+        now_s = time.time()
+        if now_s - dated_s > _REDATE_S:
+            shifted = self._start.tree.shifted(int((now_s - self._start.taken_s) * 1e9))
+            self._dated = (shifted, now_s)
+        return self._dated[0]
+
+    def _hear(self, performance: _Performance, worker: GatedWorker, line: bytes) -> None:
+        performance.players[worker.letter].hear(line)
+
+    @staticmethod
+    def _choose(choose: Choose, performance: _Performance, held: list[Held]) -> Option | None:
+        options = tuple(Supervisor.option_of(each) for each in held)
+        moment = Moment(len(performance.choices), options, performance.executed)
+        option = choose(moment)
+        assert option is None or option in options, f"{option} was not offered"
+        return option
+
+    def _step(
+        self,
+        supervisor: Supervisor,
+        performance: _Performance,
+        narrator: Narrator,
+        held: list[Held],
+        option: Option,
+    ) -> None:
+        chosen = next(each for each in held if each.actor == option.actor)
+        operation = performance.players[chosen.worker.letter].current
+        told = narrator.tell(chosen) if self.record else ""
+        number = performance.ledger.steps
+        performance.ledger.steps += 1
+        performance.choices.append(option.label)
+        executed, done = supervisor.take(chosen)
+        performance.executed = replace(executed, label=option.label)
+        if self.record:
+            step = Step(
+                number=number,
+                actor=chosen.actor,
+                label=option.label,
+                operation=-1 if operation is None else operation.index,
+                call=chosen.call.name,
+                detail=told,
+                result=done.result,
+            )
+            performance.steps.append(step)
+        if self.on_stop is not None:
+            self.on_stop()
+
+    @staticmethod
+    def _find_stuck(supervisor: Supervisor, performance: _Performance) -> None:
+        """When nobody can move, whoever has not answered is dead or waits for ever."""
+        if performance.cut:
+            return
+        last = performance.ledger.steps - 1
+        for player in performance.players.values():
+            if player.current is None:
+                continue
+            worker, verb = player.worker, player.current.ask.verb
+            if worker.is_dead:
+                message = f"{worker.letter} died in {verb}, and nobody had killed it"
+                finding = Finding(
+                    kind=FindingKind.DIED, requirement="L2", rule="died", message=message, step=last
+                )
+            else:
+                message = f"{worker.letter} waits in {verb} for what never comes"
+                finding = Finding(
+                    kind=FindingKind.DEADLOCK,
+                    requirement="L5",
+                    rule="deadlock",
+                    message=message,
+                    step=last,
+                )
+            performance.findings.append(finding)
+
+    # --- what it left ----------------------------------------------------------------------------
+
+    def _conclude(self, performance: _Performance, unobserved: tuple[str, ...]) -> GatedRun:
+        run = Run(
+            scenario=self.scenario.name,
+            tree=self._start.name,
+            seed=self._seed,
+            choices=tuple(performance.choices),
+            steps=tuple(performance.steps),
+            operations=performance.ledger.operations(),
+            cut=performance.cut,
+            unobserved=unobserved,
+        )
+        if not performance.cut:
+            findings = (*performance.findings, *self._judge(run, stuck=bool(performance.findings)))
+            run = replace(run, findings=findings)
+        outcome = ";".join(sorted(f"{each.requirement}.{each.rule}" for each in run.findings))
+        return GatedRun(run=run, ending=Ending(performance.executed, performance.cut, outcome))
+
+    def _judge(self, run: Run, *, stuck: bool) -> tuple[Finding, ...]:
+        aftermath = NO_AFTERMATH if stuck else self._aftermath(run)
+        # A run that was not recorded has no steps, yet its operations count them.
+        counted = run if run.steps else replace(run, steps=(_UNTOLD,) * len(run.choices))
+        return judge(counted, self.scenario, self._payloads, self._capabilities, aftermath)
+
+    def _aftermath(self, run: Run) -> Aftermath:
+        """What fresh workers find in the tree as it is now; it is looked at once."""
+        left = digest(capture(self._root), self._names.fresh(), mtimes=False)
+        known = self._judged.get(left)
+        if known is None:
+            known = self._judged[left] = self._look_afterwards()
+        shift, steps = len(run.operations), len(run.choices)
+        moved = tuple(
+            replace(each, index=each.index + shift, began=steps, ended=steps)
+            for each in known.operations
+        )
+        return replace(known, operations=moved)
+
+    def _look_afterwards(self) -> Aftermath:
+        operations = self.play_alone(
+            [program for label in labels_of(self.scenario) for program in afterwards(label)]
+        )
+        return Aftermath(operations=tuple(each.operation() for each in operations.asked))
+
+    def play_alone(self, programs: list[object]) -> Ledger:
+        """Let one fresh worker play programs one after the other, not held by anybody."""
+        ledger = Ledger()
+        players: list[Player] = []
+        supervisor = Supervisor(
+            self._world, self._rules, lambda _worker, line: players[-1].hear(line)
+        )
+        worker = self._ensemble.enter(JUDGE)
+        try:
+            supervisor.add(worker)
+            for program in programs:
+                players.append(Player(worker, program(self._payloads), ledger))  # type: ignore[operator]
+                players[-1].begin()
+                supervisor.settle_until(lambda: players[-1].current is None)
+        finally:
+            self._ensemble.leave(worker, at_rest=not worker.awaits_answer)
+        return ledger
+
+
+_UNTOLD = Step(number=0, actor="", label="", operation=-1, call="", detail="", result="")
+_EXPECTED_ERRORS = (UndecidedError, BackendError, ProtocolError, OSError)
+assert os.name == "posix"

@@ -1,0 +1,111 @@
+"""One worker's part in a run: what it is asked next, and what it answered.
+
+Rule 1: the next request follows its answer at once: that a worker begins is no choice, since before
+        its first gated call it touches nothing.
+Rule 2: an answer that is no message, or of another request, ends the run: the adapter is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from untorn_conformance import wire
+from untorn_conformance.backend import Verb
+from untorn_conformance.errors import BackendError
+
+from untorn_stress.gate.worker import GatedWorker
+from untorn_stress.run import Operation
+from untorn_stress.scenario import Ask
+
+
+@dataclass(slots=True)
+class Asked:
+    """An operation while it goes on."""
+
+    index: int
+    worker: str
+    ask: Ask
+    began: int
+    ended: int = -1
+    answer: object = None
+
+    def operation(self) -> Operation:
+        """The operation as a value."""
+        return Operation(
+            index=self.index,
+            worker=self.worker,
+            verb=self.ask.verb,
+            args=self.ask.args,
+            tag=self.ask.tag,
+            began=self.began,
+            ended=self.ended,
+            answer=self.answer,
+        )
+
+
+class Ledger:
+    """All operations of a run, in the order in which they were asked, and the count of steps."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.steps = 0
+
+    def begin(self, worker: str, ask: Ask) -> Asked:
+        """Note a request."""
+        asked = Asked(len(self.asked), worker, ask, self.steps)
+        self.asked.append(asked)
+        return asked
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations as values."""
+        return tuple(each.operation() for each in self.asked)
+
+
+class Player:
+    """Plays one program with one worker."""
+
+    def __init__(
+        self, worker: GatedWorker, program: Generator[Ask, object, None], ledger: Ledger
+    ) -> None:
+        self.worker = worker
+        self.current: Asked | None = None
+        self._program = program
+        self._ledger = ledger
+
+    def begin(self) -> None:
+        """Ask the first thing."""
+        self._ask(next(self._program, None))
+
+    def hear(self, line: bytes) -> None:
+        """Take an answer in, and ask the next thing. Raises ProtocolError for what is no answer."""
+        asked = self.current
+        assert asked is not None, f"{self.worker.letter} answered what nobody asked"
+        answer = wire.decode_answer(line, verb=asked.ask.verb)
+        if answer.id != asked.index + 1:
+            raise wire.ProtocolError(f"an answer to request {answer.id}, not {asked.index + 1}")
+        asked.answer = answer.value
+        asked.ended = self._ledger.steps
+        self.current = None
+        try:
+            self._ask(self._program.send(answer.value))
+        except StopIteration:
+            return
+
+    def _ask(self, ask: Ask | None) -> None:
+        if ask is None:
+            return
+        self.current = self._ledger.begin(self.worker.letter, ask)
+        self.worker.send(wire.encode_request(self.current.index + 1, ask.verb, ask.args))
+
+
+def opening(root: str) -> bytes:
+    """The request that opens the root."""
+    return wire.encode_request(1, Verb.OPEN, {"root": root, "env": {}, "clock_offset_s": 0.0})
+
+
+def check_opened(line: bytes) -> None:
+    """Raise BackendError or ProtocolError unless the line says that the root is open."""
+    answer = wire.decode_answer(line, verb=Verb.OPEN)
+    if isinstance(answer.value, BackendError):
+        raise answer.value
