@@ -56,6 +56,17 @@ def test_a_handle_whose_text_is_used_again_is_another_handle() -> None:
     assert [len(each.reads) for each in history.holdings] == [0, 1]
 
 
+def test_a_read_after_the_release_is_owed_nothing() -> None:
+    assert not judged(
+        """
+        A 0-2 lookup -> hit
+        A 2-3 release
+        A 3-4 read 0 -> evicted
+    """,
+        tree="published",
+    )
+
+
 def test_a_run_that_was_cut_is_not_judged() -> None:
     history = "B 4-6 lookup -> miss absent"
     assert judged(history, tree="published")

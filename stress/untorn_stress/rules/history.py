@@ -1,7 +1,7 @@
 """A run as its judges see it: who held what, which operations overlapped, what was there at first.
 
-Rule 1: X precedes Y when X had ended, with all its steps, before the first step of Y. What one
-        worker was asked is ordered anyhow. All else overlaps, and either order is allowed for.
+Rule 1: X precedes Y when X had ended, with all its steps, before the first step of Y; where neither
+        took a step, their index decides. All else overlaps, and either order is allowed for.
 Rule 2: what followed the run (the aftermath) belongs to its history: it is after everything.
 Rule 3: only collectors remove entries. A collect that was skipped, or evicts nothing by its own
         order (a dry run), removes none; one without an answer may have removed anything.
@@ -215,8 +215,6 @@ def precedes(first: Operation, second: Operation) -> bool:
     """Whether the first was over before the second began."""
     if first.ended < 0:
         return False
-    if first.worker == second.worker:
-        return first.index < second.index
     if first.ended != second.began:
         return first.ended < second.began
     return first.began < second.ended or second.ended < 0 or first.index < second.index
