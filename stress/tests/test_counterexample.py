@@ -23,7 +23,10 @@ from untorn_stress.token import Token
 SCHEMA = Path(untorn_stress.__file__).parent / "schema" / "counterexample-1.schema.json"
 MADE_WITH = MadeWith(untorn="0.1.0", kernel="6.18.0", python="3.11.4")
 KEY: dict[str, object] = {"key": "k1"}
-STAGE: dict[str, object] = {**KEY, "files": (StagedFile(name="f0", path="payload/A/f0"),)}
+STAGE: dict[str, object] = {
+    **KEY,
+    "files": (StagedFile(name="f0", path="/tmp/pytest-7/payloads/k.A.0"),),
+}
 
 
 def step(number: int, actor: str, call: str, detail: str, **more: Any) -> Step:
@@ -136,6 +139,8 @@ def test_the_file_names_no_path_and_no_process_of_this_machine(path: Path) -> No
     counterexample.write(path, dataclasses.replace(FOUND, made_with=MadeWith.here()))
     text = path.read_text("ascii")
     assert str(path.parent) not in text
+    assert "/tmp" not in text
+    assert "k.A.0" in text
     assert str(os.getpid()) not in text
 
 

@@ -298,6 +298,11 @@ def test_a_path_is_clipped_at_its_start() -> None:
     assert line_with(drawn, "openat").endswith("openat …down/frame_00001.png  fd")
 
 
+def test_a_clipped_lock_still_names_its_file() -> None:
+    drawn = render(run_of("A flock EX staging/deep/down/below/gc.lock = 0"), width=30)
+    assert line_with(drawn, "flock").endswith("flock …elow/gc.lock  0")
+
+
 def test_long_names_of_one_start_stay_different() -> None:
     one, other = "ab" * 32, "ab" * 31 + "cb"
     drawn = render(run_of(f"A stat v1/{one}/f0 = 0\nA stat v1/{other}/f0 = 0"), width=200)
@@ -375,7 +380,10 @@ def test_a_run_as_json_has_every_step_and_finding() -> None:
         ("A stat d = 0\nB unlinkat d/x = 0", []),
         ("A stat d/e/x = 0\nB rename d -> trash/d = 0", [0, 1]),
         ("A stat dd/x = 0\nB rename d -> trash/d = 0", []),
-        ("A flock gc.lock EX = 0\nB flock gc.lock SH = EAGAIN", [0, 1]),
+        ("A stat d/x = ?\nB renameat2 d e NOREPLACE = 0", [0, 1]),
+        ("A stat NOREPLACE = ?\nB renameat2 d e NOREPLACE = 0", []),
+        ("A flock EX gc.lock = 0\nB flock SH gc.lock = EAGAIN", [0, 1]),
+        ("A flock EX gc.lock = 0\nB flock EX v1/k = 0", []),
     ],
 )
 def test_steps_that_another_worker_may_disturb_are_marked(

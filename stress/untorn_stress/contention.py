@@ -21,6 +21,8 @@ from typing import Final
 from untorn_stress.run import Run, Step
 
 _ARROW: Final = " -> "
+_TWO_PATHS: Final = re.compile(r"(sym)?link(at)?|rename(at2?)?")
+_LOCK_WORDS: Final = frozenset({"SH", "EX", "UN"})
 _ERRNO: Final = re.compile(r"E[A-Z0-9]+")
 _OPENS: Final = frozenset({"open", "openat", "openat2"})
 _CREATING: Final = re.compile(r"CREAT|TRUNC|TMPFILE")
@@ -45,9 +47,15 @@ def failed(step: Step) -> bool:
 
 
 def paths_of(step: Step) -> tuple[str, ...]:
-    """Name the paths that a step shows: the first word of its detail, of each side of an arrow."""
-    words = [side.split(maxsplit=1)[:1] for side in step.detail.split(_ARROW)]
-    return tuple(word[0].rstrip(",") for word in words if word)
+    """Name the paths that a step shows: before its flags, and after the word of a lock.
+
+    Of a call that takes two, both: ``a -> b`` or ``a b``.
+    """
+    sides = [side.split() for side in step.detail.split(_ARROW)]
+    found = [words[1:] if words[:1] and words[0] in _LOCK_WORDS else words for words in sides]
+    if len(found) == 1 and _TWO_PATHS.fullmatch(step.call):
+        return tuple(found[0][:2])
+    return tuple(words[0] for words in found if words)
 
 
 def contended(run: Run) -> frozenset[int]:

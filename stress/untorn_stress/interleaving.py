@@ -54,7 +54,7 @@ class Row:
         step = self.step
         if step is None or self.contended or self.finding:
             return False
-        return step.label == step.actor and step.result != "?" and not failed(step)
+        return step.label == step.actor and not failed(step)
 
 
 def rows(run: Run, say: Callable[[str], str]) -> Iterator[Row]:

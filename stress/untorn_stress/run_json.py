@@ -1,12 +1,14 @@
 """A run as plain JSON, and back: what a counterexample file holds and what ``--json`` prints.
 
-Rule 1: equal runs make equal JSON.
+Rule 1: equal runs make equal JSON: of a ``path`` in the arguments, which lies where this machine
+        keeps its payloads, only the name is written.
 Rule 2: what is read is a run: numbers count, and no part points at a part that is not there.
 Rule 3: an answer is written as on the wire, with its kind; null is an answer that never came.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -97,13 +99,26 @@ def _operation_to_json(operation: Operation) -> Json:
         index=operation.index,
         worker=operation.worker,
         verb=operation.verb,
-        args=operation.args,
+        args=_without_folders(wire.to_plain(operation.args)),
         tag=operation.tag,
         began=operation.began,
         ended=operation.ended,
         answer=_answer_to_json(operation.answer) if operation.ended >= 0 else None,
     )
     return wire.to_plain(plain)
+
+
+def _without_folders(plain: Json) -> Json:
+    if isinstance(plain, list):
+        return [_without_folders(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    return {
+        name: os.path.basename(item)
+        if name == "path" and isinstance(item, str)
+        else _without_folders(item)
+        for name, item in plain.items()
+    }
 
 
 def _operation_of_json(value: Json, *, where: str) -> Operation:

@@ -12,6 +12,7 @@ Sources: Porcupine (bars of what is in flight), frontrun (who did what, then wha
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _COLUMN_MIN: Final = 12
 _FINDING_MIN: Final = 44
 _GAP: Final = 2
 _CONTENDED: Final = "*"
+_FLAGS: Final = re.compile(r"( [A-Z_|]+)+$")
 _LEGEND: Final = f"{_CONTENDED} another worker touches this path too, and one of the two changes it"
 
 
@@ -204,7 +206,7 @@ def _clipped_call(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     call, _, detail = text.partition(" ")
-    sides = [side.partition(" ")[0] for side in detail.split(ARROW)]
+    sides = [_FLAGS.sub("", side) for side in detail.split(ARROW)]
     room = width - len(call) - 1 - len(ARROW) * (len(sides) - 1)
     shares = _shares([len(side) for side in sides], room, least=0)
     if min(shares) == 0:
