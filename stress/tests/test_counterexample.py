@@ -166,6 +166,20 @@ def test_a_new_file_replaces_the_old_one_and_leaves_nothing_aside(path: Path) ->
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_who_reads_the_old_file_reads_it_to_its_end(path: Path) -> None:
+    counterexample.write(path, FOUND)
+    before = path.read_bytes()
+    with open(path, "rb") as old:
+        counterexample.write(path, dataclasses.replace(FOUND, tree={}))
+        assert old.read() == before
+
+
+def test_an_answer_that_never_came_is_not_one_that_says_nothing(path: Path) -> None:
+    counterexample.write(path, FOUND)
+    operations = json.loads(path.read_bytes())["operations"]
+    assert [each["answer"] for each in operations[3:]] == [{"kind": "done"}, None]
+
+
 def test_a_file_that_cannot_be_finished_leaves_the_old_one(path: Path) -> None:
     counterexample.write(path, FOUND)
     before = path.read_bytes()

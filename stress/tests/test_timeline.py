@@ -334,6 +334,10 @@ def test_an_error_answered_is_said_with_its_message() -> None:
     assert "└ publish h1 -> error internal: no space left" in drawn
 
 
+def test_a_step_of_no_operation_has_no_bar() -> None:
+    assert "│" not in render(run_of("A stat x = 0"))
+
+
 def test_a_run_without_steps_is_drawn() -> None:
     assert "0 steps: 0" in render(run_of(""))
 
