@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import json
 import math
@@ -87,12 +88,14 @@ class Answer:
     value: object
 
 
+@functools.cache
 def arguments_of(verb: Verb) -> Mapping[str, object]:
     """Name a verb's arguments, with their type annotations."""
     hints = typing.get_type_hints(getattr(VERB_PROTOCOL[verb], verb))
     return {name: hint for name, hint in hints.items() if name != "return"}
 
 
+@functools.cache
 def kinds_of(verb: Verb) -> tuple[str, ...]:
     """Name the kinds that a verb may answer."""
     hint = typing.get_type_hints(getattr(VERB_PROTOCOL[verb], verb))["return"]
@@ -104,9 +107,29 @@ def kinds_of(verb: Verb) -> tuple[str, ...]:
 
 def encode_request(request_id: int, verb: Verb, args: Mapping[str, object]) -> bytes:
     """Make the line of a request; raises TypeError when the arguments are not the verb's."""
-    signature = inspect.signature(getattr(VERB_PROTOCOL[verb], verb))
-    bound = signature.bind(None, **args)
+    bound = _signature_of(verb).bind(None, **args)
     return _line({"id": request_id, "verb": verb.value, "args": to_plain(dict(bound.kwargs))})
+
+
+@functools.cache
+def _signature_of(verb: Verb) -> inspect.Signature:
+    return inspect.signature(getattr(VERB_PROTOCOL[verb], verb))
+
+
+@functools.cache
+def _hints_of(shape: type) -> dict[str, Any]:
+    return typing.get_type_hints(shape)
+
+
+def warm() -> None:
+    """Read every signature now, so that processes that are forked from here need not."""
+    for verb in Verb:
+        arguments_of(verb)
+        kinds_of(verb)
+        _signature_of(verb)
+    for shape in KINDS.values():
+        if shape is not None:
+            _hints_of(shape)
 
 
 def decode_request(line: bytes | str) -> Request:
@@ -328,7 +351,7 @@ def _decode_dataclass(shape: type, value: Json, where: str) -> object:
     ]
     optional = [field.name for field in declared if field.name not in required]
     _check_fields(fields, required=required, optional=optional, where=where)
-    hints = typing.get_type_hints(shape)
+    hints = _hints_of(shape)
     return shape(
         **{name: _decode(hints[name], item, f"{where}.{name}") for name, item in fields.items()}
     )

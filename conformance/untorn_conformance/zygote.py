@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from untorn_stress.gate import keeper
 
-from untorn_conformance import serve
+from untorn_conformance import serve, wire
 
 
 class Hosted:
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     importlib.import_module(options.factory.partition(":")[0])
     if options.preload:
         serve.build(options.factory)
+    wire.warm()
     keeper.main(control, lambda: Hosted(options.factory))
     return 0
 

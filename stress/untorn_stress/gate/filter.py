@@ -160,15 +160,19 @@ def _pointer_or_pass(index: int, passed: Instruction) -> list[Instruction]:
     ]
 
 
-def install(code: Sequence[Instruction]) -> int:
-    """Hold the calling thread (and all it will start) at the gate; returns the listener.
+class Prepared:
+    """A filter in the form that the kernel takes; made once, installed by many."""
 
-    Cannot be undone. Raises OSError: EINVAL (kernel too old), EBUSY (held already), EACCES, ENOSYS.
-    """
-    array = (_SockFilter * len(code))(*[_SockFilter(*each) for each in code])
-    prog = _SockFprog(len(code), array)
-    abi.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
-    flags = abi.FILTER_FLAG_NEW_LISTENER | abi.FILTER_FLAG_WAIT_KILLABLE_RECV
-    return abi.syscall(
-        abi.NUMBER["seccomp"], abi.SECCOMP_SET_MODE_FILTER, flags, ctypes.addressof(prog)
-    )
+    def __init__(self, code: Sequence[Instruction]) -> None:
+        self._array = (_SockFilter * len(code))(*[_SockFilter(*each) for each in code])
+        self._prog = _SockFprog(len(code), self._array)
+
+    def install(self) -> int:
+        """Hold the calling thread (and all it will start) at the gate; returns the listener.
+
+        Cannot be undone. Raises OSError: EINVAL (an old kernel), EBUSY (held already), EACCES.
+        """
+        abi.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
+        flags = abi.FILTER_FLAG_NEW_LISTENER | abi.FILTER_FLAG_WAIT_KILLABLE_RECV
+        prog = ctypes.addressof(self._prog)
+        return abi.syscall(abi.NUMBER["seccomp"], abi.SECCOMP_SET_MODE_FILTER, flags, prog)

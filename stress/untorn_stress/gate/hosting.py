@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from untorn_stress.gate import abi
 from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.keeper import PACKET_BYTES
 from untorn_stress.gate.worker import GatedWorker
@@ -87,8 +86,6 @@ class Keeper:
 
         Returns it and what it answered to its setup. Raises HostingError, GateRefusedError.
         """
-        machine = abi.machine()
-        assert machine is not None, "the gate was probed before anything is started"
         self._drop_news()
         with contextlib.ExitStack() as ours:
             stdin_read, stdin_write = os.pipe()
@@ -100,7 +97,6 @@ class Keeper:
                 "env": dict(order.env or {}),
                 "setup": list(order.setup),
                 "grain": order.grain.value,
-                "machine": machine.name,
             }
             descriptors = [stdin_read, stdout_write, self._stderr, theirs.fileno()]
             try:
@@ -118,9 +114,7 @@ class Keeper:
         worker = GatedWorker(order.letter, said["pid"], listener, streams, order.seed)
         return worker, [answer.encode() for answer in said["answers"]]
 
-    def _report(
-        self, report: socket.socket, theirs: socket.socket
-    ) -> tuple[dict[str, Any], int]:
+    def _report(self, report: socket.socket, theirs: socket.socket) -> tuple[dict[str, Any], int]:
         theirs.close()  # so that a worker that dies is an end of file and no silence
         report.settimeout(REPORT_DEADLINE_S)
         try:

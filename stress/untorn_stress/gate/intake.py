@@ -26,9 +26,7 @@ _DESCRIPTORS = frozenset({Kind.LIST, Kind.SYNC, Kind.READ, Kind.WRITE, Kind.FLOC
 class Intake:
     """Receives the calls of all workers of a run."""
 
-    def __init__(
-        self, world: World, *, lie: str, sees_inodes: bool, moves: dict[str, int]
-    ) -> None:
+    def __init__(self, world: World, *, lie: str, sees_inodes: bool, moves: dict[str, int]) -> None:
         self._world = world
         self._lie = lie
         self._sees_inodes = sees_inodes

@@ -27,11 +27,11 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NoReturn, Protocol
 
 from untorn_stress.gate import abi
-from untorn_stress.gate.filter import Grain, Instruction, install, program
+from untorn_stress.gate.filter import Grain, Prepared, program
 
 PACKET_BYTES: Final = 64 * 1024
 _DESCRIPTORS: Final = 4
@@ -55,6 +55,9 @@ def main(control: socket.socket, make_host: Callable[[], Host] | None = None) ->
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    machine = abi.machine()
+    assert machine is not None, "the supervisor probed the gate before it started us"
+    gates = {grain: Prepared(program(machine, grain)) for grain in Grain}
     gc.collect()
     gc.freeze()  # what was loaded stays shared: a collection in a fork would copy every page
     poller = select.poll()
@@ -67,13 +70,18 @@ def main(control: socket.socket, make_host: Callable[[], Host] | None = None) ->
             if wake_read in ready:
                 os.read(wake_read, 4096)
                 _reap(control)
-            if control.fileno() in ready and not _start(control, keeper, make_host):
+            if control.fileno() in ready and not _start(control, keeper, gates, make_host):
                 return
     finally:
         _end_all()
 
 
-def _start(control: socket.socket, keeper: int, make_host: Callable[[], Host] | None) -> bool:
+def _start(
+    control: socket.socket,
+    keeper: int,
+    gates: Mapping[Grain, Prepared],
+    make_host: Callable[[], Host] | None,
+) -> bool:
     """Take one request and fork for it; False when the supervisor has hung up."""
     try:
         packet, descriptors, _, _ = socket.recv_fds(control, PACKET_BYTES, _DESCRIPTORS)
@@ -82,7 +90,7 @@ def _start(control: socket.socket, keeper: int, make_host: Callable[[], Host] | 
     if not packet:
         return False
     if os.fork() == 0:
-        _become_worker(json.loads(packet), descriptors, control, keeper, make_host)
+        _become_worker(json.loads(packet), descriptors, control, keeper, gates, make_host)
     for fd in descriptors:
         os.close(fd)
     return True
@@ -93,6 +101,7 @@ def _become_worker(
     descriptors: Sequence[int],
     control: socket.socket,
     keeper: int,
+    gates: Mapping[Grain, Prepared],
     make_host: Callable[[], Host] | None,
 ) -> NoReturn:
     try:
@@ -104,17 +113,17 @@ def _become_worker(
             os._exit(_EXIT_FAILED)
         control.close()
         stdin, stdout, stderr, report_fd = descriptors
-        code = program(abi.MACHINES[order["machine"]], Grain(order["grain"]))
+        gate = gates[Grain(order["grain"])]
         report = socket.socket(fileno=report_fd)
         if order["argv"]:
-            _run_program(order, (stdin, stdout, stderr), report, code)
+            _run_program(order, (stdin, stdout, stderr), report, gate)
         assert make_host is not None, "this keeper hosts no backend"
         os.dup2(stderr, 2)
         os.close(stderr)
         host = make_host()
         answers = host.prepare([line.encode() for line in order["setup"]])
         requests, replies = os.fdopen(stdin, "rb"), os.fdopen(stdout, "wb")
-        _meet_the_gate(report, code, answers)
+        _meet_the_gate(report, gate, answers)
         host.serve(requests, replies)
         os._exit(0)
     except BaseException:
@@ -128,23 +137,21 @@ def _run_program(
     order: dict[str, Any],
     streams: tuple[int, int, int],
     report: socket.socket,
-    code: Sequence[Instruction],
+    gate: Prepared,
 ) -> None:
     for target, fd in enumerate(streams):
         os.dup2(fd, target)
         os.close(fd)
     environment = {**os.environ, **order["env"]}
-    _meet_the_gate(report, code, [])
+    _meet_the_gate(report, gate, [])
     os.execvpe(order["argv"][0], order["argv"], environment)
 
 
-def _meet_the_gate(
-    report: socket.socket, code: Sequence[Instruction], answers: Sequence[bytes]
-) -> None:
+def _meet_the_gate(report: socket.socket, gate: Prepared, answers: Sequence[bytes]) -> None:
     """Install the filter and hand its listener over; from here on the supervisor must answer."""
     said = {"pid": os.getpid(), "answers": [answer.decode() for answer in answers]}
     try:
-        listener = install(code)
+        listener = gate.install()
     except OSError as error:
         said["refused"] = errno.errorcode.get(error.errno or 0, str(error))
         report.send(json.dumps(said).encode())
