@@ -16,7 +16,7 @@ from typing import Final
 
 from untorn_conformance import wire
 from untorn_conformance.backend import Verb
-from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper, Order
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
@@ -48,11 +48,11 @@ class Cast:
 class Ensemble:
     """The workers of one backend. A context manager; closing it ends all of them."""
 
-    def __init__(self, cast: Cast, *, root: str, stderr: Path, rules: Rules, seed: int) -> None:
+    def __init__(self, cast: Cast, *, root: str, stderr: Path, rules: Rules) -> None:
         self._cast = cast
         self._root = root
         self._rules = rules
-        self._seed = seed
+        self.pids: list[int] = []
         self._resting: dict[str, GatedWorker] = {}
         self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
 
@@ -71,21 +71,22 @@ class Ensemble:
         """What the workers wrote to stderr last."""
         return self._keeper.last_words()
 
-    def enter(self, letter: str) -> GatedWorker:
-        """A worker that has opened the root and is let pass.
+    def enter(self, letter: str, chance: str) -> GatedWorker:
+        """A worker that has opened the root and is let pass; ``chance`` seeds its randomness.
 
         Raises HostingError, BackendError, ProtocolError, UndecidedError.
         """
         if self._cast.zygote and self._rules.locks == "real":
-            order = self._order(letter, [opening(self._root).decode()])
-            worker, answers = self._keeper.start(order)
+            worker, answers = self._start(letter, chance, [opening(self._root).decode()])
             try:
                 check_opened(answers[0])
             except BaseException:
                 worker.close()
                 raise
             return worker
-        worker = self._resting.pop(letter, None) or self._keeper.start(self._order(letter))[0]
+        resting = self._resting.pop(letter) if letter in self._resting else None
+        worker = resting or self._start(letter, chance)[0]
+        worker.draw_from(chance)
         try:
             check_opened(self._ask(worker, opening(self._root)))
         except BaseException:
@@ -93,15 +94,20 @@ class Ensemble:
             raise
         return worker
 
-    def _order(self, letter: str, setup: Sequence[str] = ()) -> Order:
-        return Order(
+    def _start(
+        self, letter: str, chance: str, setup: Sequence[str] = ()
+    ) -> tuple[GatedWorker, list[bytes]]:
+        order = Order(
             letter=letter,
             argv=self._cast.argv,
             env=self._cast.program_env,
             setup=setup,
             grain=self._rules.grain,
-            seed=self._seed,
+            chance=chance,
         )
+        worker, answers = self._keeper.start(order)
+        self.pids.append(worker.pid)
+        return worker, answers
 
     def _ask(self, worker: GatedWorker, line: bytes) -> bytes:
         """Ask one thing of a worker that is let pass; its answer."""
@@ -126,7 +132,7 @@ class Ensemble:
         try:
             line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}))
             wire.decode_answer(line, verb=Verb.CLOSE)
-        except (BackendError, UndecidedError, wire.ProtocolError):
+        except (BackendError, UndecidedError, ProtocolError):
             worker.close()
             return
         self._resting[worker.letter] = worker

@@ -7,24 +7,23 @@
 Rule 1: every run begins from the same tree, at the same path, with the same seed.
 Rule 2: a run is described in words only when it is recorded: explore runs thousands, and records
         again the few that show something, by replaying their choices.
-Rule 3: what fresh workers find at the end depends on the tree alone, so each distinct tree is looked
+Rule 3: whoever made the tree drew other random names than the workers of a run: ``phase`` says so.
+Rule 4: what fresh workers find at the end depends on the tree alone, so each distinct tree is looked
         at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from untorn_conformance.contract import Capability
-from untorn_conformance.errors import BackendError, ProtocolError
 
 from untorn_stress.ensemble import JUDGE, Ensemble
-from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
+from untorn_stress.gate.supervisor import Rules, Supervisor
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
 from untorn_stress.names import Names
@@ -35,7 +34,7 @@ from untorn_stress.programs import afterwards
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath
 from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, FindingKind, Run, Step
-from untorn_stress.scenario import Scenario
+from untorn_stress.scenario import Program, Scenario
 from untorn_stress.scenarios import labels_of
 from untorn_stress.schedulers.protocol import Ending, Executed, Moment, Option
 from untorn_stress.tree import Tree, capture
@@ -84,23 +83,29 @@ class GatedSystem:
         *,
         scenario: Scenario,
         ensemble: Ensemble,
+        judges: Ensemble,
+        judges_rules: Rules,
         payloads: Payloads,
         capabilities: frozenset[Capability],
         root: Path,
         start: Start,
         rules: Rules,
         seed: int,
+        phase: str = "run",
     ) -> None:
         self.scenario = scenario
         self.record = False
         self.on_stop: Callable[[], None] | None = None
         self._ensemble = ensemble
+        self._judges = judges
+        self._judges_rules = judges_rules
         self._payloads = payloads
         self._capabilities = capabilities
         self._root = str(root)
         self._start = start
         self._rules = rules
         self._seed = seed
+        self._phase = phase
         self._world = World(self._root)
         self._restorer = Restorer(root)
         self._dated = (start.tree, start.taken_s)
@@ -113,12 +118,15 @@ class GatedSystem:
     def run(self, choose: Choose) -> GatedRun:
         """Make one run. Raises UndecidedError, HostingError, BackendError, ProtocolError."""
         performance = _Performance()
-        narrator = Narrator(self._root, self._names.fresh())
+        names = self._names.fresh()
+        narrator = Narrator(self._root, names)
         supervisor = Supervisor(
             self._world, self._rules, lambda worker, line: self._hear(performance, worker, line)
         )
         self._restorer.restore(self._tree_of_now())
         with self._staged(supervisor, performance):
+            for worker in supervisor.workers:
+                names.pid(worker.letter, worker.pid)
             supervisor.settle()
             while held := supervisor.options():
                 option = self._choose(choose, performance, held)
@@ -137,7 +145,7 @@ class GatedSystem:
             for letter, program in zip(
                 self._ensemble.letters, self.scenario.programs, strict=False
             ):
-                worker = self._ensemble.enter(letter)
+                worker = self._ensemble.enter(letter, f"{self._seed}:{self._phase}")
                 supervisor.add(worker)
                 performance.players[letter] = Player(
                     worker, program(self._payloads), performance.ledger
@@ -149,8 +157,8 @@ class GatedSystem:
             yield
         finally:
             for worker in supervisor.workers:
-                player = performance.players.get(worker.letter)
-                busy = player is None or player.current is not None
+                playing = performance.players.get(worker.letter)
+                busy = playing is None or playing.current is not None
                 at_rest = not (busy or worker.held or worker.is_dead)
                 self._ensemble.leave(worker, at_rest=at_rest)
 
@@ -274,25 +282,23 @@ class GatedSystem:
         )
         return Aftermath(operations=tuple(each.operation() for each in operations.asked))
 
-    def play_alone(self, programs: list[object]) -> Ledger:
-        """Let one fresh worker play programs one after the other, not held by anybody."""
+    def play_alone(self, programs: Sequence[Program]) -> Ledger:
+        """Let one fresh worker play programs in turn, held by nobody and with true locks."""
         ledger = Ledger()
         players: list[Player] = []
         supervisor = Supervisor(
-            self._world, self._rules, lambda _worker, line: players[-1].hear(line)
+            self._world, self._judges_rules, lambda _worker, line: players[-1].hear(line)
         )
-        worker = self._ensemble.enter(JUDGE)
+        worker = self._judges.enter(JUDGE, f"{self._seed}:{self._phase}:after")
         try:
             supervisor.add(worker)
             for program in programs:
-                players.append(Player(worker, program(self._payloads), ledger))  # type: ignore[operator]
+                players.append(Player(worker, program(self._payloads), ledger))
                 players[-1].begin()
                 supervisor.settle_until(lambda: players[-1].current is None)
         finally:
-            self._ensemble.leave(worker, at_rest=not worker.awaits_answer)
+            self._judges.leave(worker, at_rest=not worker.awaits_answer)
         return ledger
 
 
 _UNTOLD = Step(number=0, actor="", label="", operation=-1, call="", detail="", result="")
-_EXPECTED_ERRORS = (UndecidedError, BackendError, ProtocolError, OSError)
-assert os.name == "posix"

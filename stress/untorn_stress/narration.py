@@ -1,4 +1,4 @@
-"""A held call in words that are the same in every run: paths below the root, random parts numbered."""
+"""A held call in words, the same in every run: paths below the root, random parts numbered."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Narrator:
         call = held.call
         paths = [self._path(held, each.dirfd, each.path) for each in call.paths]
         fds = [self._descriptor(held, fd) for fd in call.fds]
-        return " ".join([*self._before(held), *paths, *fds, *self._after(held)])
+        named = [" -> ".join(paths)] if paths else []
+        return " ".join([*self._before(held), *named, *fds, *self._after(held)])
 
     def _before(self, held: Held) -> list[str]:
         if held.call.kind in (Kind.FLOCK, Kind.FCNTL) and locks.is_ours(held.call):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from untorn_conformance import wire
 from untorn_conformance.backend import Verb
-from untorn_conformance.errors import BackendError
+from untorn_conformance.errors import BackendError, ProtocolError
 
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.run import Operation
@@ -83,7 +83,7 @@ class Player:
         assert asked is not None, f"{self.worker.letter} answered what nobody asked"
         answer = wire.decode_answer(line, verb=asked.ask.verb)
         if answer.id != asked.index + 1:
-            raise wire.ProtocolError(f"an answer to request {answer.id}, not {asked.index + 1}")
+            raise ProtocolError(f"an answer to request {answer.id}, not {asked.index + 1}")
         asked.answer = answer.value
         asked.ended = self._ledger.steps
         self.current = None

@@ -58,13 +58,16 @@ TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
 """The natural trees by name."""
 
 SOURCES: Final = (
-    Source(name="publish", tree="empty", program=writer("k", HARVEST_WRITER)),
-    Source(name="adopt", tree="published", program=writer("k", HARVEST_WRITER)),
-    Source(name="repair", tree="damaged", program=writer("k", HARVEST_WRITER)),
     Source(name="collect", tree="published", program=collector()),
+    Source(name="repair", tree="damaged", program=writer("k", HARVEST_WRITER)),
+    Source(name="adopt", tree="published", program=writer("k", HARVEST_WRITER)),
+    Source(name="publish", tree="empty", program=writer("k", HARVEST_WRITER)),
     Source(name="lookup", tree="published", program=reader("k")),
 )
-"""Whose crash states become initial trees: each run once, alone, under the gate."""
+"""Whose crash states become initial trees: each run once, alone, under the gate.
+
+What removes comes first: others stumble over the half that it left in an entry's place.
+"""
 
 
 def prepare(tree_name: str) -> tuple[Play | Thin, ...]:

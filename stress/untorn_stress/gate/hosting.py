@@ -41,14 +41,15 @@ class GateRefusedError(HostingError):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
     """A worker to start: ``argv`` a program (empty: the keeper's own backend), ``setup`` the
-    requests (lines) that a hosted backend answers before there is a gate."""
+    requests (lines) that a hosted backend answers before there is a gate, ``chance`` what its
+    randomness is drawn from."""
 
     letter: str
     argv: Sequence[str] = ()
     env: Mapping[str, str] | None = None
     setup: Sequence[str] = ()
     grain: Grain = Grain.METADATA
-    seed: int = 0
+    chance: str = ""
 
 
 class Keeper:
@@ -111,7 +112,7 @@ class Keeper:
                 os.close(stdout_write)
                 theirs.close()
         streams = (stdin_write, stdout_read)
-        worker = GatedWorker(order.letter, said["pid"], listener, streams, order.seed)
+        worker = GatedWorker(order.letter, said["pid"], listener, streams, order.chance)
         return worker, [answer.encode() for answer in said["answers"]]
 
     def _report(self, report: socket.socket, theirs: socket.socket) -> tuple[dict[str, Any], int]:

@@ -48,7 +48,7 @@ class GatedWorker:
     """One worker. Made by the supervisor from what the keeper reported."""
 
     def __init__(
-        self, letter: str, pid: int, listener: int, streams: tuple[int, int], seed: int
+        self, letter: str, pid: int, listener: int, streams: tuple[int, int], chance: str
     ) -> None:
         self.letter = letter
         self.pid = pid
@@ -70,7 +70,11 @@ class GatedWorker:
         self._targets: dict[int, Target] = {}
         self._actors: dict[int, str] = {pid: letter}
         self._lines = b""
-        self._chance = hashlib.blake2b(f"{seed}:{letter}".encode()).digest()
+        self.draw_from(chance)
+
+    def draw_from(self, chance: str) -> None:
+        """Begin its randomness anew; two workers never draw alike."""
+        self._chance = hashlib.blake2b(f"{chance}:{self.letter}".encode()).digest()
         self._drawn = 0
 
     def let_pass(self) -> None:
@@ -81,7 +85,6 @@ class GatedWorker:
         self.kept.clear()
         self.locked.clear()
         self.unobserved.clear()
-        self._drawn = 0
 
     # --- conversation ----------------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class GatedWorker:
         return read, written
 
     def chance(self, count: int) -> bytes:
-        """The next bytes of this worker's randomness, which the run's seed gives."""
+        """The next bytes of what the worker takes for randomness."""
         self._drawn += 1
         block = hashlib.blake2b(self._drawn.to_bytes(8, "big"), key=self._chance).digest()
         return (block * (count // len(block) + 1))[:count]

@@ -1,0 +1,228 @@
+"""Exploring one scenario from one tree: search, record what was found, say what it is evidence for.
+
+Rule 1: a finding is replayed at once, with every step in words; one that does not come again is kept
+        with what is known, and the backend is called nondeterministic.
+Rule 2: EXHAUSTIVE is said only of a bounded search that ended, of a backend that did the same twice,
+        where nothing went unobserved. All else is SAMPLED, with its count and why.
+Rule 3: a search that got out of hand (a deadline, a broken adapter, a gate refused) is *undecided*:
+        what it found before stands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
+from untorn_conformance.verdict import Evidence, EvidenceClass
+
+from untorn_stress.explore import Budget, Search, Stopped
+from untorn_stress.gate.hosting import HostingError
+from untorn_stress.gate.supervisor import UndecidedError
+from untorn_stress.gated import GatedRun, GatedSystem, Start
+from untorn_stress.laboratory import Laboratory
+from untorn_stress.run import Finding, FindingKind, Run
+from untorn_stress.scenario import Scenario
+from untorn_stress.schedulers.dfs_bounded import BoundedDfs
+from untorn_stress.schedulers.protocol import (
+    NondeterminismError,
+    ScheduleMismatchError,
+    Scheduler,
+)
+from untorn_stress.schedulers.replay import Replay
+from untorn_stress.token import Grain, Token
+
+OUT_OF_HAND: Final = (UndecidedError, HostingError, ProtocolError, BackendError, OSError)
+_TICK_S: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A finding, the recorded run that shows it, and how soon: after so many runs and seconds."""
+
+    finding: Finding
+    run: Run
+    token: Token
+    start: Start
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explored:
+    """What a search of one scenario from one tree gave.
+
+    ``undecided`` and ``nondeterministic`` say why, or are empty. ``completed`` is the highest number
+    of preemptions within which nothing is left, -1 for none or where there is no such bound.
+    """
+
+    scenario: str
+    tree: str
+    scheduler: str
+    runs: int
+    cut: int
+    seconds: float
+    completed: int
+    exhaustive: bool
+    found: tuple[Found, ...] = ()
+    undecided: str = ""
+    undecided_code: ErrorCode | None = None
+    nondeterministic: str = ""
+    unobserved: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> Evidence:
+        """What a search without a finding is evidence for."""
+        count = f"{self.runs} schedules of {self.scheduler} from {self.tree}"
+        if self.exhaustive:
+            detail = f"{self.scenario}: every schedule of {self.scheduler} from {self.tree}"
+            return Evidence(kind=EvidenceClass.EXHAUSTIVE, detail=f"{detail} ({self.runs} runs)")
+        whole = f", whole to {self.completed}" if self.completed >= 0 else ""
+        return Evidence(kind=EvidenceClass.SAMPLED, detail=f"{self.scenario}: {count}{whole}")
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What was seen in the course of a search."""
+
+    found: dict[tuple[str, str], Found]
+    unobserved: dict[str, None]
+    undecided: str = ""
+    undecided_code: ErrorCode | None = None
+    nondeterministic: str = ""
+
+
+class Exploration:
+    """One search. ``progress`` is told now and then, in a line."""
+
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        scenario: Scenario,
+        start: Start,
+        scheduler: Scheduler,
+        *,
+        described: str,
+        budget: Budget = Budget(),  # noqa: B008 (a frozen value)
+        progress: Callable[[str], None] | None = None,
+        stop_at_first: bool = False,
+    ) -> None:
+        self._laboratory = laboratory
+        self._scenario = scenario
+        self._start = start
+        self._scheduler = scheduler
+        self._described = described
+        self._budget = budget
+        self._progress = progress
+        self._stop_at_first = stop_at_first
+        self._notes = _Notes({}, {})
+        self._told_s = 0.0
+
+    def run(self) -> Explored:
+        """Search until nothing is left, the budget is spent or it gets out of hand."""
+        notes = self._notes
+        system = self._laboratory.system(self._scenario, self._start)
+        search = Search(system, self._scheduler, self._budget)
+        try:
+            for result in search:
+                notes.unobserved.update(dict.fromkeys(result.run.unobserved))
+                self._note(system, result.run, search)
+                self._tell(search)
+                if notes.found and self._stop_at_first:
+                    search.progress.stopped = Stopped.BUDGET
+                    break
+        except (NondeterminismError, ScheduleMismatchError) as error:
+            notes.nondeterministic = str(error)
+        except OUT_OF_HAND as error:
+            notes.undecided = f"{error}" or type(error).__name__
+            notes.undecided_code = error.code if isinstance(error, BackendError) else None
+        return self._explored(search)
+
+    def _explored(self, search: Search[GatedRun]) -> Explored:
+        notes = self._notes
+        dfs = self._scheduler if isinstance(self._scheduler, BoundedDfs) else None
+        done = search.progress.stopped is Stopped.DONE
+        whole = done and dfs is not None and dfs.exhaustive
+        doubt = notes.undecided or notes.nondeterministic or notes.unobserved
+        return Explored(
+            scenario=self._scenario.name,
+            tree=self._start.name,
+            scheduler=self._described,
+            runs=search.progress.runs,
+            cut=search.progress.cut,
+            seconds=search.progress.seconds,
+            completed=-1 if dfs is None else dfs.completed,
+            exhaustive=whole and not doubt,
+            found=tuple(notes.found.values()),
+            undecided=notes.undecided,
+            undecided_code=notes.undecided_code,
+            nondeterministic=notes.nondeterministic,
+            unobserved=tuple(notes.unobserved),
+        )
+
+    def _note(self, system: GatedSystem, run: Run, search: Search[GatedRun]) -> None:
+        fresh = [
+            finding
+            for finding in run.findings
+            if (finding.requirement, finding.rule) not in self._notes.found
+        ]
+        if not fresh:
+            return
+        again = record(system, run)
+        came_again = {(each.requirement, each.rule): each for each in again.findings}
+        for finding in fresh:
+            key = (finding.requirement, finding.rule)
+            shown = came_again.get(key)
+            if shown is None:
+                self._notes.nondeterministic = f"{finding.message}: not so when it was replayed"
+            self._notes.found[key] = Found(
+                finding=shown or replace(finding, kind=FindingKind.NONDETERMINISTIC),
+                run=again if shown else run,
+                token=self._token(run),
+                start=self._start,
+                runs=search.progress.runs,
+                seconds=search.progress.seconds,
+            )
+
+    def _token(self, run: Run) -> Token:
+        return Token(
+            backend=self._laboratory.subject.spec,
+            identity=self._laboratory.subject.identity,
+            scenario=run.scenario,
+            tree=run.tree,
+            grain=Grain(self._laboratory.grain.value),
+            locks=self._scenario.locks.value,
+            seed=run.seed,
+            bound=self._described,
+            choices=run.choices,
+        )
+
+    def _tell(self, search: Search[GatedRun]) -> None:
+        now_s = time.monotonic()
+        if self._progress is None or now_s - self._told_s < _TICK_S:
+            return
+        self._told_s = now_s
+        done = search.progress
+        self._progress(
+            f"{self._scenario.name} from {self._start.name}: {done.runs} runs, "
+            f"{done.runs / max(done.seconds, 1e-9):.0f}/s, {len(self._notes.found)} found"
+        )
+
+
+def record(system: GatedSystem, run: Run) -> Run:
+    """Make the run again with every step in words; one that goes another way is returned as it is."""
+    system.record = True
+    try:
+        return system.run(Replay(run.choices).choose).run
+    except ScheduleMismatchError:
+        return run
+    finally:
+        system.record = False
+
+
+def bounded(preemptions: int) -> tuple[BoundedDfs, str]:
+    """The bounded search and how it is called in evidence."""
+    plural = "" if preemptions == 1 else "s"
+    return BoundedDfs(preemptions=preemptions), f"at most {preemptions} preemption{plural}"

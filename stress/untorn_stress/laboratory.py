@@ -1,0 +1,230 @@
+"""One backend under the gate: its workers, the root they share, and the trees that runs begin from.
+
+    laboratory/
+      cache/       the root: the same path in every run
+      payload/     what writers write
+      outside/     must stay as it is
+      tmp/         the workers' temporary directory
+
+Rule 1: a natural tree is made by the backend itself, with one worker that nobody holds.
+Rule 2: harvested trees are the states that a crash of everything would leave: the root is copied at
+        every stop of one sequential run of each source, and equal states count once.
+Rule 3: what is made under lies about locks is made of trees that were made under true ones.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from untorn_conformance import probe
+from untorn_conformance.contract import Capability
+
+from untorn_stress.ensemble import Cast, Ensemble
+from untorn_stress.gate.filter import Grain
+from untorn_stress.gate.supervisor import Rules
+from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.names import Names
+from untorn_stress.payloads import LABELS, Payloads
+from untorn_stress.scenario import Play, Scenario, Source, Thin
+from untorn_stress.scenarios import SOURCES, TREES, prepare
+from untorn_stress.schedulers.replay import Replay
+from untorn_stress.tree import Tree, capture
+from untorn_stress.tree_digest import digest
+from untorn_stress.tree_restore import Restorer
+
+_DIGEST_DIGITS = 8
+_TRUE = Rules()
+
+
+class TreeUnavailableError(Exception):
+    """A natural tree cannot be made with this backend, or a harvested one was not found again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A backend under test: how its workers are started and what it says of itself."""
+
+    spec: str
+    identity: str
+    cast: Cast
+    capabilities: frozenset[Capability]
+
+
+class Laboratory:
+    """A context manager: closing it ends all processes and removes the directory."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        base: Path,
+        seed: int = 0,
+        grain: Grain = Grain.METADATA,
+        frames: int = 1,
+        clip: str = "",
+    ) -> None:
+        self.subject = subject
+        self.seed = seed
+        self.grain = grain
+        self.folder = Path(tempfile.mkdtemp(prefix="untorn-lab-", dir=base))
+        self.root = self.folder / "cache"
+        for each in (self.root, self.folder / "outside", self.folder / "tmp"):
+            each.mkdir(mode=0o700)
+        self.payloads = Payloads(self.folder / "payload", frames=frames, clip=clip)
+        words = [*map(self.payloads.key, LABELS), *self.payloads.names]
+        self._names = Names(words)
+        self._ensembles: dict[str, Ensemble] = {}
+        self._natural: dict[str, Start] = {}
+        self._harvest: dict[str, Start] | None = None
+
+    def __enter__(self) -> Laboratory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every worker and remove the directory."""
+        try:
+            for ensemble in self._ensembles.values():
+                ensemble.close()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def last_words(self) -> str:
+        """What the workers wrote to stderr last, as the end of a message."""
+        return next((each.last_words() for each in self._ensembles.values()), "")
+
+    # --- systems ---------------------------------------------------------------------------------
+
+    def system(self, scenario: Scenario, start: Start, phase: str = "run") -> GatedSystem:
+        """The scenario from that tree, to be driven by a scheduler."""
+        rules = Rules(
+            grain=self.grain, locks=scenario.locks.value, sees_inodes=_sees_inodes(scenario)
+        )
+        return GatedSystem(
+            scenario=scenario,
+            ensemble=self._ensemble(rules),
+            judges=self._ensemble(_TRUE),
+            judges_rules=_TRUE,
+            payloads=self.payloads,
+            capabilities=self.subject.capabilities,
+            root=self.root,
+            start=start,
+            rules=rules,
+            seed=self.seed,
+            phase=phase,
+        )
+
+    def _ensemble(self, rules: Rules) -> Ensemble:
+        """The workers for one way of gating; Ensembles of other ways stay as they are."""
+        known = self._ensembles.get(rules.locks)
+        if known is None:
+            cast = replace(
+                self.subject.cast,
+                env={**self.subject.cast.env, "TMPDIR": str(self.folder / "tmp")},
+            )
+            known = self._ensembles[rules.locks] = Ensemble(
+                cast,
+                root=str(self.root),
+                stderr=self.folder / f"stderr-{rules.locks}",
+                rules=rules,
+            )
+        return known
+
+    # --- trees -----------------------------------------------------------------------------------
+
+    def start(self, name: str) -> Start:
+        """The initial tree of that name, natural or harvested. Raises TreeUnavailableError."""
+        if name in TREES:
+            return self.natural(name)
+        found = self.harvest().get(name)
+        if found is None:
+            raise TreeUnavailableError(
+                f"there is no tree {name!r}: natural are {', '.join(TREES)}; harvested here were "
+                f"{', '.join(self.harvest()) or 'none'}"
+            )
+        return found
+
+    def natural(self, name: str) -> Start:
+        """Make a natural tree, once."""
+        known = self._natural.get(name)
+        if known is None:
+            known = self._natural[name] = self._make(name)
+        return known
+
+    def _make(self, name: str) -> Start:
+        scenario = _alone(Source(name=name, tree=name, program=lambda _payloads: iter(())))  # type: ignore[arg-type,return-value]
+        Restorer(self.root).restore(Tree({"": capture(self.root).nodes[""]}))
+        system = self.system(scenario, self._take(name), name)
+        system.play_alone([])
+        for step in prepare(name):
+            if isinstance(step, Play):
+                system.play_alone([step.program])
+            else:
+                self._thin(step)
+        return self._take(name)
+
+    def _thin(self, step: Thin) -> None:
+        wanted = self.payloads.digests(step.label, step.writer)[step.index]
+        for path, entry in probe.take(self.root).files().items():
+            if entry.sha256 == wanted:
+                (self.root / path).unlink()
+                return
+        raise TreeUnavailableError(
+            "the published frame is no file of the root: where the entry is cannot be seen"
+        )
+
+    def _take(self, name: str) -> Start:
+        return Start(name=name, tree=capture(self.root), taken_s=time.time())
+
+    def harvest(self) -> Mapping[str, Start]:
+        """The crash states of publish, adopt, repair, collect and lookup, by name, each once."""
+        if self._harvest is None:
+            known = {self._digest(self.natural(name).tree) for name in TREES}
+            self._harvest = {}
+            for source in SOURCES:
+                for start in self._crash_states(source):
+                    found = self._digest(start.tree)
+                    if found not in known:
+                        known.add(found)
+                        name = f"harvest-{found[:_DIGEST_DIGITS]}"
+                        self._harvest[name] = replace(start, name=name)
+        return self._harvest
+
+    def _crash_states(self, source: Source) -> list[Start]:
+        """The root at every stop of one sequential run."""
+        states: list[Start] = []
+        system = self.system(_alone(source), self.natural(source.tree), source.name)
+        system.on_stop = lambda: states.append(self._take(source.name))
+        system.run(Replay(()).choose)
+        return states
+
+    def _digest(self, tree: Tree) -> str:
+        names = self._names.fresh()
+        for ensemble in self._ensembles.values():
+            for pid in ensemble.pids:
+                names.pid("", pid)
+        return digest(tree, names, mtimes=False)
+
+
+def _alone(source: Source) -> Scenario:
+    """A scenario of one worker, that nobody judges."""
+    return Scenario(
+        name=f"{source.name}-alone",
+        title=f"{source.name}, alone",
+        programs=(source.program,),
+        tree=source.tree,
+        requirements=(),
+        preemptions=0,
+    )
+
+
+def _sees_inodes(scenario: Scenario) -> bool:
+    """Whether somebody frees inodes that another may take: writers beside collectors."""
+    return "collector" in scenario.name and "writer" in scenario.name
