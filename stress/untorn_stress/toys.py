@@ -1,0 +1,328 @@
+"""Toys: little concurrent programs, run in this process, to try schedulers on.
+
+A program has up to three actors of a few steps over a few variables, each with one register. It has
+what real workers have: locks that block, steps that can fail or be killed, tests that depend on
+others, polling, and steps of which nobody knows what they touch. ``toy_programs`` draws them.
+
+Rule 1: a program's steps are values, and all that a run can show is its outcome: memory, registers,
+        and how each actor ended. Registers keep all that was read, so little is forgotten.
+Rule 2: a footprint tells what a step touched. The expected one may name more (a condition that may
+        not hold) or less (the lock that the actor comes to stand before).
+Rule 3: waiting for a lock is one of two things, by program. ATTEMPT, as at the gate: the attempt is
+        a step that reads the lock, and who fails is disabled until it is free. DISABLED: there is
+        no attempt, and the step that leads to a lock reads it.
+Rule 4: a lock outlives its owner's program, not its owner's death. Deadlock is an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from untorn_stress.schedulers.protocol import (
+    NOTHING,
+    Ending,
+    Executed,
+    Footprint,
+    Moment,
+    Option,
+    Scheduler,
+)
+
+
+class Kind(StrEnum):
+    """What a step does to its variable ``v`` and its actor's register ``r``."""
+
+    READ = "r=3r+v"
+    WRITE = "v=k"
+    STORE = "v=(r+k)%5"
+    WRITE_IF = "if r%3==k: v=k+1"
+    REPLACE_IF = "if v==k: v=k+1"
+    LOCK = "lock"
+    TRY = "try, r=3r+got"
+    UNLOCK = "unlock"
+    POLL = "until v or twice, r=3r+v"
+    PAUSE = "pause"
+
+
+class Fault(StrEnum):
+    """What may happen instead of a step: it fails and the actor goes on, or the actor dies."""
+
+    EIO = "EIO"
+    KILL = "kill"
+
+
+class Waiting(StrEnum):
+    """How an actor waits for a lock (rule 3)."""
+
+    ATTEMPT = "attempt"
+    DISABLED = "disabled"
+
+
+NAMES: Final = ("A", "B", "C")
+POLLS: Final = 2  # a poll gives up after so many looks
+
+_LOCKING: Final = frozenset({Kind.LOCK, Kind.TRY, Kind.UNLOCK})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyStep:
+    """One step: ``value`` is the k of its kind; ``opaque`` hides what it touches.
+
+    ``footprint`` is what is known of it beforehand.
+    """
+
+    kind: Kind
+    variable: str = ""
+    value: int = 1
+    faults: tuple[Fault, ...] = ()
+    opaque: bool = False
+
+    footprint: Footprint = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "footprint", self._expected())
+
+    def _expected(self) -> Footprint:
+        touched = frozenset({self.variable})
+        if self.opaque:
+            return Footprint(opaque=True)
+        if self.kind is Kind.PAUSE:
+            return NOTHING
+        if self.kind in {Kind.READ, Kind.POLL}:
+            return Footprint(reads=touched)
+        if self.kind is Kind.REPLACE_IF:
+            return Footprint(reads=touched, writes=touched)
+        return Footprint(writes=touched)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The steps of each actor, and how they wait for locks."""
+
+    actors: tuple[tuple[ToyStep, ...], ...]
+    waiting: Waiting = Waiting.ATTEMPT
+
+    def __str__(self) -> str:
+        lines = [f"waiting: {self.waiting}"]
+        for name, steps in zip(NAMES, self.actors, strict=False):
+            told = [
+                f"[{s.variable}: {s.kind}; k={s.value}{' opaque' * s.opaque}{''.join(s.faults)}]"
+                for s in steps
+            ]
+            lines.append(f"{name}: {' '.join(told)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToyResult:
+    """What came of a run: its ending, and the choices that led there."""
+
+    ending: Ending
+    labels: tuple[str, ...]
+
+
+class _Actor:
+    """One actor amid its program. ``offers`` are its options, which only its own steps change."""
+
+    __slots__ = (
+        "dead",
+        "failed",
+        "name",
+        "offers",
+        "pending",
+        "polled",
+        "register",
+        "steps",
+        "waits",
+    )
+
+    def __init__(self, name: str, steps: tuple[ToyStep, ...]) -> None:
+        self.name = name
+        self.steps = iter(steps)
+        self.pending = next(self.steps, None)
+        self.offers: tuple[Option, ...] = ()
+        self.register = 0
+        self.polled = 0
+        self.failed = 0
+        self.waits = False
+        self.dead = False
+
+    @property
+    def yielded(self) -> bool:
+        """Whether the actor waits for time to pass."""
+        return self.polled > 0 or (self.pending is not None and self.pending.kind is Kind.PAUSE)
+
+    def go_on(self) -> None:
+        """Stand before the next step."""
+        self.pending = next(self.steps, None)
+        self.polled = 0
+        self.waits = False
+
+    def die(self) -> None:
+        """Stand before nothing."""
+        self.dead = True
+        self.pending = None
+        self.polled = 0
+
+
+class _Machine:
+    """The state of one run."""
+
+    def __init__(self, program: Program) -> None:
+        self.attempts = program.waiting is Waiting.ATTEMPT
+        self.memory: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
+        self.last = ""
+        self.actors = [
+            _Actor(name, steps) for name, steps in zip(NAMES, program.actors, strict=False)
+        ]
+        for actor in self.actors:
+            actor.offers = self._offers(actor)
+
+    def options(self) -> tuple[Option, ...]:
+        """What can happen next; empty when the run is over."""
+        ready = [actor for actor in self.actors if actor.offers and not self._disabled(actor)]
+        rested = [a for a in ready if a.name != self.last or not a.yielded]
+        return tuple(option for actor in rested or ready for option in actor.offers)
+
+    def _disabled(self, actor: _Actor) -> bool:
+        step = actor.pending
+        assert step is not None
+        if step.kind is not Kind.LOCK or (self.attempts and not actor.waits):
+            return False
+        return self._held(step.variable, actor)
+
+    def _held(self, lock: str, actor: _Actor) -> bool:
+        return self.owners.get(lock, actor.name) != actor.name
+
+    def _offers(self, actor: _Actor) -> tuple[Option, ...]:
+        step = actor.pending
+        if step is None:
+            return ()
+        offers = [Option(actor.name, step.footprint, yielded=actor.yielded)]
+        for fault in step.faults:
+            footprint = self._death(actor) if fault is Fault.KILL else NOTHING
+            offers.append(Option(actor.name, footprint, fault=fault, yielded=actor.yielded))
+        return tuple(offers)
+
+    def _death(self, actor: _Actor) -> Footprint:
+        owned = [lock for lock, owner in self.owners.items() if owner == actor.name]
+        return Footprint(writes=frozenset(owned))
+
+    def take(self, option: Option) -> Executed:
+        """Let one option happen."""
+        actor = self.actors[NAMES.index(option.actor)]
+        step = actor.pending
+        assert step is not None
+        if option.fault == Fault.KILL:
+            footprint = self._death(actor)
+            actor.die()
+            for lock in footprint.writes:
+                del self.owners[lock]
+        elif option.fault:
+            footprint = NOTHING
+            actor.failed += 1
+            actor.go_on()
+        else:
+            footprint = self._act(actor, step)
+        actor.offers = self._offers(actor)
+        self.last = actor.name
+        return Executed(actor.name, option.label, self._arriving(actor, footprint))
+
+    def _arriving(self, actor: _Actor, footprint: Footprint) -> Footprint:
+        step = actor.pending
+        if self.attempts or step is None or step.kind is not Kind.LOCK:
+            return footprint
+        return replace(footprint, reads=footprint.reads | {step.variable})
+
+    def _act(self, actor: _Actor, step: ToyStep) -> Footprint:
+        """Take the step, or find that it must wait; returns what it really touched."""
+        if step.kind is Kind.LOCK and self._held(step.variable, actor):
+            actor.waits = True
+            return Footprint(reads=frozenset({step.variable}))
+        if step.kind is Kind.POLL:
+            actor.polled += 1
+            if not self.memory.get(step.variable) and actor.polled < POLLS:
+                return step.footprint
+        touched = self._lock(actor, step) if step.kind in _LOCKING else self._compute(actor, step)
+        actor.go_on()
+        return touched
+
+    def _lock(self, actor: _Actor, step: ToyStep) -> Footprint:
+        lock, held = step.variable, self._held(step.variable, actor)
+        if step.kind is Kind.TRY:
+            actor.register = 3 * actor.register + (not held)
+        if step.kind is Kind.UNLOCK:
+            if self.owners.get(lock) == actor.name:
+                del self.owners[lock]
+        elif held:
+            return Footprint(reads=frozenset({lock}))
+        else:
+            self.owners[lock] = actor.name
+        return step.footprint
+
+    def _compute(self, actor: _Actor, step: ToyStep) -> Footprint:
+        name, value = step.variable, step.value
+        found = self.memory.get(name, 0)
+        touched = step.footprint
+        match step.kind:
+            case Kind.READ | Kind.POLL:
+                actor.register = 3 * actor.register + found
+            case Kind.WRITE:
+                self.memory[name] = value
+            case Kind.STORE:
+                self.memory[name] = (actor.register + value) % 5
+            case Kind.WRITE_IF if actor.register % 3 != value:
+                touched = NOTHING
+            case Kind.REPLACE_IF if found != value:
+                touched = Footprint(reads=frozenset({name}))
+            case Kind.WRITE_IF | Kind.REPLACE_IF:
+                self.memory[name] = value + 1
+        return step.footprint if step.opaque else touched
+
+    def outcome(self) -> str:
+        """All that the run can show."""
+        memory = [f"{name}={value}" for name, value in sorted(self.memory.items())]
+        locks = [f"{name}:{owner}" for name, owner in sorted(self.owners.items())]
+        actors = [
+            f"{a.name} r={a.register} failed={a.failed} "
+            + ("dead" if a.dead else "stuck" if a.pending else "done")
+            for a in self.actors
+        ]
+        return "; ".join([*memory, *locks, *actors])
+
+
+@dataclass(frozen=True, slots=True)
+class ToySystem:
+    """A program as a system that schedulers drive."""
+
+    program: Program
+
+    def run(self, choose: Callable[[Moment], Option | None]) -> ToyResult:
+        """Make one whole run from the beginning, or up to where ``choose`` returns None."""
+        machine = _Machine(self.program)
+        labels: list[str] = []
+        executed: Executed | None = None
+        while options := machine.options():
+            option = choose(Moment(len(labels), options, executed))
+            if option is None:
+                return ToyResult(ending=Ending(executed, cut=True), labels=tuple(labels))
+            executed = machine.take(option)
+            labels.append(option.label)
+        ending = Ending(executed, cut=False, outcome=machine.outcome())
+        return ToyResult(ending=ending, labels=tuple(labels))
+
+
+def outcomes(program: Program, scheduler: Scheduler) -> set[str]:
+    """Every outcome that the scheduler finds."""
+    system = ToySystem(program)
+    found = set()
+    while scheduler.begin():
+        ending = system.run(scheduler.choose).ending
+        scheduler.end(ending)
+        if not ending.cut:
+            found.add(ending.outcome)
+    return found
