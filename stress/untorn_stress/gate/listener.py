@@ -35,7 +35,7 @@ class Listener:
             fcntl.ioctl(fd, abi.NOTIF_SET_FLAGS, abi.NOTIF_FD_SYNC_WAKE_UP)
 
     def receive(self) -> Notification | None:
-        """Take one held call; None when its thread died before we could. Blocks if there is none."""
+        """Take one held call; None when its thread died before. Blocks if there is none."""
         buffer = self._buffer
         buffer[:] = bytes(len(buffer))
         try:
@@ -61,8 +61,9 @@ class Listener:
         Raises OSError, such as EMFILE, which the caller then answers.
         """
         flags = os.O_CLOEXEC if cloexec else 0
-        request = abi.ADDFD.pack(ident, abi.ADDFD_FLAG_SEND, fd, 0, flags)
-        return fcntl.ioctl(self.fd, abi.NOTIF_ADDFD, request, False)  # type: ignore[return-value]
+        # Of a mutable buffer ioctl returns the result, of bytes a copy of the bytes.
+        request = bytearray(abi.ADDFD.pack(ident, abi.ADDFD_FLAG_SEND, fd, 0, flags))
+        return int(fcntl.ioctl(self.fd, abi.NOTIF_ADDFD, request))
 
     def is_held(self, ident: int) -> bool:
         """Tell whether the call is still waiting: its thread may have been killed."""
