@@ -14,6 +14,8 @@ from click.exceptions import Exit
 from untorn.cli import cli, emit, run, say
 from untorn.exit_codes import ExitCode
 
+from untorn_conformance.cli_explore import explore, replay
+
 
 def _need_extra(extra: str, error: ImportError) -> NoReturn:
     say(f"untorn: {error.name} is not installed: pip install 'untorn[{extra}]'")
@@ -73,6 +75,10 @@ def verify_command(
     if done.document is None and done.exit_code == ExitCode.INVALID:
         say("untorn: no verdict: the run ended before it could be judged")
     return done.exit_code
+
+
+cli.add_command(explore)
+cli.add_command(replay)
 
 
 @cli.group("bench")

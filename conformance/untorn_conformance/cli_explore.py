@@ -187,7 +187,7 @@ def explore(
     **how: Any,
 ) -> int:
     """Check what was typed, and explore."""
-    from untorn_conformance import exploring  # type: ignore[attr-defined]  # noqa: PLC0415
+    from untorn_conformance import exploring  # noqa: PLC0415
 
     if preemptions is not None and scheduler != _BOUNDED:
         raise click.UsageError(
@@ -222,7 +222,7 @@ def explore(
 @_json_option
 def replay(*, subject: str, backend: str | None, times: int, fold: bool, as_json: bool) -> int:
     """Check what was typed, and replay."""
-    from untorn_conformance import exploring  # type: ignore[attr-defined]  # noqa: PLC0415
+    from untorn_conformance import exploring  # noqa: PLC0415
 
     with _progress() as progress, _usage_errors(as_json):
         token, saved = _read(subject)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -41,11 +42,11 @@ def _our_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
-def ask_hello(spec: BackendSpec, base: Path, run_token: str = "explore") -> Hello:
+def ask_hello(spec: BackendSpec, base: Path) -> Hello:
     """Start the backend once, ungated, and ask who it is. Raises BackendError."""
     with tempfile.TemporaryDirectory(prefix="untorn-hello-", dir=base) as scratch:
         folder = Path(scratch)
         with start_worker(
-            spec, run_token=run_token, scratch=folder, stderr_path=folder / "stderr"
+            spec, run_token=secrets.token_hex(16), scratch=folder, stderr_path=folder / "stderr"
         ) as worker:
             return say_hello(worker)

@@ -206,4 +206,4 @@ def test_the_labels_to_look_at_are_those_that_the_scenario_touches() -> None:
 
 def test_harvest_begins_from_natural_trees() -> None:
     assert {each.tree for each in SOURCES} <= set(TREES)
-    assert [each.name for each in SOURCES] == ["publish", "adopt", "repair", "collect", "lookup"]
+    assert [each.name for each in SOURCES] == ["collect", "repair", "adopt", "publish", "lookup"]
