@@ -58,6 +58,7 @@ def test_words_numbers_and_words_with_numbers_stay(name: str) -> None:
         ("hfcache-v3-ab3k_9xz", "hfcache-v3-{1}"),
         ("stage_ab3k_9xz.part", "stage_{1}.part"),
         ("3fa4b1c2", "{1}"),
+        ("fade1234", "{1}"),
         ("3F2504E0-4F89-41D3-9A0C-0305E82C3301", "{1}"),
         ("lock-1732291200123456789", "lock-{1}"),
         ("x.Drmhze6EPcv0fN_81Bj-nA", "x.{1}"),
@@ -98,8 +99,9 @@ def test_the_parts_of_a_stable_path_stay_wherever_they_occur() -> None:
     assert names.canonical("3fa4b1c2") == "3fa4b1c2"
 
 
-def test_a_stable_component_stays_whole() -> None:
-    assert Names(["ab3k_9xz"]).canonical("ab3k_9xz") == "ab3k_9xz"
+@pytest.mark.parametrize("name", ["ab3k_9xz", "tmpdownload", "tmpab3k_9xz", str(uuid.UUID(int=7))])
+def test_a_stable_name_stays_whatever_it_looks_like(name: str) -> None:
+    assert Names([name]).canonical(f"a-{name}") == f"a-{name}"
 
 
 def test_the_same_text_has_the_same_number_for_the_whole_run() -> None:

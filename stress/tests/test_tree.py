@@ -146,6 +146,12 @@ def test_a_root_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:
 def test_a_shifted_tree_differs_in_its_times_alone(root: Path) -> None:
     put(root / "a", b"x")
     tree = capture(root)
-    shifted = tree.shifted(5)
-    assert shifted.nodes["a"] == file_node(b"x", mtime_ns=NS + 5)
-    assert shifted.shifted(-5) == tree
+    shifted = tree.shifted(5_000_000_000)
+    assert shifted.nodes["a"] == file_node(b"x", mtime_ns=NS + 5_000_000_000)
+    assert shifted.shifted(-5_000_000_000) == tree
+
+
+def test_a_shift_keeps_what_is_below_a_second(root: Path) -> None:
+    put(root / "a", b"x")
+    shifted = capture(root).shifted(1_999_999_999)
+    assert shifted.nodes["a"].mtime_ns == NS + 1_000_000_000

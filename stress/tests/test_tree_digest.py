@@ -38,6 +38,11 @@ def test_it_tells_names_kinds_modes_and_bytes_apart(other: dict[str, Node]) -> N
     assert told({"a": file_node(b"x")}) != told(other)
 
 
+def test_it_tells_sparse_files_apart_by_their_sizes() -> None:
+    sparse = Node(Kind.FILE, 0o644, 0, 1 << 30, ((0, b"x" * 4096),))
+    assert told({"a": sparse}) != told({"a": replace(sparse, size=1 << 31)})
+
+
 def test_it_tells_symlinks_apart_by_their_text() -> None:
     link = Node(Kind.SYMLINK, 0o777, 0, target="a")
     assert told({"l": link}) != told({"l": replace(link, target="b")})
@@ -137,6 +142,14 @@ def test_names_that_only_their_neighbours_tell_apart_are_numbered_alike_under_an
     texts = [f"{number:06x}aa1" for number in range(4)]
     shuffled = [random.Random(seed).sample(texts, 4) for seed in range(10)]
     assert len({chain(each) for each in shuffled}) == 1
+
+
+def test_names_that_only_their_hard_links_tell_apart_are_numbered_alike() -> None:
+    def state(left: str, right: str) -> str:
+        nodes = {"x": 1, f"s.{left}": 1, "y": 2, f"s.{right}": 2}
+        return told({path: replace(file_node(b""), group=group) for path, group in nodes.items()})
+
+    assert state(ONE, TWO) == state(TWO, ONE)
 
 
 def test_volatile_files_count_by_being_there() -> None:

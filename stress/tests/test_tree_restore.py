@@ -4,6 +4,7 @@ import mmap
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,6 +200,7 @@ def test_a_file_that_is_linked_to_from_outside_is_not_written_through(root: Path
 LINKED = Tree(
     {
         "": ROOT,
+        "folder": FOLDER,
         "a": Node(Kind.FILE, 0o644, NS, 3, ((0, b"one"),), group=1),
         "b": Node(Kind.FILE, 0o644, NS, 3, ((0, b"one"),), group=1),
         "c": Node(Kind.FILE, 0o644, NS, 3, ((0, b"one"),), group=1),
@@ -236,9 +238,8 @@ def test_links_are_regrouped(root: Path, names: str, source: str | None) -> None
 def test_an_extra_link_goes_and_the_file_stays(root: Path) -> None:
     restore(LINKED, root)
     before = inodes(root)
-    (root / "more").mkdir()
     for name in "ad":
-        os.link(root / name, root / "more" / name)
+        os.link(root / name, root / "folder" / name)
     assert not restore(LINKED, root)
     assert inodes(root) == before
 
@@ -292,7 +293,8 @@ def test_garbage_of_every_sort_is_removed(root: Path) -> None:
     garbage = root / "v1/garbage"
     (garbage / "closed/inner/0/1").mkdir(parents=True)
     (garbage / "closed/inner/0/1/f").touch(mode=0)
-    (garbage / "0").mkdir()
+    for number in range(5):
+        (garbage / f"{number}/a/b").mkdir(parents=True)
     (garbage / "file").touch(mode=0)
     os.mkfifo(garbage / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -333,6 +335,15 @@ def test_everything_belongs_to_the_owner_of_the_root(root: Path) -> None:
     assert capture(root) == TREE
 
 
+def test_a_change_of_owner_does_not_cost_the_set_id_bits(root: Path) -> None:
+    tree = Tree({"": ROOT, "f": file_node(b"x", mode=0o4755, mtime_ns=NS)})
+    restore(tree, root)
+    if os.geteuid() == 0:
+        os.chown(root, 65534, 65534)
+    restore(tree, root)
+    assert capture(root) == tree
+
+
 def test_the_umask_does_not_matter(root: Path) -> None:
     before = os.umask(0o777)
     try:
@@ -342,8 +353,21 @@ def test_the_umask_does_not_matter(root: Path) -> None:
     assert capture(root) == TREE
 
 
-def test_a_listing_is_in_the_order_that_the_tree_has(root: Path) -> None:
-    root.mkdir()
+@pytest.fixture
+def newest_first() -> Iterator[Path]:
+    """Make a directory on a tmpfs, which lists the newest name first."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("/dev/shm is not there, or not writable")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as made:
+        yield Path(made)
+
+
+@pytest.mark.parametrize("place", ["root", "newest_first"])
+def test_a_listing_is_in_the_order_that_the_tree_has(
+    place: str, request: pytest.FixtureRequest
+) -> None:
+    root: Path = request.getfixturevalue(place)
+    root.mkdir(exist_ok=True)
     for name in ("b", "a", "d", "c"):
         (root / name).touch()
     tree = capture(root)

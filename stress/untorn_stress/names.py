@@ -105,8 +105,6 @@ class _Looks:
         return _PLAIN.fullmatch(part) is not None and _HEX.fullmatch(part) is None
 
     def _cut(self, component: str) -> Pieces:
-        if component in self.stable:
-            return (component,)
         spans: list[tuple[int, int]] = []
         for start, end in self._drawn(component):
             if all(end <= taken[0] or taken[1] <= start for taken in spans):
@@ -117,11 +115,16 @@ class _Looks:
         """Yield the spans that look drawn, the surest shape first."""
         for shape in _SHAPES:
             for match in shape.pattern.finditer(component):
-                parts = _PART.findall(match.group(1))
+                start, end = match.span(1)
+                parts = [
+                    part.group()
+                    for part in _PART.finditer(component)
+                    if part.start() < end and start < part.end()
+                ]
                 if parts and all(part in self.stable for part in parts):
                     continue
                 if shape.sure or not all(self.is_plain(part) for part in parts):
-                    yield match.span(1)
+                    yield start, end
         for match in _PART.finditer(component):
             if len(match.group()) >= _MIN_DRAWN and not self.is_plain(match.group()):
                 yield match.span()
@@ -130,15 +133,14 @@ class _Looks:
 class Names:
     """The canonical names of one run.
 
-    ``stable`` are words of the harness: keys, frame names, whole paths of the initial tree.
+    ``stable`` are words of the harness: keys, frame names, whole paths of the initial tree. Each of
+    their alphanumeric parts stays wherever it occurs.
     """
 
     __slots__ = ("_canonical", "_looks", "_numbers", "_pids")
 
     def __init__(self, stable: Iterable[str] = ()) -> None:
-        components = {component for word in stable for component in word.split("/")}
-        parts = {part for component in components for part in _PART.findall(component)}
-        self._start(_Looks(frozenset(components | parts)))
+        self._start(_Looks(frozenset(part for word in stable for part in _PART.findall(word))))
 
     def fresh(self) -> Names:
         """Return another run's names: the same stable words, nothing seen, no process known."""
@@ -197,8 +199,6 @@ class Names:
         return tuple(cut)
 
     def _pid_spans(self, text: str) -> Iterator[tuple[int, int]]:
-        if text in self._looks.stable:
-            return
         for part in _PART.finditer(text):
             if part.group() in self._looks.stable:
                 continue

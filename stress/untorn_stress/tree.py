@@ -33,6 +33,7 @@ PERMISSION_BITS: Final = 0o7777
 Runs = tuple[tuple[int, bytes], ...]
 """The data of a file: offset and bytes of each run, ascending. What lies between is a hole."""
 
+_SECOND_NS: Final = 1_000_000_000
 _KINDS: Final = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,
@@ -85,10 +86,15 @@ class Tree:
     nodes: Mapping[str, Node]
 
     def shifted(self, by_ns: int) -> Tree:
-        """Return the same tree with every mtime moved by ``by_ns``, so that ages can be kept."""
+        """Return the same tree, dated ``by_ns`` later, rounded down to whole seconds.
+
+        So ages can be kept while real time goes on. A cache may stamp in a coarser grain than ns
+        and take any other stamp for a stranger's: what is below a second stays as it is.
+        """
+        whole_ns = by_ns // _SECOND_NS * _SECOND_NS
         return Tree(
             {
-                path: replace(node, mtime_ns=node.mtime_ns + by_ns)
+                path: replace(node, mtime_ns=node.mtime_ns + whole_ns)
                 for path, node in self.nodes.items()
             }
         )
@@ -183,7 +189,7 @@ class _Taking:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is Kind.FILE:
             mode = stat.S_IMODE(status.st_mode)
-            runs = self._read(full, status.st_size)
+            runs = self._read(full, status)
             return Node(Kind.FILE, mode, status.st_mtime_ns, status.st_size, runs)
         if kind is None:
             raise TreeError(f"{full} is a device, which a tree cannot hold")
@@ -191,24 +197,19 @@ class _Taking:
             return _plain_node(kind, status, os.readlink(full))
         return _plain_node(kind, status)
 
-    def _read(self, full: str, size: int) -> Runs:
-        # Judged by its size first: a runaway backend's file must not fill the memory. A sparse
+    def _read(self, full: str, status: os.stat_result) -> Runs:
+        # Judged before it is read: a runaway backend's file must not fill the memory. A sparse
         # file is small on disk, however large it says to be.
-        if size <= self._room_bytes or _stored_bytes(full) <= self._room_bytes:
-            runs = read_runs(full, size)
-            self._room_bytes -= sum(len(data) for _, data in runs)
-            if self._room_bytes >= 0:
-                return runs
-        raise TreeError(f"the tree holds more than {self._limit_bytes} bytes, at {full}")
+        if min(status.st_size, status.st_blocks * 512) > self._room_bytes:
+            raise TreeError(f"the tree holds more than {self._limit_bytes} bytes, at {full}")
+        runs = read_runs(full, status.st_size)
+        self._room_bytes -= sum(len(data) for _, data in runs)
+        return runs
 
 
 def _plain_node(kind: Kind, status: os.stat_result, target: str = "") -> Node:
     mode = stat.S_IMODE(status.st_mode)
     return Node(kind, mode, status.st_mtime_ns, target=target)
-
-
-def _stored_bytes(full: str) -> int:
-    return os.lstat(full).st_blocks * 512
 
 
 def _open_untouched(path: str) -> int:
