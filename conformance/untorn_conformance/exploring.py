@@ -72,7 +72,7 @@ class _Journal:
         for found in explored.found:
             key = (explored.scenario, found.finding.requirement, found.finding.rule)
             if key not in self.found:
-                self.found[key] = (found, _write(folder(), found))
+                self.found[key] = (found, write_finding(folder(), found))
 
 
 def explore_command(
@@ -187,7 +187,8 @@ def _laboratory(backend: str, *, seed: int, grain: str) -> Iterator[Laboratory]:
         yield laboratory
 
 
-def _write(folder: Path, found: Found) -> Path:
+def write_finding(folder: Path, found: Found) -> Path:
+    """Write a finding as a file that replays; the folder is made."""
     finding = found.finding
     path = folder / f"{finding.requirement}-{finding.rule}-{found.run.scenario}.json"
     counterexample.write(

@@ -17,12 +17,15 @@ import shlex
 import signal
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
 from untorn_reports import summary
 from untorn_reports.run_directory import RunDirectory, default_base
+from untorn_stress.gate import availability
+from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance import cases, phases, registry
 from untorn_conformance.cases import not_applicable, requires, unknown
@@ -32,15 +35,27 @@ from untorn_conformance.farm import Farm
 from untorn_conformance.provenance import worker_count
 from untorn_conformance.results import Manifest, Results
 from untorn_conformance.trial import Passport, Trial
-from untorn_conformance.verdict import Measurement
+from untorn_conformance.verdict import Evidence, Measurement
 
-__all__ = ["Farm", "Measure", "farm", "measure", "not_applicable", "requires", "unknown"]
+__all__ = [
+    "Farm",
+    "Grounds",
+    "Measure",
+    "farm",
+    "grounds",
+    "laboratory",
+    "measure",
+    "not_applicable",
+    "requires",
+    "unknown",
+]
 
 TRIAL: Final = pytest.StashKey[Trial]()
 _DOCUMENT: Final = pytest.StashKey[dict[str, Any]]()
 _REPORT_PATH: Final = pytest.StashKey[Path]()
 _FARM: Final = pytest.StashKey[Farm]()
 _MEASUREMENTS: Final = pytest.StashKey[list[Measurement]]()
+_GROUNDS: Final = pytest.StashKey["Grounds"]()
 _FILTERED: Final = pytest.StashKey[list[cases.Case]]()
 _UNSELECTED: Final = pytest.StashKey[list[cases.Case]]()
 
@@ -226,6 +241,39 @@ class Measure(Protocol):
 
 
 @pytest.fixture
+def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
+    """The backend under the gate, on the first file system under test; UNKNOWN where refused."""
+    trial = request.config.stash[TRIAL]
+    gate = availability.probe()
+    if not gate.ok:
+        unknown(f"the gate cannot be used here: {gate.reason}; {gate.advice}")
+    with trial.laboratory(trial.directories[0]) as opened:
+        yield opened
+
+
+class Grounds:
+    """What the outcome of a case rests on, where only its run can tell."""
+
+    def __init__(self) -> None:
+        self.evidence: Evidence | None = None
+        self.rows: tuple[str, ...] = ()
+
+    def of(self, case: cases.Case) -> cases.Case:
+        """The case with what its run has told."""
+        return replace(
+            case,
+            evidence=self.evidence or case.evidence,
+            requirements=self.rows or case.requirements,
+        )
+
+
+@pytest.fixture
+def grounds(request: pytest.FixtureRequest) -> Grounds:
+    """Where a case says what its evidence is, or which rows it has found to fail."""
+    return request.node.stash.setdefault(_GROUNDS, Grounds())
+
+
+@pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Measure:
     """Put numbers into the report that nobody judges."""
     taken = request.node.stash.setdefault(_MEASUREMENTS, [])
@@ -245,6 +293,7 @@ def pytest_runtest_makereport(
     case = cases.case_of(item)
     if case is None:
         return report
+    case = item.stash.get(_GROUNDS, Grounds()).of(case)
     taken = item.stash.get(_MEASUREMENTS, [])
     phase = phases.classify(case, call, report, tuple(taken))
     taken.clear()
@@ -311,6 +360,7 @@ def _write(config: pytest.Config, document: dict[str, Any]) -> Path:
     chosen = config.option.untorn_run_dir
     base = Path(chosen).resolve() if chosen else default_base(config.rootpath)
     run = RunDirectory.create(base, document["provenance"]["backend"])
+    config.stash[TRIAL].hand_over_findings(run.path)
     run.write(document)
     if config.option.untorn_run_record:
         Path(config.option.untorn_run_record).write_bytes(os.fsencode(run.path))

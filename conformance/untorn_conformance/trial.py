@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from untorn_stress import supervise
+from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance.backend import Hello
 from untorn_conformance.contract import Requirement
@@ -18,6 +20,7 @@ from untorn_conformance.errors import BackendError
 from untorn_conformance.farm import RUN_VARIABLE, Farm, remove_tree, say_hello, start_worker
 from untorn_conformance.registry import BackendSpec
 from untorn_conformance.results import Manifest, Results
+from untorn_conformance.subjects import subject_of
 from untorn_conformance.wire import from_plain, to_plain
 
 
@@ -91,6 +94,27 @@ class Trial:
         base.mkdir(exist_ok=True)
         base.chmod(0o755)
         return Farm(base=base, spec=self.spec, hello=greeting.hello, run_token=self.run_token)
+
+    def laboratory(self, directory: Path) -> Laboratory:
+        """The backend under the gate. Raises RuntimeError when it did not say who it is."""
+        greeting = self.greet()
+        if greeting.hello is None:
+            raise RuntimeError(f"backend {self.spec.name} did not say hello: {greeting.problem}")
+        base = self._base(directory)
+        base.mkdir(exist_ok=True)
+        base.chmod(0o755)
+        subject = subject_of(self.spec, greeting.hello, env={RUN_VARIABLE: self.run_token})
+        return Laboratory(subject, base=base)
+
+    @property
+    def findings(self) -> Path:
+        """Where counterexamples are written in the course of the run."""
+        return Path(tempfile.gettempdir()) / f"untorn-{self.run_token}-findings"
+
+    def hand_over_findings(self, run: Path) -> None:
+        """Move the counterexamples into the run's directory."""
+        if self.findings.is_dir():
+            shutil.move(self.findings, run / "counterexamples")
 
     def note_collected(self, manifest: Manifest, process: str) -> None:
         """Note what this process collected, where the controlling one finds it."""

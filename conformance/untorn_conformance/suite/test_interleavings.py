@@ -1,0 +1,123 @@
+"""Chapters P R G L N: every interleaving of a few workers, from natural trees and from crash states.
+
+Each case is one scenario, and its rows are the scenario's. A finding is drawn as a timeline, whose
+last line replays it; it counts against the row that it breaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from untorn_conformance import exploring
+from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
+from untorn_conformance.verdict import Evidence, EvidenceClass
+from untorn_stress import counterexample, timeline
+from untorn_stress.explore import Budget
+from untorn_stress.explorer import Exploration, Explored, bounded
+from untorn_stress.gated import Start
+from untorn_stress.laboratory import Laboratory, TreeUnavailableError
+from untorn_stress.scenario import Scenario
+from untorn_stress.scenarios import SCENARIOS
+
+MOST_RUNS = 1500
+"""What one scenario may cost from its natural tree; what does not fit is SAMPLED."""
+
+MOST_RUNS_HARVESTED = 60
+"""What one scenario may cost from one harvested tree."""
+
+GATED = [each for each in SCENARIOS if not each.needs]
+HARVESTED = [each for each in GATED if each.harvest_preemptions is not None]
+
+
+def case(scenario: Scenario) -> object:
+    """The parameter of one scenario, with its rows."""
+    rests_on = "the schedules of the scenario; the run says how many, and whether all"
+    return pytest.param(
+        scenario, id=scenario.name, marks=requires(*scenario.requirements, evidence=rests_on)
+    )
+
+
+@pytest.mark.parametrize("scenario", [case(each) for each in GATED])
+def test_every_schedule(
+    scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
+) -> None:
+    """From the natural tree, up to the scenario's bound of preemptions."""
+    start = natural(laboratory, scenario)
+    explored = explore(laboratory, scenario, start, scenario.preemptions, MOST_RUNS)
+    settle([explored], grounds, request)
+
+
+@pytest.mark.parametrize("scenario", [case(each) for each in HARVESTED])
+def test_every_schedule_after_a_crash(
+    scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
+) -> None:
+    """From each state that a crash of everything can leave."""
+    natural(laboratory, scenario)
+    bound = scenario.harvest_preemptions
+    assert bound is not None
+    settle(
+        [
+            explore(laboratory, scenario, start, bound, MOST_RUNS_HARVESTED)
+            for start in laboratory.harvest().values()
+        ],
+        grounds,
+        request,
+    )
+
+
+def natural(laboratory: Laboratory, scenario: Scenario) -> Start:
+    """The scenario's own tree."""
+    try:
+        return laboratory.natural(scenario.tree)
+    except TreeUnavailableError as error:
+        not_applicable(f"the tree {scenario.tree!r} cannot be made: {error}")
+
+
+def explore(
+    laboratory: Laboratory, scenario: Scenario, start: Start, bound: int, most_runs: int
+) -> Explored:
+    """One bounded search."""
+    scheduler, described = bounded(bound)
+    return Exploration(
+        laboratory,
+        scenario,
+        start,
+        scheduler,
+        described=described,
+        budget=Budget(runs=most_runs),
+    ).run()
+
+
+def settle(searches: list[Explored], grounds: Grounds, request: pytest.FixtureRequest) -> None:
+    """Pass with what the searches are evidence for, fail with the first finding, or say UNKNOWN."""
+    grounds.evidence = evidence_of(searches)
+    found = [each for search in searches for each in search.found]
+    if found:
+        grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in found))
+        folder = request.config.stash[TRIAL].findings
+        written = [exploring.write_finding(folder, each) for each in found]
+        first = found[0]
+        replay = counterexample.replay_line(first.token)
+        also = ", ".join(path.name for path in written)
+        drawn = timeline.render(first.run, replay=replay)
+        pytest.fail(f"counterexamples: {also}\n{drawn}", pytrace=False)
+    doubts = [each.undecided or each.nondeterministic for each in searches]
+    doubts += [text for each in searches for text in each.unobserved]
+    if doubts := [each for each in doubts if each]:
+        unknown("; ".join(dict.fromkeys(doubts)))
+
+
+def evidence_of(searches: list[Explored]) -> Evidence:
+    """One search's own evidence; of several: how many, and whether each was exhausted."""
+    if len(searches) == 1:
+        return searches[0].evidence
+    runs = sum(each.runs for each in searches)
+    whole = sum(each.exhaustive for each in searches)
+    kind = EvidenceClass.EXHAUSTIVE if whole == len(searches) else EvidenceClass.SAMPLED
+    first = searches[0]
+    detail = (
+        f"{first.scenario}: schedules of {first.scheduler} from {len(searches)} crash states, "
+        f"{whole} of them exhausted ({runs} runs)"
+    )
+    return replace(first.evidence, kind=kind, detail=detail)
