@@ -171,11 +171,12 @@ def test_entry_that_is_replaced_after_the_listing_is_not_evicted(
     stamp = (root / "v1" / key_of(1)).stat().st_mtime_ns
 
     def replace() -> None:
-        shutil.rmtree(root / "v1" / key_of(1))
-        (root / "v1" / key_of(7)).mkdir()  # so that the inode's number is taken
+        place = root / "v1" / key_of(1)
+        kept = os.open(place, os.O_RDONLY)  # so that the inode's number stays taken
+        shutil.rmtree(place)
         put(cache, key_of(1))
-        os.utime(root / "v1" / key_of(1), ns=(stamp, stamp))
-        (root / "v1" / key_of(7)).rmdir()
+        os.utime(place, ns=(stamp, stamp))
+        os.close(kept)
 
     just_before(collect, "_evict", replace)
     assert done(cache.collect(budget_bytes=0)).evicted == 0

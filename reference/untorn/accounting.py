@@ -12,7 +12,7 @@ import binascii
 import os
 import re
 import struct
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from untorn import layout, syscalls
@@ -21,8 +21,7 @@ from untorn.root import Root
 _USAGE = struct.Struct("<qq")
 _MOST = 1 << 60  # bytes or entries; more is a damaged counter, and adding to it would overflow
 _LEDGER_LINE = re.compile(rb"\+([0-9a-f]{64}) ([0-9]{1,15})\n")  # one without its end was cut
-_LOCK_TRIES = 200
-_LOCK_PAUSE_S = 0.0005
+_LONGER_THAN_A_LINE = 128
 _READ_BYTES = 1 << 20
 
 
@@ -53,22 +52,13 @@ def add(root: Root, entries: int, size: int) -> Usage:
     """
     flags = os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS
     with syscalls.opened(layout.USAGE, flags, dir_fd=root.ctl_fd) as fd:
-        locked = _lock(fd)
+        locked = syscalls.lock_byte_soon(fd, 0)
         before = _unpack(os.pread(fd, _USAGE.size, 0))
         if not locked:
             return before
         after = Usage(max(0, before.entries + entries), max(0, before.size + size))
         os.pwrite(fd, _USAGE.pack(after.entries, after.size), 0)
         return after
-
-
-def _lock(fd: int) -> bool:
-    for attempt in range(_LOCK_TRIES):
-        if attempt:
-            time.sleep(_LOCK_PAUSE_S)
-        if syscalls.lock_byte(fd, 0):
-            return True
-    return False
 
 
 def _unpack(raw: bytes) -> Usage:
@@ -104,13 +94,10 @@ def read_ledger(root: Root) -> Ledger:
     sizes: dict[bytes, int] = {}
     lines = 0
     try:
-        with (
-            syscalls.opened(
-                layout.LEDGER, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=root.ctl_fd
-            ) as fd,
-            os.fdopen(os.dup(fd), "rb", buffering=_READ_BYTES) as file,
-        ):
-            for line in file:
+        with syscalls.opened(
+            layout.LEDGER, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=root.ctl_fd
+        ) as fd:
+            for line in _lines(fd):
                 lines += 1
                 match = _LEDGER_LINE.fullmatch(line)
                 if match:
@@ -119,6 +106,18 @@ def read_ledger(root: Root) -> Ledger:
     except FileNotFoundError:
         return Ledger({}, 0)
     return Ledger(sizes, lines)
+
+
+def _lines(fd: int) -> Iterator[bytes]:
+    """The lines of a file, ends included; of one that is too long to be ours, its end."""
+    rest = b""
+    while chunk := os.read(fd, _READ_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+        rest = rest[-_LONGER_THAN_A_LINE:]
+    if rest:
+        yield rest
 
 
 def rewrite_ledger(root: Root, live: dict[str, int]) -> None:

@@ -114,7 +114,7 @@ class Cache:
 
     def lookup(self, key: str) -> Frames | Miss:
         """The leased frames of `key`, or the reason why not (KeyInputError for no key)."""
-        found = reading.find(self.access, self.access.root(), require_key(key))
+        found = reading.find(self.access, require_key(key))
         reading.count(self.access, found)
         return found
 

@@ -101,7 +101,8 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
             len(listing) - counted.entries - tally.evicted,
             total - counted.size - tally.gone_bytes,
         )
-        _attempt(tally, lambda: accounting.add(root, drift.entries, drift.size))
+        if drift != accounting.Usage(0, 0):
+            _attempt(tally, lambda: accounting.add(root, drift.entries, drift.size))
         _attempt(tally, lambda: _shorten_ledger(root, ledger, listing))
     left = total - tally.gone_bytes
     return Collected(
@@ -187,7 +188,7 @@ def _set_entry_aside(root: Root, entry: Listed, tally: Tally) -> str | None:
             ):
                 tally.protected["changed"] += 1
                 return None
-            return set_aside(root, root.entries_fd, entry.key, fd)
+            return set_aside(root, root.entries_fd, entry.key, ours.st_ino)
     except FileNotFoundError:
         return None
 
@@ -255,7 +256,7 @@ def _reclaim_generations(root: Root, orders: Orders, tally: Tally) -> None:
 
     Entry by entry and under each one's lock: an older release may be reading them on this machine.
     """
-    for name in os.listdir(root.fd):
+    for name in syscalls.list_directory(root.fd):
         generation = layout.generation_of(name)
         if generation is None or generation >= layout.GENERATION:
             continue
@@ -293,7 +294,7 @@ def _reclaim(root: Root, parent_fd: int, key: str, orders: Orders, tally: Tally)
             tally.reclaimed += 1
             tally.freed_bytes += _size_on_disk(fd)
             return
-        target = set_aside(root, parent_fd, key, fd)
+        target = set_aside(root, parent_fd, key, status.st_ino)
     if target is not None:
         tally.reclaimed += 1
         tally.freed_bytes += delete(root.trash_fd, target).size

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import threading
-import time
 import weakref
 from collections import Counter
 from collections.abc import Mapping
@@ -23,8 +22,6 @@ logger = logging.getLogger("untorn")
 _PAGE_BYTES = 16384  # one pwrite replaces the whole file, so no reader sees half of it
 _MAX_COUNTERS = 200
 _MAX_NAME = 40
-_LOCK_TRIES = 200
-_LOCK_PAUSE_S = 0.0005
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -91,7 +88,8 @@ class Counters:
             with syscalls.opened(
                 layout.COUNTERS, os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS, dir_fd=ctl_fd
             ) as fd:
-                if not _lock(fd):
+                # Many processes end at the same moment, and each has something to add.
+                if not syscalls.lock_byte_soon(fd, 0):
                     return  # a stopped process is at it: ours go in the next time
                 merged = Counter(_read(fd))
                 merged.update(delta)
@@ -120,16 +118,6 @@ def handed_in(ctl_fd: int) -> dict[str, int]:
             return _read(fd)
     except FileNotFoundError:
         return {}
-
-
-def _lock(fd: int) -> bool:
-    """Wait at most 0.1 s: many processes end at the same moment, and each has something to add."""
-    for attempt in range(_LOCK_TRIES):
-        if attempt:
-            time.sleep(_LOCK_PAUSE_S)
-        if syscalls.lock_byte(fd, 0):
-            return True
-    return False
 
 
 def _read(fd: int) -> dict[str, int]:

@@ -84,14 +84,14 @@ def _extract(
         job = Job(resolved=resolved, decoder=ffmpeg, key=derive_key("uncached"), progress=progress)
         return _uncached(access, upkeep, job, writing.no_root(access), None)
     job = Job(resolved=resolved, decoder=ffmpeg, key=key, progress=progress)
-    found = _find_whole(access, root, key)
+    found = _find_whole(access, key)
     if isinstance(found, Frames):
         reading.count(access, found)
         return found
     turn = _wait_for_turn(access, root, key)
     try:
         # Also where nobody was waited for: he may have published between our look and our turn.
-        again = _find_whole(access, access.root(), key)
+        again = _find_whole(access, key)
         reading.count(access, again)
         if isinstance(again, Frames):
             return again
@@ -114,9 +114,9 @@ def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder)
         return None
 
 
-def _find_whole(access: Access, root: Root | None, key: str) -> Frames | Miss:
+def _find_whole(access: Access, key: str) -> Frames | Miss:
     """Look up; a hit whose files an outsider has taken is a miss, and extracted again (R5)."""
-    found = reading.find(access, root, key)
+    found = reading.find(access, key)
     if isinstance(found, Miss):
         return found
     try:

@@ -2,7 +2,7 @@
 
     R1 open the entry's directory          absent: a miss
     R2 flock it shared, without waiting    refused: a collector is deciding; a few tries, then busy
-    R3 is it still what the path leads to? else again from R1   <- the linearization point
+    R3 is it what the full path leads to?  else again from R1   <- the linearization point
     R4 read the manifest                   no end: incomplete; of another key: corrupt
     R5 check the files where that is due   missing, cut, altered: damaged
 
@@ -133,7 +133,8 @@ def _lock_current(root: Root, key: str) -> tuple[Claim, os.stat_result] | None:
     try:
         if _share(claim.fd):
             ours = os.fstat(claim.fd)
-            there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
+            # By the full path, which tells in the same call that the root is still in its place.
+            there = os.stat(f"{root.entries_path}/{key}", follow_symlinks=False)
             if ours.st_ino == there.st_ino and ours.st_dev == there.st_dev:
                 return claim, ours
     except BaseException:

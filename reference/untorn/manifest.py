@@ -137,10 +137,10 @@ def _in_a_row(names: Sequence[str]) -> list[str] | None:
     return wanted if set(wanted) == set(names) else None
 
 
-def render(key: str, frames: Sequence[StagedFrame], boot_id: str) -> bytes:
-    """The manifest's bytes; digests are included if every frame has one."""
-    sizes = [frame.size for frame in frames]
-    digested = all(frame.digest is not None for frame in frames)
+def render(key: str, frames: Sequence[tuple[str, int, str | None]], boot_id: str) -> bytes:
+    """The manifest's bytes, of frames as in StagedFrame; digests if every frame has one."""
+    names, sizes, digests = zip(*frames, strict=True)
+    digested = None not in digests
     header = {
         "v": GENERATION,
         "key": key,
@@ -151,11 +151,11 @@ def render(key: str, frames: Sequence[StagedFrame], boot_id: str) -> bytes:
     }
     lines = [
         json.dumps(header, separators=(",", ":")),
-        "/".join([frame.name for frame in frames]),
+        "/".join(names),
         json.dumps(sizes, separators=(",", ":")),
     ]
     if digested:
-        lines.append(json.dumps([frame.digest for frame in frames], separators=(",", ":")))
+        lines.append(json.dumps(digests, separators=(",", ":")))
     return ("\n".join(lines) + "\n").encode("ascii")
 
 

@@ -27,14 +27,14 @@ from untorn.manifest import ManifestError
 from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
 from untorn.root import Root
 from untorn.staging import Staging
-from untorn.trash import delete, set_aside
+from untorn.trash import discard, set_aside
 
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
 # EPERM stands for "exists" on some overlays and network file systems; see what is in the place.
 _MAYBE_OCCUPIED = (*_OCCUPIED, errno.EPERM, errno.EACCES)
 _NO_NOREPLACE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-_TRIES = 8
-_BUSY_PAUSE_S = 0.001
+# Who holds the place is over in a moment; pauses that double take few steps if not (contract L4).
+_PAUSES_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,7 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
     )
     repaired = False
     held: Failure | None = None
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(_BUSY_PAUSE_S)
+    for pause_s in (*_PAUSES_S, 0.0):
         refusal = _rename(staging)
         if refusal is None:
             return Published(repaired)
@@ -80,19 +78,19 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
             if refusal.errno not in _OCCUPIED:
                 return Failure.of(refusal, Step.RENAME)
             continue  # a collector took it in between
-        if found.reason is MissReason.BUSY:
-            continue
-        failure = _repair(root, key, found, close)
-        if failure is None:
-            repaired = True
-        elif failure.reason is UnpublishedReason.BUSY:
-            held = failure  # perhaps by a lookup or another repair, which are over in a moment
-        else:
-            return failure
+        if found.reason is not MissReason.BUSY:
+            cleared = _repair(root, key, found, close)
+            if not isinstance(cleared, Failure):
+                repaired = repaired or cleared
+                continue
+            if cleared.reason is not UnpublishedReason.BUSY:
+                return cleared
+            held = cleared  # by a lookup, or by another repair
+        time.sleep(pause_s)
     return held or Failure(
         reason=UnpublishedReason.BUSY,
         step=Step.RENAME,
-        detail=f"the place stayed taken through {_TRIES} tries",
+        detail=f"the place stayed taken through {len(_PAUSES_S) + 1} tries",
     )
 
 
@@ -121,14 +119,16 @@ def _landed(staging: Staging) -> bool:
     """Whether the path leads to our own directory: a lost reply of a network file system."""
     try:
         there = os.stat(staging.key, dir_fd=staging.root.entries_fd, follow_symlinks=False)
-        ours = os.fstat(staging.fd)
     except OSError:
         return False
-    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+    return (there.st_dev, there.st_ino) == staging.identity
 
 
-def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | None:
-    """P3 and P4: clear the place of something damaged; None if it is worth trying again."""
+def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | bool:
+    """P3 and P4: clear the place of something damaged.
+
+    True if we did, False if nothing was left to be done; both are worth trying again.
+    """
     if not root.trust.locks:
         return Failure(
             reason=UnpublishedReason.UNTRUSTED,
@@ -138,7 +138,7 @@ def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | None
     try:
         claim = Claim(os.open(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd))
     except FileNotFoundError:
-        return None
+        return False
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             return _unlink(root, key)
@@ -151,31 +151,34 @@ def _repair(root: Root, key: str, found: Miss, policy: Policy) -> Failure | None
         claim.release()
 
 
-def _unlink(root: Root, key: str) -> Failure | None:
+def _unlink(root: Root, key: str) -> Failure | bool:
     try:
         os.unlink(key, dir_fd=root.entries_fd)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EISDIR):  # gone, or a winner by now
-            return None
+            return False
         return Failure.of(error, Step.REPAIR)
-    return None
+    return True
 
 
-def _set_damaged_aside(root: Root, key: str, fd: int, policy: Policy) -> Failure | None:
+def _set_damaged_aside(root: Root, key: str, fd: int, policy: Policy) -> Failure | bool:
     if not syscalls.lock_exclusive(fd):
         return Failure(
             reason=UnpublishedReason.BUSY,
             step=Step.REPAIR,
             detail="something damaged is in the place, and somebody holds it",
         )
-    there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
+    try:
+        there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False  # between our open and our lock another repair has set it aside
     ours = os.fstat(fd)
     if there.st_ino != ours.st_ino or _is_whole(root, key, fd, ours, policy):
-        return None
-    target = set_aside(root, root.entries_fd, key, fd)
+        return False
+    target = set_aside(root, root.entries_fd, key, ours.st_ino)
     if target is not None:
-        delete(root.trash_fd, target)
-    return None
+        discard(root.trash_fd, target, fd)
+    return target is not None
 
 
 def _is_whole(root: Root, key: str, fd: int, status: os.stat_result, policy: Policy) -> bool:

@@ -25,9 +25,10 @@ def reap_staging(root: Root, grace_s: float, now_s: float, *, dry_run: bool = Fa
             continue  # not ours
         try:
             with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.staging_fd) as fd:
-                if not _lock_dead(root, name, fd, grace_s, now_s):
+                inode = _lock_dead(root, name, fd, grace_s, now_s)
+                if inode is None:
                     continue
-                target = name if dry_run else set_aside(root, root.staging_fd, name, fd)
+                target = name if dry_run else set_aside(root, root.staging_fd, name, inode)
         except OSError:
             continue  # gone meanwhile, or not to be opened: the next collect looks again
         if target is not None:
@@ -37,14 +38,14 @@ def reap_staging(root: Root, grace_s: float, now_s: float, *, dry_run: bool = Fa
     return reaped
 
 
-def _lock_dead(root: Root, name: str, fd: int, grace_s: float, now_s: float) -> bool:
-    """Whether `fd` is a dead writer's staging, which is then locked until `fd` is closed."""
+def _lock_dead(root: Root, name: str, fd: int, grace_s: float, now_s: float) -> int | None:
+    """The inode of a dead writer's staging, which is then locked until `fd` is closed."""
     status = os.fstat(fd)
     age_s = now_s - status.st_mtime_ns / NS
     # Dated in the future beyond the grace means that the clock was set back: no reason to wait.
     if -grace_s <= age_s < grace_s or status.st_uid != os.geteuid():
-        return False
+        return None
     if not syscalls.lock_exclusive(fd):
-        return False
+        return None
     there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
-    return there.st_ino == status.st_ino
+    return status.st_ino if there.st_ino == status.st_ino else None

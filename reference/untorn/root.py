@@ -49,6 +49,7 @@ class Root:
 
     __slots__ = (
         "__weakref__",
+        "_beside",
         "boot_id",
         "ctl_fd",
         "entries_fd",
@@ -69,8 +70,12 @@ class Root:
         self.trash_fd = children[layout.TRASH]
         self.ctl_fd = children[layout.CTL]
         self.entries_path = os.path.join(path, layout.ENTRIES)
-        status = os.fstat(self.entries_fd)
-        self.identity = (status.st_dev, status.st_ino)
+        self.identity = _identity(os.fstat(self.entries_fd))
+        # What an open descriptor refers to never changes, so it is asked for once.
+        self._beside = {
+            name: _identity(os.fstat(children[name]))
+            for name in (layout.STAGING, layout.TRASH, layout.CTL)
+        }
         self.trust = _judge_trust(self.ctl_fd)
         self.boot_id = _boot_id()
         weakref.finalize(self, _close_all, [fd, *children.values()])
@@ -81,7 +86,7 @@ class Root:
             status = os.lstat(self.entries_path)
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == self.identity
+        return _identity(status) == self.identity
 
     def is_complete(self) -> bool:
         """Whether the directories beside the entries are still the ones that were opened.
@@ -89,20 +94,18 @@ class Root:
         Cleaners of temporary directories take empty ones first. Below a removed trash nothing can
         be set aside, and below a removed ctl each process has a collectors' lock of its own.
         """
-        children = {
-            layout.STAGING: self.staging_fd,
-            layout.TRASH: self.trash_fd,
-            layout.CTL: self.ctl_fd,
-        }
         try:
-            for name, fd in children.items():
+            for name, ours in self._beside.items():
                 there = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-                ours = os.fstat(fd)
-                if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+                if _identity(there) != ours:
                     return False
         except FileNotFoundError:
             return False
         return True
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def open_root(path: str) -> Root:

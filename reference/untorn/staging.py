@@ -15,31 +15,42 @@ import os
 import shutil
 import stat
 import tempfile
+from typing import NamedTuple
 
 from untorn import layout, manifest, syscalls
 from untorn.config import Durability, Settings
 from untorn.errors import InvalidEntryError
 from untorn.lease import Claim
 from untorn.lookup import LOCKS_UNSUPPORTED, NO_DESCRIPTORS, stamp_ns
-from untorn.manifest import Manifest, StagedFrame
+from untorn.manifest import Manifest
 from untorn.root import Root
-from untorn.trash import delete
+from untorn.trash import discard
 
 _MAKE_TRIES = 16
 _READ_ONLY = 0o444
+_MODE_BITS = 0o7777
+_NOT_FRAMES = (layout.RESERVATION, layout.MANIFEST)
+
+
+class _Own(NamedTuple):
+    """A directory that is ours: its lock, and its st_dev and st_ino."""
+
+    claim: Claim
+    identity: tuple[int, int]
 
 
 class Staging:
     """A locked staging directory below a root; also what keeps unpublished frames readable."""
 
-    __slots__ = ("_owner_pid", "claim", "key", "name", "path", "root")
+    __slots__ = ("_owner_pid", "claim", "identity", "key", "name", "path", "root")
 
-    def __init__(self, root: Root, key: str, name: str, claim: Claim) -> None:
+    def __init__(self, root: Root, key: str, name: str, own: _Own) -> None:
         self.root = root
         self.key = key
         self.name = name
         self.path = os.path.join(root.path, layout.STAGING, name)
-        self.claim = claim
+        self.claim = own.claim
+        self.identity = own.identity  # (st_dev, st_ino)
         self._owner_pid = os.getpid()
 
     @property
@@ -48,7 +59,7 @@ class Staging:
         return self.claim.fd
 
     def release(self) -> None:
-        """Drop the work: rename it into the trash, let go of the lock, delete it."""
+        """Drop the work: rename it into the trash, delete it, let go of the lock."""
         if self.claim.released:
             return
         if os.getpid() != self._owner_pid:
@@ -65,8 +76,8 @@ class Staging:
         except OSError:  # the root was taken away, or cannot be written: the reaper will see to it
             self.claim.release()
             return
+        discard(self.root.trash_fd, target, self.fd)
         self.claim.release()
-        delete(self.root.trash_fd, target)
 
 
 class Workdir:
@@ -103,27 +114,31 @@ def make(root: Root, key: str) -> Staging:
         name = layout.staging_name(key)
         os.mkdir(name, 0o700, dir_fd=root.staging_fd)
         try:
-            claim = _lock_own(root, name)
+            own = _lock_own(root, name)
         except OSError:  # out of descriptors: each try would leave a directory
             with contextlib.suppress(OSError):  # the reaper will
                 os.rmdir(name, dir_fd=root.staging_fd)
             raise
-        if claim is not None:
-            return Staging(root, key, name, claim)
+        if own is not None:
+            return Staging(root, key, name, own)
         with contextlib.suppress(OSError):  # the reaper has it already, or will
             os.rmdir(name, dir_fd=root.staging_fd)
     raise FileNotFoundError(2, "staging is removed as fast as it is made", root.path)
 
 
-def _lock_own(root: Root, name: str) -> Claim | None:
+def _lock_own(root: Root, name: str) -> _Own | None:
+    """S2 and S3; None if a reaper has it."""
     try:
         claim = Claim(os.open(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.staging_fd))
     except FileNotFoundError:
         return None
     try:
-        locked = _lock(claim.fd)
-        if locked and os.fstat(claim.fd).st_nlink > 0 and _leads_to(root, name, claim.fd):
-            return claim
+        if _lock(claim.fd):
+            ours = os.fstat(claim.fd)
+            there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
+            identity = (ours.st_dev, ours.st_ino)
+            if (there.st_dev, there.st_ino) == identity:
+                return _Own(claim, identity)
     except FileNotFoundError:
         claim.release()
         return None
@@ -143,36 +158,33 @@ def _lock(fd: int) -> bool:
         raise
 
 
-def _leads_to(root: Root, name: str, fd: int) -> bool:
-    there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
-    ours = os.fstat(fd)
-    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
-
-
 def inspect(fd: int) -> list[tuple[str, os.stat_result]]:
     """The frames below `fd` in order, checked: regular, non-empty, no gap and no duplicate.
 
     Raises InvalidEntryError (contract P8) or OSError.
     """
-    found: dict[str, os.stat_result] = {}
+    return _inspect(fd, _names(fd))
+
+
+def _names(fd: int) -> list[str]:
     try:
-        with os.scandir(fd) as children:
-            for child in children:
-                found[child.name] = child.stat(follow_symlinks=False)
+        return os.listdir(fd)
     except OSError as error:
         if error.errno not in NO_DESCRIPTORS:
             raise
-        # Whoever cannot publish for want of descriptors must still learn what its frames are.
-        for name in syscalls.list_directory(fd):
-            found[name] = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    found.pop(layout.RESERVATION, None)
-    found.pop(layout.MANIFEST, None)
-    frames = [(name, found[name]) for name in manifest.order_frames(list(found))]
-    for name, status in frames:
+    # Whoever cannot publish for want of descriptors must still learn what its frames are.
+    return syscalls.list_directory(fd)
+
+
+def _inspect(fd: int, names: list[str]) -> list[tuple[str, os.stat_result]]:
+    frames = []
+    for name in manifest.order_frames([name for name in names if name not in _NOT_FRAMES]):
+        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidEntryError(f"not a regular file: {name!r}")
-        if status.st_size == 0:
+        if not status.st_size:
             raise InvalidEntryError(f"empty frame: {name!r}")
+        frames.append((name, status))
     return frames
 
 
@@ -182,16 +194,16 @@ def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
     Raises InvalidEntryError or OSError. The directory's mtime becomes a stamp of ours, and no frame
     is younger than the manifest, so that later changes by others show (see lookup).
     """
-    fd = staging.fd
-    with contextlib.suppress(FileNotFoundError):
+    fd, digest = staging.fd, settings.digests
+    names = _names(fd)
+    if layout.RESERVATION in names:
         os.unlink(layout.RESERVATION, dir_fd=fd)
-    found = inspect(fd)
-    digest = settings.digests
+    found = _inspect(fd, names)
     frames = []
     for name, status in found:
-        if stat.S_IMODE(status.st_mode) != _READ_ONLY:  # one that its owner cannot read is damage
+        if status.st_mode & _MODE_BITS != _READ_ONLY:  # one its owner cannot read is damage
             os.chmod(name, _READ_ONLY, dir_fd=fd)
-        frames.append(StagedFrame(name, status.st_size, _digest(fd, name) if digest else None))
+        frames.append((name, status.st_size, _digest(fd, name) if digest else None))
     text = manifest.render(staging.key, frames, staging.root.boot_id)
     sealed_ns = _write_manifest(fd, text)
     for name, status in found:
@@ -204,8 +216,8 @@ def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
         syscalls.sync_file_system(fd)
     return Manifest(
         staging.key,
-        tuple([frame.name for frame in frames]),
-        sum([frame.size for frame in frames]),
+        tuple([name for name, _ in found]),
+        sum([status.st_size for _, status in found]),
         staging.root.boot_id,
         digest,
         text,

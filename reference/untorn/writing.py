@@ -17,6 +17,7 @@ from untorn.manifest import Manifest
 from untorn.outcome import Delivery, Failure, Miss, Step, UnpublishedReason
 from untorn.publish import Adopted, Published
 from untorn.reading import frames_of
+from untorn.root import Root
 from untorn.staging import Staging, Workdir
 from untorn.upkeep import Upkeep
 
@@ -168,8 +169,9 @@ class StagingArea:
 def stage(access: Access, upkeep: Upkeep, key: str) -> StagingArea:
     """Locked staging for `key`; a private directory elsewhere if the root cannot be used."""
     try:
-        if access.complete_root() is not None:
-            return StagingArea(access, upkeep, _make(access, root_key=key), None)
+        root = access.complete_root()
+        if root is not None:
+            return StagingArea(access, upkeep, _make(access, root, key), None)
         failure = no_root(access)
     except OSError as error:
         failure = Failure.of(error, Step.STAGE)
@@ -187,17 +189,15 @@ def no_root(access: Access) -> Failure:
     )
 
 
-def _make(access: Access, root_key: str) -> Staging:
+def _make(access: Access, root: Root, key: str) -> Staging:
     """Staging below the root; if something below it was removed, it is made again, once."""
-    root = access.root()
     try:
-        if root is not None:
-            return staging.make(root, root_key)
+        return staging.make(root, key)
     except FileNotFoundError:
-        root = access.reopen()
-        if root is not None:
-            return staging.make(root, root_key)
-    raise FileNotFoundError(2, access.degraded, access.settings.root)
+        reopened = access.reopen()
+    if reopened is None:
+        raise FileNotFoundError(2, access.degraded, access.settings.root)
+    return staging.make(reopened, key)
 
 
 __all__ = ["InvalidEntryError", "StagingArea", "stage"]
