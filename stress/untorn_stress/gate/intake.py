@@ -82,7 +82,7 @@ class Intake:
         return held
 
     def _admit_wait(self, held: Held) -> Held | None:
-        if waits.length_s(held.call, held.target) <= waits.MOMENT_S:
+        if not waits.is_wait(held.call, held.target):
             return None
         held.yielded = True
         held.moves_of_others = self._moves_of_others(held)

@@ -3,7 +3,9 @@
 Rule 1: every thread is held at the gate, has ended, or is asleep (S; D in vfork), and was switched
         in no further time between two looks. Two looks are a heuristic: a thread that is about to
         be woken by an interrupt looks asleep. Running each schedule twice finds what slips through.
-Rule 2: a tree of one thread needs no look when it is held.
+Rule 2: a thread in state D works for its own call (a disk, a journal) and will go on, unless the call
+        waits for a child to exec or exit (vfork).
+Rule 3: a tree of one thread needs no look when it is held.
 
 Sources: proc_pid_stat(5), proc_pid_schedstat(5), proc_tid_children(5); gate_rules T3.
 """
@@ -13,7 +15,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 
-_ASLEEP = frozenset(b"SDTtZXI")
+from untorn_stress.gate import abi
+
+_ASLEEP = frozenset(b"STtZXI")
+_WAITS_FOR_CHILD = frozenset(
+    str(abi.NUMBER[name]).encode() for name in ("vfork", "clone", "clone3") if name in abi.NUMBER
+)
 
 
 def threads_of(pid: int) -> list[int]:
@@ -59,9 +66,19 @@ def look(pids: Iterable[int], held: Collection[int]) -> dict[int, bytes] | None:
                     seen[thread] = state + switches.read().split()[-1]
             except (OSError, IndexError):
                 continue  # it ended while we looked
-            if state[0] not in _ASLEEP:
+            if state[0] not in _ASLEEP and not _waits_for_child(pid, thread, state):
                 return None
     return seen
+
+
+def _waits_for_child(pid: int, thread: int, state: bytes) -> bool:
+    if state != b"D":
+        return False
+    try:
+        with open(f"/proc/{pid}/task/{thread}/syscall", "rb") as call:
+            return call.read().split(b" ", 1)[0] in _WAITS_FOR_CHILD
+    except OSError:
+        return False
 
 
 def process_of(thread: int) -> int:

@@ -5,8 +5,8 @@ Rule 1: a wait with a timeout is held, and its actor has *yielded*: it is offere
 Rule 2: where another has moved, the wait is over at once: a sleep has slept, a poll has timed out,
         unless what it waits for is there already; then the kernel tells.
 Rule 3: where nothing else can move, real time passes: the kernel performs the wait.
-Rule 4: waits of at most MOMENT_S are no waits: CPython waits for its own interpreter lock in such
-        steps, and the kernel performs them.
+Rule 4: a futex that is waited for at most MOMENT_S is no wait: CPython waits for its own interpreter
+        lock in such steps, and the kernel performs them.
 
 Clocks are read without a system call and cannot be moved from here.
 Sources: gate_rules T7; clock_nanosleep(2), poll(2), epoll_wait(2), futex(2).
@@ -29,6 +29,11 @@ _FUTEX_WAIT: Final = 0
 _FUTEX_CLOCK_REALTIME: Final = 256
 _TIMER_ABSTIME: Final = 1
 _POLLFD: Final = struct.Struct("=ihh")
+
+
+def is_wait(call: Call, target: Target) -> bool:
+    """Whether the call waits for time to pass, and does not only look or hand a lock over."""
+    return length_s(call, target) > (MOMENT_S if call.name == "futex" else 0.0)
 
 
 def length_s(call: Call, target: Target) -> float:
