@@ -133,7 +133,7 @@ def _explore(
         visit.start,
         visit.scheduler,
         described=visit.described,
-        budget=budget.left(journal.explored, visit.runs),
+        budget=budget.left(journal.explored),
         progress=progress,
     ).run()
 
@@ -145,19 +145,17 @@ class _Purse:
         self._runs = runs
         self._end_s = None if seconds is None else time.monotonic() + seconds
 
-    def left(self, explored: Iterable[Explored], most: int | None) -> Budget:
-        """What one more search may cost, of at most so many runs."""
+    def left(self, explored: Iterable[Explored]) -> Budget:
+        """What one more search may cost."""
         runs = None
         if self._runs is not None:
             runs = max(0, self._runs - sum(each.runs for each in explored))
-        if most is not None:
-            runs = most if runs is None else min(runs, most)
         seconds = None if self._end_s is None else max(0.0, self._end_s - time.monotonic())
         return Budget(runs=runs, seconds=seconds)
 
     def is_spent(self, explored: Iterable[Explored]) -> bool:
         """Whether nothing is left."""
-        left = self.left(explored, None)
+        left = self.left(explored)
         return left.runs == 0 or left.seconds == 0.0
 
 

@@ -19,7 +19,9 @@ from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import SCENARIOS, scenario
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
+from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import Scheduler
+from untorn_stress.schedulers.uniform import Uniform
 
 from untorn_conformance.contract import Capability
 
@@ -37,7 +39,6 @@ class Visit:
     start: Start
     scheduler: Scheduler
     described: str
-    runs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,17 +101,14 @@ def _search(each: Scenario, start: Start, bound: int) -> Visit:
 
 
 def _drawn(wishes: Wishes, each: Scenario, start: Start) -> Visit:
-    from untorn_stress.schedulers.pct import Pct
-    from untorn_stress.schedulers.uniform import Uniform
-
+    runs, seed = wishes.runs or DRAWN_RUNS, wishes.seed
     makers: dict[str, Callable[[], tuple[Scheduler, str]]] = {
         "dfs-unbounded": lambda: (UnboundedDfs(), "any number of preemptions"),
         "pct": lambda: (
-            Pct(seed=wishes.seed, depth=_PCT_DEPTH),
-            f"pct d={_PCT_DEPTH} seed={wishes.seed}",
+            Pct(seed=seed, runs=runs, depth=_PCT_DEPTH),
+            f"pct d={_PCT_DEPTH} seed={seed}",
         ),
-        "random": lambda: (Uniform(seed=wishes.seed), f"random seed={wishes.seed}"),
+        "random": lambda: (Uniform(seed=seed, runs=runs), f"random seed={seed}"),
     }
     scheduler, described = makers[wishes.scheduler]()
-    runs = None if wishes.scheduler == "dfs-unbounded" else (wishes.runs or DRAWN_RUNS)
-    return Visit(scenario=each, start=start, scheduler=scheduler, described=described, runs=runs)
+    return Visit(scenario=each, start=start, scheduler=scheduler, described=described)

@@ -270,7 +270,8 @@ class Grounds:
 @pytest.fixture
 def grounds(request: pytest.FixtureRequest) -> Grounds:
     """Where a case says what its evidence is, or which rows it has found to fail."""
-    return request.node.stash.setdefault(_GROUNDS, Grounds())
+    found: Grounds = request.node.stash.setdefault(_GROUNDS, Grounds())
+    return found
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding, FindingKind, Run
 from untorn_stress.scenario import Scenario
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
+from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
+from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import (
     NondeterminismError,
     ScheduleMismatchError,
@@ -144,12 +146,13 @@ class Exploration:
         notes = self._notes
         dfs = self._scheduler if isinstance(self._scheduler, BoundedDfs) else None
         done = search.progress.stopped is Stopped.DONE
-        whole = done and dfs is not None and dfs.exhaustive
+        unbounded = isinstance(self._scheduler, UnboundedDfs)
+        whole = done and (unbounded or (dfs is not None and dfs.exhaustive))
         doubt = notes.undecided or notes.nondeterministic or notes.unobserved
         return Explored(
             scenario=self._scenario.name,
             tree=self._start.name,
-            scheduler=self._described,
+            scheduler=self._said(),
             runs=search.progress.runs,
             cut=search.progress.cut,
             seconds=search.progress.seconds,
@@ -161,6 +164,12 @@ class Exploration:
             nondeterministic=notes.nondeterministic,
             unobserved=tuple(notes.unobserved),
         )
+
+    def _said(self) -> str:
+        """The scheduler in words, with what its runs are worth where it can tell."""
+        if isinstance(self._scheduler, Pct):
+            return f"{self._described} ({self._scheduler.guarantee})"
+        return self._described
 
     def _note(self, system: GatedSystem, run: Run, search: Search[GatedRun]) -> None:
         fresh = [

@@ -1,4 +1,4 @@
-"""Chapters P R G L N: every interleaving of a few workers, from natural trees and from crash states.
+"""Chapters P R G L N: every interleaving of a few workers, from natural trees and crash states.
 
 Each case is one scenario, and its rows are the scenario's. A finding is drawn as a timeline, whose
 last line replays it; it counts against the row that it breaks.
