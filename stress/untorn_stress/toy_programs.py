@@ -37,7 +37,7 @@ class _Drawing:
 
     def __init__(self, rng: random.Random, *, tiny: bool) -> None:
         self.rng = rng
-        self.most = {2: 4, 3: 2} if tiny else {2: 5, 3: 3}
+        self.most = {2: 3, 3: 2} if tiny else {2: 5, 3: 3}
         self.kinds = _TIMED if self._happens(_TIME_CHANCE) else _PLAIN
         self.locks = self._happens(_LOCKS_CHANCE)
         self.opaque_chance = self._chance(*_OPAQUE_CHANCES)
@@ -51,7 +51,7 @@ class _Drawing:
 
     def program(self) -> Program:
         """The program, complete."""
-        actors = self.rng.choice((2, 2, 3))
+        actors = self.rng.choice((2, 2, 2, 3))
         return Program(
             actors=tuple(self._steps(NAMES[i], self.most[actors]) for i in range(actors)),
             waiting=self.rng.choice(list(Waiting)),

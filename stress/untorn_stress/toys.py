@@ -7,7 +7,8 @@ others, polling, and steps of which nobody knows what they touch. ``toy_programs
 Rule 1: a program's steps are values, and all that a run can show is its outcome: memory, registers,
         and how each actor ended. Registers keep all that was read, so little is forgotten.
 Rule 2: a footprint tells what a step touched. The expected one may name more (a condition that may
-        not hold) or less (the lock that the actor comes to stand before).
+        not hold) or less (the lock that the actor comes to stand before). What decides whether an
+        option is on offer is in its footprint too: a fault in place of a lock reads the lock.
 Rule 3: waiting for a lock is one of two things, by program. ATTEMPT, as at the gate: the attempt is
         a step that reads the lock, and who fails is disabled until it is free. DISABLED: there is
         no attempt, and the step that leads to a lock reads it.
@@ -204,30 +205,33 @@ class _Machine:
             return ()
         offers = [Option(actor.name, step.footprint, yielded=actor.yielded)]
         for fault in step.faults:
-            footprint = self._death(actor) if fault is Fault.KILL else NOTHING
+            footprint = self._instead(actor, step, fault)
             offers.append(Option(actor.name, footprint, fault=fault, yielded=actor.yielded))
         return tuple(offers)
 
-    def _death(self, actor: _Actor) -> Footprint:
-        owned = [lock for lock, owner in self.owners.items() if owner == actor.name]
-        return Footprint(writes=frozenset(owned))
+    def _instead(self, actor: _Actor, step: ToyStep, fault: str) -> Footprint:
+        """What a fault touches: what it is on offer by, and the locks that a death releases."""
+        awaited = {step.variable} if step.kind is Kind.LOCK else set()
+        owned = {lock for lock, owner in self.owners.items() if owner == actor.name}
+        return Footprint(
+            reads=frozenset(awaited), writes=frozenset(owned if fault == Fault.KILL else ())
+        )
 
     def take(self, option: Option) -> Executed:
         """Let one option happen."""
         actor = self.actors[NAMES.index(option.actor)]
         step = actor.pending
         assert step is not None
-        if option.fault == Fault.KILL:
-            footprint = self._death(actor)
-            actor.die()
-            for lock in footprint.writes:
-                del self.owners[lock]
-        elif option.fault:
-            footprint = NOTHING
+        if option.fault:
+            footprint = self._instead(actor, step, option.fault)
             actor.failed += 1
             actor.go_on()
         else:
             footprint = self._act(actor, step)
+        if option.fault == Fault.KILL:
+            actor.die()
+            for lock in footprint.writes:
+                del self.owners[lock]
         actor.offers = self._offers(actor)
         self.last = actor.name
         return Executed(actor.name, option.label, self._arriving(actor, footprint))

@@ -31,10 +31,11 @@ to it, perhaps with further idle steps, was explored. There q's actor stands bef
 or its wait told of the object, and so the object is live: a contradiction. This is why an option
 that is only offered counts as a touch, and it is what the search asks of a system:
 
-Rule 5: whoever waits for another must have told what for: its failed attempt is a step that
-        touches the object, or the step that led it there does. Otherwise an actor that never gets
-        what it waits for (a deadlock) hides a conflict. The footprint of a fault is complete or
-        opaque; that of a kill has the locks which that death releases.
+Rule 5: a footprint has what decides whether the option is on offer, and is opaque when in doubt. A
+        fault in place of a lock reads that lock; a kill writes the locks that the death releases.
+Rule 6: whoever waits for another has told what for: its failed attempt is a step that touches the
+        object, or the step that led it there does. Otherwise an actor that never gets what it
+        waits for (a deadlock) hides a conflict.
 
 Time: whether an actor that yielded is on offer depends on another having moved, whoever and
 however idly. So nobody else's step is idle once an actor was seen to yield.
