@@ -5,8 +5,8 @@ Rule 1: a wait with a timeout is held, and its actor has *yielded*: it is offere
 Rule 2: where another has moved, the wait is over at once: a sleep has slept, a poll has timed out,
         unless what it waits for is there already; then the kernel tells.
 Rule 3: where nothing else can move, real time passes: the kernel performs the wait.
-Rule 4: a futex that is waited for at most MOMENT_S is no wait: CPython waits for its own interpreter
-        lock in such steps, and the kernel performs them.
+Rule 4: a futex that is waited for at most MOMENT_S is no wait: CPython waits for its own
+        interpreter lock in such steps, and the kernel performs them.
 
 Clocks are read without a system call and cannot be moved from here.
 Sources: gate_rules T7; clock_nanosleep(2), poll(2), epoll_wait(2), futex(2).
@@ -24,6 +24,7 @@ from untorn_stress.gate.calls import Call, signed
 from untorn_stress.gate.target import Target
 
 MOMENT_S: Final = 0.01
+_INSTANT_S: Final = 1e-9
 _TIMESPEC: Final = struct.Struct("=qq")
 _FUTEX_WAIT: Final = 0
 _FUTEX_CLOCK_REALTIME: Final = 256
@@ -69,7 +70,8 @@ def _clock_sleep(call: Call, target: Target) -> float:
     clock, flags, address = signed(call.arguments[0]), call.arguments[1], call.arguments[2]
     until_s = _seconds(target, address)
     if flags & _TIMER_ABSTIME:
-        return max(0.0, until_s - time.clock_gettime(clock))
+        # Never 0: whether a short sleep is over by now depends on how fast we looked.
+        return max(_INSTANT_S, until_s - time.clock_gettime(clock))
     return until_s
 
 
