@@ -1,4 +1,4 @@
-"""A warm Python backend, forked for each run: ``python -m untorn_conformance.zygote MODULE:FACTORY FD``.
+"""A warm Python backend, forked for each run: ``python -m untorn_conformance.zygote M:FACTORY FD``.
 
 The code is loaded once; each worker is a fork that makes its own backend, answers what comes before
 the gate (``hello``, ``open``), meets the gate and then answers its requests as ``serve`` does.

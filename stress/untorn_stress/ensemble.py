@@ -1,9 +1,9 @@
 """Where workers come from: a warm zygote forks Python ones for each run; foreign ones stay alive.
 
-Rule 1: a hosted worker is new in each run, opens the root before it meets the gate, and is killed at
-        the end: nothing of one run is in the next.
-Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between runs,
-        and is started anew when it was killed, died or did not come to rest.
+Rule 1: a hosted worker is new in each run, opens the root before it meets the gate, and is killed
+        at the end: nothing of one run is in the next.
+Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between
+        runs, and is started anew when it was killed, died or did not come to rest.
 Rule 3: where locks are lied about, every worker opens the root at the gate, under the same lies.
 """
 

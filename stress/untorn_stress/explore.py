@@ -1,8 +1,7 @@
-"""The loop: a scheduler drives a system, run after run, until it has no more or the budget is spent.
+"""The loop: a scheduler drives a system, run after run, until there is no more, or no budget.
 
 Rule 1: the loop knows neither: gated processes and model programs are explored alike.
-Rule 2: a finding is kept once: two are the same when requirement and rule are. The search goes on.
-Rule 3: what stopped the search is said: nothing left, the budget, or that the system got out of hand.
+Rule 2: what stopped the search is said: nothing left, or the budget.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Exploring one scenario from one tree: search, record what was found, say what it is evidence for.
 
-Rule 1: a finding is replayed at once, with every step in words; one that does not come again is kept
-        with what is known, and the backend is called nondeterministic.
-Rule 2: EXHAUSTIVE is said only of a bounded search that ended, of a backend that did the same twice,
+Rule 1: a finding is replayed at once, with every step in words; one that does not come again is
+        kept with what is known, and the backend is called nondeterministic.
+Rule 2: EXHAUSTIVE is said only of a search that ended, of a backend that did the same twice, and
         where nothing went unobserved. All else is SAMPLED, with its count and why.
 Rule 3: a search that got out of hand (a deadline, a broken adapter, a gate refused) is *undecided*:
         what it found before stands.
@@ -56,8 +56,8 @@ class Found:
 class Explored:
     """What a search of one scenario from one tree gave.
 
-    ``undecided`` and ``nondeterministic`` say why, or are empty. ``completed`` is the highest number
-    of preemptions within which nothing is left, -1 for none or where there is no such bound.
+    ``undecided`` and ``nondeterministic`` say why, or are empty. ``completed`` is the highest
+    number of preemptions within which nothing is left, -1 for none or where there is no such bound.
     """
 
     scenario: str
@@ -221,7 +221,7 @@ class Exploration:
 
 
 def record(system: GatedSystem, run: Run) -> Run:
-    """Make the run again with every step in words; one that goes another way is returned as it is."""
+    """Make the run again with every step in words; one that goes another way stays as it is."""
     system.record = True
     try:
         return system.run(Replay(run.choices).choose).run

@@ -8,8 +8,8 @@ Rule 1: every run begins from the same tree, at the same path, with the same see
 Rule 2: a run is described in words only when it is recorded: explore runs thousands, and records
         again the few that show something, by replaying their choices.
 Rule 3: whoever made the tree drew other random names than the workers of a run: ``phase`` says so.
-Rule 4: what fresh workers find at the end depends on the tree alone, so each distinct tree is looked
-        at once.
+Rule 4: what fresh workers find at the end depends on the tree alone, so each distinct tree is
+        looked at once.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class GatedSystem:
                     performance.cut = True
                     break
                 self._step(supervisor, performance, narrator, held, option)
-            self._find_stuck(supervisor, performance)
+            self._find_stuck(performance)
             unobserved = [each for worker in supervisor.workers for each in worker.unobserved]
         return self._conclude(performance, tuple(unobserved))
 
@@ -164,7 +164,7 @@ class GatedSystem:
 
     def _tree_of_now(self) -> Tree:
         """The tree with its ages kept: dated later as real time goes on."""
-        tree, dated_s = self._dated
+        _, dated_s = self._dated
         now_s = time.time()
         if now_s - dated_s > _REDATE_S:
             shifted = self._start.tree.shifted(int((now_s - self._start.taken_s) * 1e9))
@@ -213,7 +213,7 @@ class GatedSystem:
             self.on_stop()
 
     @staticmethod
-    def _find_stuck(supervisor: Supervisor, performance: _Performance) -> None:
+    def _find_stuck(performance: _Performance) -> None:
         """When nobody can move, whoever has not answered is dead or waits for ever."""
         if performance.cut:
             return

@@ -16,10 +16,11 @@ class Step:
     """One gated call that was let go.
 
     ``number`` counts from 0 in the run. ``actor`` is the worker's letter, with ``tN`` for its N-th
-    further thread or child process (``A``, ``At1``). ``operation`` is the index in ``Run.operations``
-    of what its worker was doing, or -1. ``call`` is the system call's name, ``detail`` its canonical
-    arguments (paths relative to the root, random parts numbered), ``result`` its canonical result
-    ("0", "ENOENT", "fd", or "?" where only the target learned it). ``label`` is the choice.
+    further thread or child process (``A``, ``At1``). ``operation`` is the index in
+    ``Run.operations`` of what its worker was doing, or -1. ``call`` is the system call's name,
+    ``detail`` its canonical arguments (paths relative to the root, random parts numbered),
+    ``result`` its canonical result ("0", "ENOENT", "fd", or "?" where only the target learned it).
+    ``label`` is the choice.
     """
 
     number: int

@@ -146,7 +146,7 @@ def syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] |
 
 
 def prctl(option: int, value: int) -> None:
-    """Make a prctl(2) call with one argument; raises OSError."""
+    """Set a property of this process or thread; raises OSError."""
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), f"prctl {option}")

@@ -145,7 +145,10 @@ FORMS: Final[Mapping[str, Form]] = {
     "dup2": _form(_K.DUP, "", "f0 f1"),
     "dup3": _form(_K.DUP, "", "f0 f1"),
     "mmap": _form(_K.MAP, "", "f4"),
-    **{name: _form(_K.READ, "", "f0") for name in ("read", "pread64", "readv", "preadv", "preadv2")},
+    **{
+        name: _form(_K.READ, "", "f0")
+        for name in ("read", "pread64", "readv", "preadv", "preadv2")
+    },
     **{
         name: _form(_K.WRITE, "", "f0")
         for name in ("write", "pwrite64", "writev", "pwritev", "pwritev2")
@@ -230,7 +233,7 @@ def signed(value: int) -> int:
 
 
 def read_call(notification: Notification, target: Target) -> Call:
-    """Read a held call. Raises OSError where its pointers lead nowhere: the kernel answers those."""
+    """Read a held call. Raises OSError where its pointers lead nowhere: the kernel answers that."""
     name = abi.NAME[notification.number]
     form = FORMS[name]
     arguments = notification.arguments

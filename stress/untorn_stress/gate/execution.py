@@ -1,7 +1,8 @@
 """Letting one held call go: perform it or leave it to the kernel, and say what it did.
 
 Rule 1: exactly one call is let go at a time, and it was chosen.
-Rule 2: what changes names, attributes or locks is performed by us where we can; its result is known.
+Rule 2: what changes names, attributes or locks is performed by us where we can, and its result
+        known.
 Rule 3: a call that only looks is left to the kernel; its result is the target's alone ("?").
 """
 
@@ -17,6 +18,7 @@ from untorn_stress.gate import footprints, locks, waits
 from untorn_stress.gate.calls import Kind
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.perform import perform
+from untorn_stress.gate.target import AT_FDCWD
 from untorn_stress.gate.worker import Held
 from untorn_stress.gate.world import World
 from untorn_stress.schedulers.protocol import Footprint
@@ -181,4 +183,4 @@ class Execution:
 
 
 def _base(dirfd: int) -> str:
-    return "cwd" if dirfd == -100 else f"fd/{dirfd}"
+    return "cwd" if dirfd == AT_FDCWD else f"fd/{dirfd}"

@@ -23,7 +23,7 @@ from untorn_stress.gate import abi
 
 
 class Grain(StrEnum):
-    """How fine the steps are: calls on names and locks only, or reads and writes of data as well."""
+    """How fine the steps are: calls on names and locks only, or on data as well."""
 
     METADATA = "metadata"
     DATA = "data"

@@ -1,9 +1,9 @@
 """What a held call reads and writes, as objects of ``world``.
 
 Asked twice for each call: before it (what is expected) and after it (what it did: a call that
-failed has only looked). A step of the metadata grain is the call with all that its thread does until
-its next one, reads and writes of data among it; so every step also touches the data of the files
-that its process has open.
+failed has only looked). A step of the metadata grain is the call with all that its thread does
+until its next one, reads and writes of data among it; so every step also touches the data of the
+files that its process has open.
 
 Source: gate_rules T2.
 """
@@ -142,7 +142,7 @@ def _data(touched: Touched, kind: Kind, named: Sequence[str]) -> None:
 
 
 def touch_lock(touched: Touched, name: str, operation: int, *, failed: bool) -> None:
-    """Add what a flock touches: two shared locks commute; a refused one may have dropped its own."""
+    """Add what a flock touches: shared locks commute; a refused one may have dropped its own."""
     if operation & fcntl.LOCK_SH and not failed:
         touched.reads.add(f"l:{name}")
     else:

@@ -2,8 +2,8 @@
 
 Rule 1: a keeper is a plain child process in a session of its own: a Ctrl-C at the terminal does not
         reach it, the closing of its socket does.
-Rule 2: a worker that does not report in time, or whose gate was refused, is no worker: the error says
-        which, with what it wrote to stderr.
+Rule 2: a worker that does not report in time, or whose gate was refused, is no worker: the error
+        says which, with what it wrote to stderr.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ class GateRefusedError(HostingError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """A worker to start: ``argv`` a program (empty: the keeper's own backend), ``setup`` the
-    requests (lines) that a hosted backend answers before there is a gate, ``chance`` what its
-    randomness is drawn from."""
+    """A worker to start.
+
+    ``argv`` is a program (empty: the keeper's own backend), ``setup`` the requests (lines) that a
+    hosted backend answers before there is a gate, ``chance`` what its randomness is drawn from.
+    """
 
     letter: str
     argv: Sequence[str] = ()

@@ -1,9 +1,9 @@
 """Locks, taken for the target on its own open file description.
 
 Rule 1: flock and open-file-description locks are tried through a duplicate of the target's
-        descriptor, without waiting, and the duplicate is closed at once. The lock stays the target's.
-Rule 2: the attempt is the step. A refused conversion from shared to exclusive has dropped the shared
-        lock already, so nothing is ever probed.
+        descriptor, without waiting, and the duplicate is closed at once: the lock stays its own.
+Rule 2: the attempt is the step. A refused conversion from shared to exclusive has dropped the
+        shared lock already, so nothing is ever probed.
 Rule 3: POSIX record locks belong to the process that asks: the kernel takes them.
 Rule 4: locks may be lied about (N1): they always succeed, or always fail with one errno.
 

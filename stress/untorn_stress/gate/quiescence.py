@@ -3,8 +3,8 @@
 Rule 1: every thread is held at the gate, has ended, or is asleep (S; D in vfork), and was switched
         in no further time between two looks. Two looks are a heuristic: a thread that is about to
         be woken by an interrupt looks asleep. Running each schedule twice finds what slips through.
-Rule 2: a thread in state D works for its own call (a disk, a journal) and will go on, unless the call
-        waits for a child to exec or exit (vfork).
+Rule 2: a thread in state D works for its own call (a disk, a journal) and will go on, unless the
+        call waits for a child to exec or exit (vfork).
 Rule 3: a tree of one thread needs no look when it is held.
 
 Sources: proc_pid_stat(5), proc_pid_schedstat(5), proc_tid_children(5); gate_rules T3.

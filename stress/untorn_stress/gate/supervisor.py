@@ -36,8 +36,10 @@ class UndecidedError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """How a run is gated: its grain, what is said of locks ("real", "noop" or an errno's name), and
-    whether inode numbers count as an object.
+    """How a run is gated.
+
+    ``locks`` is what is said of them: "real", "noop" or an errno's name. ``sees_inodes`` has the
+    freeing and taking of inode numbers count as an object.
     """
 
     grain: Grain = Grain.METADATA

@@ -2,7 +2,7 @@
 
     i:X      the inode X: its attributes and its existence
     e:X/n    the entry called n in directory X
-    o:X      the order and times of directory X: written by what changes its entries, read by a listing
+    o:X      the order and times of directory X: written by what changes its entries
     d:X      the data of file X
     l:X      the locks on X
     #inodes  which inode numbers are free: written by what frees one, read by what takes one

@@ -2,12 +2,12 @@
 
     begin() -> bool          is there another run to make?
     choose(moment) -> Option | None
-                             who moves now; None cuts this run: all that follows is explored elsewhere
+                             who moves now; None cuts this run, whose rest is explored elsewhere
     end(ending)              how the run ended
 
 Rule 1: a scheduler sees actors, options and footprints, never paths or processes.
-Rule 2: an option is a step of one actor, or a fault in its place. Options of a moment are in a fixed
-        order: by actor, the faultless one first.
+Rule 2: an option is a step of one actor, or a fault in its place. Options of a moment are in a
+        fixed order: by actor, the faultless one first.
 Rule 3: two steps commute unless they touch a common object, one writing. When unsure they conflict:
         an opaque footprint conflicts with everything.
 Rule 4: the step that an option stood for is told at the next moment (or the ending) as *executed*,
