@@ -1,8 +1,9 @@
-"""The parts of the bounded search: the hash of a partial order, and what is live."""
+"""The parts of the searches: the hash of a partial order, what is live, what a preemption is."""
 
 from __future__ import annotations
 
 import pytest
+from untorn_stress.schedulers.choices import going_on, may_go_on
 from untorn_stress.schedulers.happens_before import HappensBefore
 from untorn_stress.schedulers.live_objects import LiveObjects
 from untorn_stress.schedulers.protocol import Executed, Footprint, Option
@@ -128,3 +129,16 @@ def test_who_meddles_leaves_no_step_of_others_idle(option: Option) -> None:
 
 def test_an_opaque_step_is_not_idle() -> None:
     assert not LiveObjects().idle("A", [OPAQUE])
+
+
+WAITING, READY = Option("A", yielded=True), Option("B")
+
+
+def test_to_leave_an_actor_that_waits_for_time_is_no_preemption() -> None:
+    assert not may_go_on([WAITING, READY], "A")
+    assert may_go_on([WAITING, READY], "B")
+
+
+def test_an_actor_that_waits_for_time_goes_on_when_no_other_can() -> None:
+    assert going_on([WAITING, READY], "A") == READY
+    assert going_on([WAITING, Option("B", fault="EIO")], "A") == WAITING

@@ -8,12 +8,13 @@ from math import comb, factorial, prod
 from typing import Any
 
 import pytest
+from untorn_stress.explore import Budget, Search
 from untorn_stress.schedulers.choices import may_go_on
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.protocol import NOTHING, Executed, Moment, Option
 from untorn_stress.toy_programs import random_program
-from untorn_stress.toys import Fault, Kind, Program, ToyStep, ToySystem, outcomes
+from untorn_stress.toys import Fault, Kind, Program, ToyResult, ToyStep, ToySystem, outcomes
 
 PARTS = 4
 PROGRAMS = 1000 // PARTS
@@ -231,6 +232,25 @@ def test_each_caution_of_the_idle_objects_saves_an_outcome(
     expected = outcomes(program, plain(preemptions=BOUND, faults=1))
     assert outcomes(program, BoundedDfs(preemptions=BOUND, faults=1)) == expected
     assert outcomes(program, careless(preemptions=BOUND, faults=1)) < expected
+
+
+class Unforeseen(ToySystem):
+    """Expects nothing of any step: only what was done tells what it touched."""
+
+    def run(self, choose: Callable[[Moment], Option | None]) -> ToyResult:
+        def choose_blindly(moment: Moment) -> Option | None:
+            known = tuple(replace(option, footprint=NOTHING) for option in moment.options)
+            chosen = choose(replace(moment, options=known))
+            return chosen and moment.options[known.index(chosen)]
+
+        return super().run(choose_blindly)
+
+
+def test_a_step_that_did_more_than_expected_is_left_before_it_all_the_same() -> None:
+    actors = ((step(Kind.WRITE, "x", 1), step(Kind.WRITE, "x", 2)), (READ_X,))
+    system, search = Unforeseen(Program(actors=actors)), BoundedDfs(preemptions=1)
+    found = {result.ending.outcome for result in Search(system, search, Budget())}
+    assert {"x=2; A r=0 failed=0 done; B r=1 failed=0 done"} <= found
 
 
 # --- counts ---------------------------------------------------------------------------------------
