@@ -3,7 +3,7 @@
     laboratory/
       cache/       the root: the same path in every run
       payload/     what writers write
-      outside/     must stay as it is
+      outside/     must stay as it is (``surroundings``)
       tmp/         the workers' temporary directory
 
 Rule 1: a natural tree is made by the backend itself, with one worker that nobody holds.
@@ -26,19 +26,20 @@ from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
 from untorn_stress.gate.filter import Grain
-from untorn_stress.gate.supervisor import Rules
+from untorn_stress.gate.supervisor import STEP_DEADLINE_S, Rules
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads
 from untorn_stress.scenario import Play, Scenario, Source, Thin
 from untorn_stress.scenarios import SOURCES, TREES, prepare
 from untorn_stress.schedulers.replay import Replay
+from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
 from untorn_stress.tree_digest import digest
 from untorn_stress.tree_restore import Restorer
 
 _DIGEST_DIGITS = 8
-_TRUE = Rules()
+_OURS = frozenset({"cache", "payload", "tmp"})
 
 
 class TreeUnavailableError(Exception):
@@ -56,7 +57,11 @@ class Subject:
 
 
 class Laboratory:
-    """A context manager: closing it ends all processes and removes the directory."""
+    """A context manager: closing it ends all processes and removes the directory.
+
+    ``step_deadline_s`` is how long anything may take that should take no time: a worker's start,
+    and its way from one gated call to the next.
+    """
 
     def __init__(
         self,
@@ -67,14 +72,17 @@ class Laboratory:
         grain: Grain = Grain.METADATA,
         frames: int = 1,
         clip: str = "",
+        step_deadline_s: float = STEP_DEADLINE_S,
     ) -> None:
         self.subject = subject
         self.seed = seed
         self.grain = grain
         self.folder = Path(tempfile.mkdtemp(prefix="untorn-lab-", dir=base))
         self.root = self.folder / "cache"
-        for each in (self.root, self.folder / "outside", self.folder / "tmp"):
+        for each in (self.root, self.folder / "tmp"):
             each.mkdir(mode=0o700)
+        self.surroundings = Surroundings(self.folder, ours=_OURS)
+        self._true = Rules(deadline_s=step_deadline_s)
         self.payloads = Payloads(self.folder / "payload", frames=frames, clip=clip)
         words = [*map(self.payloads.key, LABELS), *self.payloads.names]
         self._names = Names(words)
@@ -102,19 +110,31 @@ class Laboratory:
 
     # --- systems ---------------------------------------------------------------------------------
 
-    def system(self, scenario: Scenario, start: Start, phase: str = "run") -> GatedSystem:
+    def system(
+        self,
+        scenario: Scenario,
+        start: Start,
+        phase: str = "run",
+        *,
+        offers_yielded: bool = False,
+    ) -> GatedSystem:
         """The scenario from that tree, to be driven by a scheduler."""
-        rules = Rules(
-            grain=self.grain, locks=scenario.locks.value, sees_inodes=_sees_inodes(scenario)
+        rules = replace(
+            self._true,
+            grain=self.grain,
+            locks=scenario.locks.value,
+            sees_inodes=_sees_inodes(scenario),
+            offers_yielded=offers_yielded,
         )
         return GatedSystem(
             scenario=scenario,
             ensemble=self._ensemble(rules),
-            judges=self._ensemble(_TRUE),
-            judges_rules=_TRUE,
+            judges=self._ensemble(self._true),
+            judges_rules=self._true,
             payloads=self.payloads,
             capabilities=self.subject.capabilities,
             root=self.root,
+            surroundings=self.surroundings,
             start=start,
             rules=rules,
             seed=self.seed,

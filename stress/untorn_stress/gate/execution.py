@@ -14,7 +14,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from untorn_stress.gate import footprints, locks, waits
+from untorn_stress.gate import footprints, locks, quiescence, waits
 from untorn_stress.gate.calls import Kind
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.perform import perform
@@ -175,6 +175,8 @@ class Execution:
         listener, ident = held.worker.listener, held.notification.id
         moved = self._intake.has_others_moved(held)
         if not moved or waits.is_over(held.call, held.target):
+            tid = held.notification.tid
+            held.worker.passing[tid] = quiescence.switches_of(tid) + 1
             listener.let_go(ident)
             return UNSEEN
         value, error = waits.outcome(held.call)

@@ -37,6 +37,7 @@ class Intake:
         notification = worker.listener.receive()
         if notification is None:
             return
+        worker.passing.pop(notification.tid, None)
         try:
             target = worker.target_of(notification.tid)
             call = read_call(notification, target)

@@ -13,7 +13,8 @@ Sources: proc_pid_stat(5), proc_pid_schedstat(5), proc_tid_children(5); gate_rul
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeAlias
 
 from untorn_stress.gate import abi
 
@@ -21,6 +22,9 @@ _ASLEEP = frozenset(b"STtZXI")
 _WAITS_FOR_CHILD = frozenset(
     str(abi.NUMBER[name]).encode() for name in ("vfork", "clone", "clone3") if name in abi.NUMBER
 )
+
+Look: TypeAlias = dict[int, tuple[bytes, int]]
+"""By thread: its state, and how often it was switched in."""
 
 
 def threads_of(pid: int) -> list[int]:
@@ -52,9 +56,13 @@ def tree_of(pid: int, orphans: Iterable[int] = ()) -> list[int]:
     return sorted(found)
 
 
-def look(pids: Iterable[int], held: Collection[int]) -> dict[int, bytes] | None:
-    """What the threads that are not held look like, or None if one of them runs."""
-    seen = {}
+def look(pids: Iterable[int], held: Collection[int], passing: Mapping[int, int]) -> Look | None:
+    """What the threads that are not held look like, or None if one of them runs.
+
+    Those in ``passing`` wait for real time to pass, which it will: they count as running until
+    they were switched in more often than it says.
+    """
+    seen: Look = {}
     for pid in pids:
         for thread in threads_of(pid):
             if thread in held:
@@ -62,13 +70,21 @@ def look(pids: Iterable[int], held: Collection[int]) -> dict[int, bytes] | None:
             try:
                 with open(f"/proc/{pid}/task/{thread}/stat", "rb") as stat:
                     state = stat.read().rpartition(b")")[2].split()[0]
-                with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as switches:
-                    seen[thread] = state + switches.read().split()[-1]
+                switches = switches_of(thread)
             except (OSError, IndexError):
                 continue  # it ended while we looked
+            seen[thread] = state, switches
             if state[0] not in _ASLEEP and not _waits_for_child(pid, thread, state):
                 return None
+            if switches <= passing.get(thread, -1) and state != b"Z":
+                return None
     return seen
+
+
+def switches_of(thread: int) -> int:
+    """How often a thread was switched in; raises OSError when it is gone."""
+    with open(f"/proc/{thread}/schedstat", "rb") as counts:
+        return int(counts.read().split()[-1])
 
 
 def _waits_for_child(pid: int, thread: int, state: bytes) -> bool:

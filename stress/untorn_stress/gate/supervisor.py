@@ -39,12 +39,14 @@ class Rules:
     """How a run is gated.
 
     ``locks`` is what is said of them: "real", "noop" or an errno's name. ``sees_inodes`` has the
-    freeing and taking of inode numbers count as an object.
+    freeing and taking of inode numbers count as an object. ``offers_yielded`` always offers who
+    waits for time to pass, and not only when another has moved or nothing else can.
     """
 
     grain: Grain = Grain.METADATA
     locks: str = "real"
     sees_inodes: bool = False
+    offers_yielded: bool = False
     deadline_s: float = STEP_DEADLINE_S
 
 
@@ -87,7 +89,7 @@ class Supervisor:
     def settle(self) -> None:
         """Return when every worker stands still; raises UndecidedError."""
         end_s = time.monotonic() + self._rules.deadline_s
-        glances: dict[str, dict[int, bytes] | None] = {}
+        glances: dict[str, quiescence.Look | None] = {}
         while True:
             unsettled = [worker for worker in self.workers if not worker.is_settled]
             if not unsettled:
@@ -106,12 +108,12 @@ class Supervisor:
                 worker.name_threads()
 
     def _all_asleep(
-        self, unsettled: Sequence[GatedWorker], glances: dict[str, dict[int, bytes] | None]
+        self, unsettled: Sequence[GatedWorker], glances: dict[str, quiescence.Look | None]
     ) -> bool:
         """Look twice at each; a plain worker that sleeps is noted so."""
         still = True
         for worker in unsettled:
-            seen = quiescence.look(worker.processes(), worker.held)
+            seen = quiescence.look(worker.processes(), worker.held, worker.passing)
             before = glances.get(worker.letter)
             glances[worker.letter] = seen
             if seen is None or seen != before:
@@ -159,6 +161,8 @@ class Supervisor:
             for each in held:
                 each.waits_for_lock = False
             ready = held
+        if self._rules.offers_yielded:
+            return ready
         fresh = [each for each in ready if not each.yielded or self._intake.has_others_moved(each)]
         return fresh or ready
 

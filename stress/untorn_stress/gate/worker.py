@@ -66,6 +66,7 @@ class GatedWorker:
         self.files: dict[tuple[int, int], tuple[str, bool]] = {}
         self.kept: set[tuple[str, bool]] = set()
         self.locked: set[str] = set()
+        self.passing: dict[int, int] = {}
         self.unobserved: list[str] = []
         self._targets: dict[int, Target] = {}
         self._actors: dict[int, str] = {pid: letter}
@@ -81,6 +82,7 @@ class GatedWorker:
         """Between two runs: no call is held, and what one run knew of it is forgotten."""
         self.is_gated = False
         self.held.clear()
+        self.passing.clear()
         self.files.clear()
         self.kept.clear()
         self.locked.clear()
