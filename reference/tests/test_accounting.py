@@ -119,6 +119,28 @@ def test_ledgers_cut_or_joined_line_is_passed_over(
     assert (ledger.size_of(key_of(1)), ledger.size_of(key)) == (77, None)
 
 
+@pytest.mark.parametrize("size", [1, 7, 84, 85, 1000])
+def test_ledger_is_the_same_in_pieces_of_any_size(
+    opened: Root, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    for number in range(5):
+        accounting.record(opened, key_of(number), number + 1)
+    monkeypatch.setattr(accounting, "_READ_BYTES", size)
+    ledger = accounting.read_ledger(opened)
+    assert [ledger.size_of(key_of(number)) for number in range(5)] == [1, 2, 3, 4, 5]
+    assert ledger.lines == 5
+
+
+def test_end_of_a_line_that_is_too_long_is_no_line(
+    opened: Root, root: Path, key: str, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounting, "_READ_BYTES", 64)
+    good = b"+%s 77\n" % key_of(1).encode()
+    (root / "ctl" / "ledger").write_bytes(bytes(5000) + b"+%s 5\n" % key.encode() + good)
+    ledger = accounting.read_ledger(opened)
+    assert (ledger.size_of(key_of(1)), ledger.size_of(key)) == (77, None)
+
+
 def test_last_size_of_a_key_counts(opened: Root, key: str) -> None:
     accounting.record(opened, key, 5)
     accounting.record(opened, key, 7)
@@ -255,3 +277,30 @@ def test_byte_locks_of_two_openings_exclude_one_another(opened: Root) -> None:
         assert syscalls.lock_byte(one, 7)
         assert not syscalls.lock_byte(two, 7)
         assert syscalls.lock_byte(two, 8)
+
+
+def test_wait_for_a_held_byte_is_short_and_takes_few_steps(
+    opened: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    flags = os.O_RDWR | os.O_CREAT
+    with (
+        syscalls.opened("usage", flags, dir_fd=opened.ctl_fd) as one,
+        syscalls.opened("usage", flags, dir_fd=opened.ctl_fd) as two,
+    ):
+        assert syscalls.lock_byte(one, 0)
+        assert not syscalls.lock_byte_soon(two, 0)
+    assert len(pauses) < 10
+    assert 0.05 < sum(pauses) < 0.1
+
+
+def test_byte_that_is_let_go_during_the_wait_is_taken(
+    opened: Root, just_before: Callable[..., None]
+) -> None:
+    flags = os.O_RDWR | os.O_CREAT
+    one = os.open("usage", flags, dir_fd=opened.ctl_fd)
+    assert syscalls.lock_byte(one, 0)
+    just_before(time, "sleep", lambda: os.close(one))
+    with syscalls.opened("usage", flags, dir_fd=opened.ctl_fd) as two:
+        assert syscalls.lock_byte_soon(two, 0)

@@ -63,6 +63,27 @@ def test_manifest_that_an_outsider_deletes_before_the_files_are_checked_is_damag
     assert found.reason is MissReason.DAMAGED
 
 
+def test_root_that_is_moved_away_during_a_lookup_gives_no_hit(
+    cache: Cache, entry: Path, root: Path, key: str, put: Put, just_before: JustBefore
+) -> None:
+    just_before(syscalls, "lock_shared", lambda: root.rename(root.with_name("away")))
+    found = cache.lookup(key)
+    assert not isinstance(found, Frames)
+    assert found.reason is MissReason.ABSENT
+    put(cache, key, {"f1": b"new"})
+    assert (entry / "f1").read_bytes() == b"new"
+
+
+def test_root_that_is_moved_away_before_a_lookup_gives_no_hit(
+    cache: Cache, entry: Path, root: Path, key: str
+) -> None:
+    root.rename(root.with_name("away"))
+    found = cache.lookup(key)
+    assert not isinstance(found, Frames)
+    assert found.reason is MissReason.ABSENT
+    assert entry.parent.is_dir()
+
+
 def test_no_interleaving_leaks_a_descriptor(
     cache: Cache,
     entry: Path,

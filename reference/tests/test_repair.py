@@ -211,6 +211,22 @@ def test_winner_that_lands_before_the_repair_locks_is_adopted(
         assert (frames.delivery, frames.read(0)) == (Delivery.ADOPTED, b"winner")
 
 
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(publish, "_repair"), (syscalls, "lock_exclusive"), (publish, "set_aside")],
+    ids=["open", "lock", "rename"],
+)
+def test_ruin_that_goes_before_it_is_set_aside_makes_room(
+    cache: Cache, place: Path, key: str, put: Put, just_before: JustBefore, module: Any, step: str
+) -> None:
+    """Another repair takes it between any two steps of ours; an outsider, before the last."""
+    frames_without_manifest_in_place(place)
+    just_before(module, step, lambda: place.rename(place.parents[1] / "trash" / "ruin"))
+    assert put(cache, key, NEW).delivery is Delivery.PUBLISHED
+    counters = cache.stats().counters
+    assert (counters["published"], counters.get("repaired", 0)) == (1, 0)
+
+
 def test_winner_that_lands_before_the_unlink_is_adopted(
     cache: Cache, place: Path, key: str, put: Put, just_before: JustBefore
 ) -> None:

@@ -83,10 +83,11 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
             if not isinstance(cleared, Failure):
                 repaired = repaired or cleared
                 continue
-            if cleared.reason is not UnpublishedReason.BUSY:
+            if cleared.reason is not UnpublishedReason.BUSY and cleared.error != errno.ENOENT:
                 return cleared
-            held = cleared  # by a lookup, or by another repair
-        time.sleep(pause_s)
+            held = cleared  # by a lookup or another repair, which may also have cleared the place
+        if pause_s:
+            time.sleep(pause_s)
     return held or Failure(
         reason=UnpublishedReason.BUSY,
         step=Step.RENAME,
@@ -168,10 +169,7 @@ def _set_damaged_aside(root: Root, key: str, fd: int, policy: Policy) -> Failure
             step=Step.REPAIR,
             detail="something damaged is in the place, and somebody holds it",
         )
-    try:
-        there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False  # between our open and our lock another repair has set it aside
+    there = os.stat(key, dir_fd=root.entries_fd, follow_symlinks=False)
     ours = os.fstat(fd)
     if there.st_ino != ours.st_ino or _is_whole(root, key, fd, ours, policy):
         return False
