@@ -2,7 +2,7 @@
 
     pairs    at most 2 preemptions from the natural tree, 1 from each harvested one
     triples  at most 1 from the natural tree; harvested ones are sampled at most
-    locks    a pair again where lock calls do nothing, or fail: natural trees only
+    locks    a pair again where lock calls do nothing, or fail; from harvested trees two writers
 
 Source of the bounds: Musuvathi and Qadeer, CHESS (OSDI 2008): most races need two preemptions.
 """
@@ -118,7 +118,8 @@ def _untrusted(trusted: Scenario, locks: Locks) -> Scenario:
         title=f"{trusted.title.removesuffix('.')}, where lock calls {how}.",
         requirements=("P1", "P2", "P3", "N1", "L5"),
         preemptions=trusted.preemptions if locks is Locks.NOOP else _UNTRUSTED,
-        harvest_preemptions=None,
+        # After a crash of everything (C1 of N1), the two writers of one key are telling enough.
+        harvest_preemptions=0 if locks is Locks.NOOP and trusted is _WRITER_WRITER else None,
         locks=locks,
     )
 
