@@ -29,6 +29,7 @@ class Asked:
     began: int
     ended: int = -1
     answer: object = None
+    has_moved: bool = False
 
     def operation(self) -> Operation:
         """The operation as a value."""
@@ -56,6 +57,10 @@ class Ledger:
         asked = Asked(len(self.asked), worker, ask, self.steps)
         self.asked.append(asked)
         return asked
+
+    def ended_by(self, letter: str) -> list[Asked]:
+        """The operations of a worker that ended within the step taken last."""
+        return [each for each in self.asked if each.worker == letter and each.ended == self.steps]
 
     def operations(self) -> tuple[Operation, ...]:
         """The operations as values."""

@@ -51,6 +51,7 @@ class Execution:
         kind = held.call.kind
         touched = footprints.Touched(inodes=self._sees_inodes)
         footprints.touch_open_files(touched, *held.worker.data())
+        footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
         if kind in (Kind.FLOCK, Kind.FCNTL) and locks.is_ours(held.call):
             result = self._lock(held, touched)
         elif kind is Kind.WAIT:

@@ -153,3 +153,9 @@ def touch_open_files(touched: Touched, read: Collection[str], written: Collectio
     """Add the data that the process may read and write without our seeing it."""
     touched.reads.update(f"d:{name}" for name in read)
     touched.writes.update(f"d:{name}" for name in written)
+
+
+def touch_memory(touched: Touched, letter: str, *, shared: bool) -> None:
+    """Threads of one worker, and a parent and its child, share what no call shows: all of it."""
+    if shared:
+        touched.writes.add(f"m:{letter}")

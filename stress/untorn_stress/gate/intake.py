@@ -145,6 +145,7 @@ class Intake:
         else:
             footprints.touch(touched, held.call, held.places, held.named, failed=False)
         footprints.touch_open_files(touched, *held.worker.data())
+        footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
         held.expected = touched.footprint()
 
     # --- descriptors -----------------------------------------------------------------------------

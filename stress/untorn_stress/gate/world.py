@@ -5,6 +5,7 @@
     o:X      the order and times of directory X: written by what changes its entries
     d:X      the data of file X
     l:X      the locks on X
+    m:A      what threads and children of worker A share unseen, memory first of all
     #inodes  which inode numbers are free: written by what frees one, read by what takes one
 
 An inode is named by its path at the start of the run, or by who made it and as its how manieth
