@@ -1,9 +1,11 @@
 """`untorn explore` and `untorn replay`: from what was asked to text, document and exit code.
 
-Rule 1: what was found decides first (1), then what broke (7), then what stayed undecided (6).
-Rule 2: every finding is written as a file that replays, before the next search begins; an interrupt
+Rule 1: an interrupt decides first (130), then what was found (1), then what broke (7), then what
+        stayed undecided (6).
+Rule 2: every finding is written as a file that replays before the search goes on; an interrupt
         loses none of them.
-Rule 3: the last line of every failure is the line that replays it.
+Rule 3: the last line of every failure is the line that replays it, and of every search that was not
+        brought to its end, why.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress import counterexample, timeline, tree_text
 from untorn_stress.counterexample import Counterexample, MadeWith
 from untorn_stress.explore import Budget
-from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
+from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found, leaves_open
 from untorn_stress.gate import availability
 from untorn_stress.gate.filter import Grain
+from untorn_stress.gate.supervisor import STEP_DEADLINE_S
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, TreeUnavailableError
 from untorn_stress.run import Run
@@ -33,13 +36,11 @@ from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token, TokenError, check_fits
 
 from untorn_conformance import registry, subjects
-from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.itinerary import Visit, Wishes, chosen, visits
 from untorn_conformance.wire import to_plain
 
 SCHEMA: Final = "untorn/exploration/1"
-_FOUND, _UNDECIDED, _BROKEN = 1, 6, 7
-_BROKEN_CODES: Final = frozenset({ErrorCode.PROTOCOL, ErrorCode.DIED})
+_FOUND, _UNDECIDED, _BROKEN, _INTERRUPTED = 1, 6, 7, 130
 
 Draw = Callable[..., str]
 Tell = Callable[[str], None]
@@ -59,20 +60,23 @@ class _Journal:
     """What has come of the searches so far."""
 
     subject: str
-    folder: Path | None
+    folder: _Folder
     explored: list[Explored] = field(default_factory=list)
     found: dict[tuple[str, str, str], tuple[Found, Path]] = field(default_factory=dict)
     not_applicable: list[str] = field(default_factory=list)
     trouble: str = ""
     trouble_code: int = 0
 
-    def note(self, explored: Explored, folder: Callable[[], Path]) -> None:
-        """Keep a search, and write what is new in it."""
-        self.explored.append(explored)
-        for found in explored.found:
-            key = (explored.scenario, found.finding.requirement, found.finding.rule)
-            if key not in self.found:
-                self.found[key] = (found, write_finding(folder(), found))
+    def keep(self, found: Found) -> None:
+        """Write a finding, if it is the first of its kind in its scenario."""
+        key = (found.run.scenario, found.finding.requirement, found.finding.rule)
+        if key not in self.found:
+            self.found[key] = (found, write_finding(self.folder.path(), found))
+
+    def stop(self, error: Exception) -> None:
+        """Note what ended it all early."""
+        self.trouble = str(error) or type(error).__name__
+        self.trouble_code = _code_of(error)
 
 
 def explore_command(
@@ -89,6 +93,7 @@ def explore_command(
     out: Path | None,
     draw: Draw,
     progress: Tell,
+    step_deadline_s: float = STEP_DEADLINE_S,
 ) -> Done:
     """Explore, and say what came of it. Raises TokenError for a tree that there is not."""
     refused = availability.probe()
@@ -102,10 +107,9 @@ def explore_command(
         runs=budget_runs,
         seed=seed,
     )
-    folder = _Folder(out, backend)
-    journal = _Journal(backend, out)
+    journal = _Journal(backend, _Folder(out, backend))
     try:
-        with _laboratory(backend, seed=seed, grain=grain) as laboratory:
+        with _laboratory(backend, seed, grain, step_deadline_s) as laboratory:
             able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
             journal.subject = laboratory.subject.identity
             budget = _Purse(budget_runs, budget_s)
@@ -114,13 +118,15 @@ def explore_command(
                     journal.trouble = "the budget ended before the search did"
                     journal.trouble_code = _UNDECIDED
                     break
-                journal.note(_explore(laboratory, visit, budget, journal, progress), folder.path)
+                journal.explored.append(_explore(laboratory, visit, budget, journal, progress))
     except TreeUnavailableError as error:
         if tree is not None and tree not in TREES:
             raise TokenError(str(error)) from error
-        journal.trouble, journal.trouble_code = str(error), _UNDECIDED
+        journal.stop(error)
     except OUT_OF_HAND as error:
-        journal.trouble, journal.trouble_code = str(error), _code_of(error)
+        journal.stop(error)
+    except KeyboardInterrupt:
+        journal.trouble, journal.trouble_code = "interrupted", _INTERRUPTED
     return _conclude(journal, draw)
 
 
@@ -135,6 +141,7 @@ def _explore(
         described=visit.described,
         budget=budget.left(journal.explored),
         progress=progress,
+        on_found=journal.keep,
     ).run()
 
 
@@ -176,12 +183,19 @@ class _Folder:
 
 
 @contextmanager
-def _laboratory(backend: str, *, seed: int, grain: str) -> Iterator[Laboratory]:
+def _laboratory(
+    backend: str, seed: int, grain: str, step_deadline_s: float
+) -> Iterator[Laboratory]:
     spec = registry.parse(backend)
     base = Path(tempfile.gettempdir())
-    hello = subjects.ask_hello(spec, base)
-    subject = subjects.subject_of(spec, hello)
-    with Laboratory(subject, base=base, seed=seed, grain=Grain(grain)) as laboratory:
+    hello = subjects.ask_hello(spec, base, deadline_s=step_deadline_s)
+    with Laboratory(
+        subjects.subject_of(spec, hello),
+        base=base,
+        seed=seed,
+        grain=Grain(grain),
+        step_deadline_s=step_deadline_s,
+    ) as laboratory:
         yield laboratory
 
 
@@ -210,29 +224,32 @@ def _refused(refused: availability.Availability) -> Done:
     return Done(exit_code=_UNDECIDED, text=text, document={**document, "advice": refused.advice})
 
 
-def _code_of(error: BaseException) -> int:
-    if isinstance(error, BackendError) and error.code is ErrorCode.DEADLINE:
-        return _UNDECIDED
-    return _BROKEN
+def _code_of(error: Exception) -> int:
+    is_open = leaves_open(error) or isinstance(error, TreeUnavailableError)
+    return _UNDECIDED if is_open else _BROKEN
 
 
 def _exit_code(journal: _Journal) -> int:
+    if journal.trouble_code == _INTERRUPTED:
+        return _INTERRUPTED
     if journal.found:
         return _FOUND
-    if journal.trouble_code:
-        return journal.trouble_code
-    codes = [each.undecided_code for each in journal.explored if each.undecided]
-    if any(code in _BROKEN_CODES for code in codes):
+    if journal.trouble_code == _BROKEN or any(each.broken for each in journal.explored):
         return _BROKEN
-    open_ends = (each.undecided or each.nondeterministic for each in journal.explored)
-    return _UNDECIDED if any(open_ends) else 0
+    return _UNDECIDED if journal.trouble_code or any(map(_doubt, journal.explored)) else 0
+
+
+def _doubt(explored: Explored) -> str:
+    """Why a search without a finding is no answer, or nothing."""
+    return explored.undecided or explored.nondeterministic or "; ".join(explored.unobserved)
 
 
 def _conclude(journal: _Journal, draw: Draw) -> Done:
+    code = _exit_code(journal)
     lines = [_line_of(each) for each in journal.explored]
     if journal.not_applicable:
         lines.append(f"not applicable: {', '.join(journal.not_applicable)}")
-    if journal.trouble:
+    if journal.trouble and journal.found:
         lines.append(f"stopped: {journal.trouble}")
     for found, path in journal.found.values():
         replay = counterexample.replay_line(found.token)
@@ -240,7 +257,7 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
     runs = sum(each.runs for each in journal.explored)
     seconds = sum(each.seconds for each in journal.explored)
     if not journal.found:
-        lines.append(f"{runs} schedules in {seconds:.1f} s: nothing was found")
+        lines.append(_without_finding(journal, code, f"{runs} schedules in {seconds:.1f} s"))
     document = {
         "schema": SCHEMA,
         "backend": journal.subject,
@@ -251,20 +268,28 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
         "runs": runs,
         "seconds": seconds,
     }
-    return Done(exit_code=_exit_code(journal), text="\n".join(lines), document=document)
+    return Done(exit_code=code, text="\n".join(lines), document=document)
+
+
+def _without_finding(journal: _Journal, code: int, effort: str) -> str:
+    doubts = [text for text in map(_doubt, journal.explored) if text]
+    why = journal.trouble or next(iter(doubts), "")
+    word = {_BROKEN: "no verdict", _UNDECIDED: "UNKNOWN"}.get(code, "stopped")
+    told = f"{effort}: nothing was found"
+    return f"{told}\n{word}: {why}" if code else told
 
 
 def _line_of(explored: Explored) -> str:
     where = f"{explored.scenario:<28} {explored.tree:<17} {explored.scheduler:<22}"
     if explored.found:
         told = ", ".join(
-            f"{each.finding.requirement} {each.finding.rule} after {each.runs + 1} runs, "
+            f"{each.finding.requirement} {each.finding.rule} after {each.runs} runs, "
             f"{each.seconds:.2f} s"
             for each in explored.found
         )
     else:
         told = explored.evidence.kind.value
-    doubt = explored.undecided or explored.nondeterministic or "; ".join(explored.unobserved)
+    doubt = _doubt(explored)
     doubt = f"  UNKNOWN: {doubt.splitlines()[0]}" if doubt else ""
     return f"{where} {explored.runs:>6} runs  {told}{doubt}"
 
@@ -290,7 +315,7 @@ def _plain_found(found: Found, path: Path) -> dict[str, Any]:
         **to_plain(found.finding),
         "scenario": found.run.scenario,
         "tree": found.run.tree,
-        "after_runs": found.runs + 1,
+        "after_runs": found.runs,
         "after_s": round(found.seconds, 3),
         "token": found.token.encode(),
         "file": str(path),
@@ -310,6 +335,7 @@ def replay_command(
     times: int,
     draw: Draw,
     progress: Tell,
+    step_deadline_s: float = STEP_DEADLINE_S,
 ) -> Done:
     """Make a run again. Raises TokenError for a token that is not for this backend."""
     refused = availability.probe()
@@ -318,7 +344,7 @@ def replay_command(
     played = _scenario_of(token)
     try:
         with _laboratory(
-            backend or token.backend, seed=token.seed, grain=token.grain.value
+            backend or token.backend, token.seed, token.grain.value, step_deadline_s
         ) as laboratory:
             subject = laboratory.subject
             check_fits(token, spec=subject.spec, identity=subject.identity)

@@ -211,9 +211,9 @@ def start_worker(
         raise BackendError(ErrorCode.PROTOCOL, message) from error
 
 
-def say_hello(worker: Worker) -> Hello:
+def say_hello(worker: Worker, *, deadline_s: float = HELLO_DEADLINE_S) -> Hello:
     """Ask a new worker who it is. Raises BackendError, also when it speaks another protocol."""
-    said = worker.call(Verb.HELLO, deadline_s=HELLO_DEADLINE_S)
+    said = worker.call(Verb.HELLO, deadline_s=deadline_s)
     assert isinstance(said, Hello)
     if said.protocol != PROTOCOL_VERSION:
         message = f"it speaks protocol {said.protocol}, this harness speaks {PROTOCOL_VERSION}"

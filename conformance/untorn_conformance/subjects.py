@@ -13,7 +13,7 @@ from untorn_stress.ensemble import Cast
 from untorn_stress.laboratory import Subject
 
 from untorn_conformance.backend import Hello
-from untorn_conformance.farm import say_hello, start_worker
+from untorn_conformance.farm import HELLO_DEADLINE_S, say_hello, start_worker
 from untorn_conformance.registry import BackendSpec
 
 
@@ -42,11 +42,11 @@ def _our_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
-def ask_hello(spec: BackendSpec, base: Path) -> Hello:
+def ask_hello(spec: BackendSpec, base: Path, *, deadline_s: float = HELLO_DEADLINE_S) -> Hello:
     """Start the backend once, ungated, and ask who it is. Raises BackendError."""
     with tempfile.TemporaryDirectory(prefix="untorn-hello-", dir=base) as scratch:
         folder = Path(scratch)
         with start_worker(
             spec, run_token=secrets.token_hex(16), scratch=folder, stderr_path=folder / "stderr"
         ) as worker:
-            return say_hello(worker)
+            return say_hello(worker, deadline_s=deadline_s)

@@ -104,6 +104,7 @@ class Ensemble:
             setup=setup,
             grain=self._rules.grain,
             chance=chance,
+            deadline_s=self._rules.deadline_s,
         )
         worker, answers = self._keeper.start(order)
         self.pids.append(worker.pid)

@@ -19,7 +19,7 @@ from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 from untorn_conformance.verdict import Evidence, EvidenceClass
 
 from untorn_stress.explore import Budget, Search, Stopped
-from untorn_stress.gate.hosting import HostingError
+from untorn_stress.gate.hosting import GateRefusedError, HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import GatedRun, GatedSystem, Start
 from untorn_stress.laboratory import Laboratory
@@ -40,9 +40,19 @@ OUT_OF_HAND: Final = (UndecidedError, HostingError, ProtocolError, BackendError,
 _TICK_S: Final = 0.5
 
 
+def leaves_open(error: Exception) -> bool:
+    """Whether it is a deadline or a refused gate: then nothing failed, and nothing is known."""
+    if isinstance(error, BackendError):
+        return error.code is ErrorCode.DEADLINE
+    return isinstance(error, UndecidedError | GateRefusedError | HostingTimeoutError)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A finding, the recorded run that shows it, and how soon: after so many runs and seconds."""
+    """A finding, the recorded run that shows it, and how soon.
+
+    ``runs`` counts the one that showed it, ``seconds`` are those of the search.
+    """
 
     finding: Finding
     run: Run
@@ -56,8 +66,9 @@ class Found:
 class Explored:
     """What a search of one scenario from one tree gave.
 
-    ``undecided`` and ``nondeterministic`` say why, or are empty. ``completed`` is the highest
-    number of preemptions within which nothing is left, -1 for none or where there is no such bound.
+    ``undecided`` and ``nondeterministic`` say why, or are empty; ``broken`` says that the backend
+    or the harness failed. ``completed`` is the highest number of preemptions within which nothing
+    is left, -1 for none or where there is no such bound.
     """
 
     scenario: str
@@ -70,7 +81,7 @@ class Explored:
     exhaustive: bool
     found: tuple[Found, ...] = ()
     undecided: str = ""
-    undecided_code: ErrorCode | None = None
+    broken: bool = False
     nondeterministic: str = ""
     unobserved: tuple[str, ...] = ()
 
@@ -92,12 +103,12 @@ class _Notes:
     found: dict[tuple[str, str], Found]
     unobserved: dict[str, None]
     undecided: str = ""
-    undecided_code: ErrorCode | None = None
+    broken: bool = False
     nondeterministic: str = ""
 
 
 class Exploration:
-    """One search. ``progress`` is told now and then, in a line."""
+    """One search. ``progress`` is told now and then, in a line; ``on_found`` at once."""
 
     def __init__(
         self,
@@ -109,6 +120,7 @@ class Exploration:
         described: str,
         budget: Budget = Budget(),  # noqa: B008 (a frozen value)
         progress: Callable[[str], None] | None = None,
+        on_found: Callable[[Found], None] | None = None,
         stop_at_first: bool = False,
     ) -> None:
         self._laboratory = laboratory
@@ -118,6 +130,7 @@ class Exploration:
         self._described = described
         self._budget = budget
         self._progress = progress
+        self._on_found = on_found
         self._stop_at_first = stop_at_first
         self._notes = _Notes({}, {})
         self._told_s = 0.0
@@ -126,6 +139,7 @@ class Exploration:
         """Search until nothing is left, the budget is spent or it gets out of hand."""
         notes = self._notes
         system = self._laboratory.system(self._scenario, self._start)
+        system.expects_endings = isinstance(self._scheduler, UnboundedDfs)
         search = Search(system, self._scheduler, self._budget)
         try:
             for result in search:
@@ -139,7 +153,7 @@ class Exploration:
             notes.nondeterministic = str(error)
         except OUT_OF_HAND as error:
             notes.undecided = f"{error}" or type(error).__name__
-            notes.undecided_code = error.code if isinstance(error, BackendError) else None
+            notes.broken = not leaves_open(error)
         return self._explored(search)
 
     def _explored(self, search: Search[GatedRun]) -> Explored:
@@ -160,7 +174,7 @@ class Exploration:
             exhaustive=whole and not doubt,
             found=tuple(notes.found.values()),
             undecided=notes.undecided,
-            undecided_code=notes.undecided_code,
+            broken=notes.broken,
             nondeterministic=notes.nondeterministic,
             unobserved=tuple(notes.unobserved),
         )
@@ -180,20 +194,24 @@ class Exploration:
         if not fresh:
             return
         again = record(system, run)
-        came_again = {(each.requirement, each.rule): each for each in again.findings}
+        findings = () if again is None else again.findings
+        came_again = {(each.requirement, each.rule): each for each in findings}
         for finding in fresh:
             key = (finding.requirement, finding.rule)
             shown = came_again.get(key)
             if shown is None:
                 self._notes.nondeterministic = f"{finding.message}: not so when it was replayed"
-            self._notes.found[key] = Found(
+            found = Found(
                 finding=shown or replace(finding, kind=FindingKind.NONDETERMINISTIC),
-                run=again if shown else run,
+                run=again if shown and again else run,
                 token=self._token(run),
                 start=self._start,
                 runs=search.progress.runs,
                 seconds=search.progress.seconds,
             )
+            self._notes.found[key] = found
+            if self._on_found is not None:
+                self._on_found(found)
 
     def _token(self, run: Run) -> Token:
         return Token(
@@ -220,13 +238,13 @@ class Exploration:
         )
 
 
-def record(system: GatedSystem, run: Run) -> Run:
-    """Make the run again with every step in words; one that goes another way stays as it is."""
+def record(system: GatedSystem, run: Run) -> Run | None:
+    """Make the run again with every step in words; None if it went another way."""
     system.record = True
     try:
         return system.run(Replay(run.choices).choose).run
     except ScheduleMismatchError:
-        return run
+        return None
     finally:
         system.record = False
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from untorn_conformance.contract import Capability
 
+from untorn_stress import operation_order
 from untorn_stress.ensemble import JUDGE, Ensemble
 from untorn_stress.gate.supervisor import Rules, Supervisor
 from untorn_stress.gate.worker import GatedWorker, Held
@@ -37,6 +38,7 @@ from untorn_stress.run import Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
 from untorn_stress.scenarios import labels_of
 from untorn_stress.schedulers.protocol import Ending, Executed, Moment, Option
+from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
 from untorn_stress.tree_digest import digest
 from untorn_stress.tree_restore import Restorer
@@ -74,9 +76,18 @@ class _Performance:
     executed: Executed | None = None
     cut: bool = False
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether somebody never answered."""
+        return any(each.kind is not FindingKind.VIOLATION for each in self.findings)
+
 
 class GatedSystem:
-    """One scenario of one backend, from one tree. ``record`` describes every step in words."""
+    """One scenario of one backend, from one tree.
+
+    ``record`` describes every step in words. ``expects_endings`` has each option tell that it may
+    end its operation, for searches that ask what a pending step touches at most.
+    """
 
     def __init__(
         self,
@@ -88,6 +99,7 @@ class GatedSystem:
         payloads: Payloads,
         capabilities: frozenset[Capability],
         root: Path,
+        surroundings: Surroundings,
         start: Start,
         rules: Rules,
         seed: int,
@@ -95,6 +107,7 @@ class GatedSystem:
     ) -> None:
         self.scenario = scenario
         self.record = False
+        self.expects_endings = False
         self.on_stop: Callable[[], None] | None = None
         self._ensemble = ensemble
         self._judges = judges
@@ -102,6 +115,7 @@ class GatedSystem:
         self._payloads = payloads
         self._capabilities = capabilities
         self._root = str(root)
+        self._surroundings = surroundings
         self._start = start
         self._rules = rules
         self._seed = seed
@@ -124,6 +138,7 @@ class GatedSystem:
             self._world, self._rules, lambda worker, line: self._hear(performance, worker, line)
         )
         self._restorer.restore(self._tree_of_now())
+        self._surroundings.restore()
         with self._staged(supervisor, performance):
             for worker in supervisor.workers:
                 names.pid(worker.letter, worker.pid)
@@ -135,6 +150,7 @@ class GatedSystem:
                     break
                 self._step(supervisor, performance, narrator, held, option)
             self._find_stuck(performance)
+            self._find_strays(performance)
             unobserved = [each for worker in supervisor.workers for each in worker.unobserved]
         return self._conclude(performance, tuple(unobserved))
 
@@ -174,13 +190,18 @@ class GatedSystem:
     def _hear(self, performance: _Performance, worker: GatedWorker, line: bytes) -> None:
         performance.players[worker.letter].hear(line)
 
-    @staticmethod
-    def _choose(choose: Choose, performance: _Performance, held: list[Held]) -> Option | None:
-        options = tuple(Supervisor.option_of(each) for each in held)
+    def _choose(self, choose: Choose, performance: _Performance, held: list[Held]) -> Option | None:
+        options = tuple(self._option_of(performance, each) for each in held)
         moment = Moment(len(performance.choices), options, performance.executed)
         option = choose(moment)
         assert option is None or option in options, f"{option} was not offered"
         return option
+
+    def _option_of(self, performance: _Performance, held: Held) -> Option:
+        option = Supervisor.option_of(held)
+        current = performance.players[held.worker.letter].current
+        adds = operation_order.before(current, performance.players, at_most=self.expects_endings)
+        return replace(option, footprint=operation_order.joined(option.footprint, adds))
 
     def _step(
         self,
@@ -191,13 +212,23 @@ class GatedSystem:
         option: Option,
     ) -> None:
         chosen = next(each for each in held if each.actor == option.actor)
-        operation = performance.players[chosen.worker.letter].current
+        letter, letters = chosen.worker.letter, performance.players
+        operation = letters[letter].current
+        begins = operation_order.before(operation, letters)
+        if operation is not None:
+            operation.has_moved = True
         told = narrator.tell(chosen) if self.record else ""
         number = performance.ledger.steps
         performance.ledger.steps += 1
         performance.choices.append(option.label)
         executed, done = supervisor.take(chosen)
-        performance.executed = replace(executed, label=option.label)
+        ends = operation_order.after(performance.ledger.ended_by(letter), letters)
+        crossed = operation_order.joined(begins, ends)
+        performance.executed = Executed(
+            executed.actor,
+            option.label,
+            operation_order.joined(executed.footprint, crossed),
+        )
         if self.record:
             step = Step(
                 number=number,
@@ -222,7 +253,7 @@ class GatedSystem:
             if player.current is None:
                 continue
             worker, verb = player.worker, player.current.ask.verb
-            if worker.is_dead:
+            if worker.is_dead or worker.has_hung_up:
                 message = f"{worker.letter} died in {verb}, and nobody had killed it"
                 finding = Finding(
                     kind=FindingKind.DIED, requirement="L2", rule="died", message=message, step=last
@@ -236,6 +267,18 @@ class GatedSystem:
                     message=message,
                     step=last,
                 )
+            performance.findings.append(finding)
+
+    def _find_strays(self, performance: _Performance) -> None:
+        """Whatever has changed around the root was not the backend's to change."""
+        if performance.cut:
+            return
+        changed = self._surroundings.changed()
+        if changed:
+            message = f"outside the root was changed: {', '.join(changed)}"
+            finding = Finding(
+                kind=FindingKind.VIOLATION, requirement="G5", rule="outside", message=message
+            )
             performance.findings.append(finding)
 
     # --- what it left ----------------------------------------------------------------------------
@@ -252,7 +295,7 @@ class GatedSystem:
             unobserved=unobserved,
         )
         if not performance.cut:
-            findings = (*performance.findings, *self._judge(run, stuck=bool(performance.findings)))
+            findings = (*performance.findings, *self._judge(run, stuck=performance.is_stuck))
             run = replace(run, findings=findings)
         outcome = ";".join(sorted(f"{each.requirement}.{each.rule}" for each in run.findings))
         return GatedRun(run=run, ending=Ending(performance.executed, performance.cut, outcome))

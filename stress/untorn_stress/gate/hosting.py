@@ -34,6 +34,10 @@ class HostingError(Exception):
     """A worker could not be started, or did not say so in time."""
 
 
+class HostingTimeoutError(HostingError):
+    """A worker did not say in time that it is ready."""
+
+
 class GateRefusedError(HostingError):
     """The kernel, or a filter above us, does not let a gate be installed."""
 
@@ -44,6 +48,7 @@ class Order:
 
     ``argv`` is a program (empty: the keeper's own backend), ``setup`` the requests (lines) that a
     hosted backend answers before there is a gate, ``chance`` what its randomness is drawn from.
+    It has to be ready after ``deadline_s`` seconds.
     """
 
     letter: str
@@ -52,6 +57,7 @@ class Order:
     setup: Sequence[str] = ()
     grain: Grain = Grain.METADATA
     chance: str = ""
+    deadline_s: float = REPORT_DEADLINE_S
 
 
 class Keeper:
@@ -87,7 +93,8 @@ class Keeper:
     def start(self, order: Order) -> tuple[GatedWorker, list[bytes]]:
         """Start a worker; it is let pass until it is told to begin.
 
-        Returns it and what it answered to its setup. Raises HostingError, GateRefusedError.
+        Returns it and what it answered to its setup. Raises HostingError, and as such
+        HostingTimeoutError and GateRefusedError.
         """
         self._drop_news()
         with contextlib.ExitStack() as ours:
@@ -104,7 +111,7 @@ class Keeper:
             descriptors = [stdin_read, stdout_write, self._stderr, theirs.fileno()]
             try:
                 socket.send_fds(self._control, [json.dumps(packet).encode()], descriptors)
-                said, listener = self._report(report, theirs)
+                said, listener = self._report(report, theirs, order.deadline_s)
             except BaseException:
                 os.close(stdin_write)
                 os.close(stdout_read)
@@ -117,14 +124,16 @@ class Keeper:
         worker = GatedWorker(order.letter, said["pid"], listener, streams, order.chance)
         return worker, [answer.encode() for answer in said["answers"]]
 
-    def _report(self, report: socket.socket, theirs: socket.socket) -> tuple[dict[str, Any], int]:
+    def _report(
+        self, report: socket.socket, theirs: socket.socket, deadline_s: float
+    ) -> tuple[dict[str, Any], int]:
         theirs.close()  # so that a worker that dies is an end of file and no silence
-        report.settimeout(REPORT_DEADLINE_S)
+        report.settimeout(deadline_s)
         try:
             packet, descriptors, _, _ = socket.recv_fds(report, PACKET_BYTES, 1)
         except TimeoutError as error:
-            message = f"no worker in {REPORT_DEADLINE_S} s{self.last_words()}"
-            raise HostingError(message) from error
+            message = f"no worker in {deadline_s} s{self.last_words()}"
+            raise HostingTimeoutError(message) from error
         except OSError as error:
             raise HostingError(f"the worker died at its start{self.last_words()}") from error
         if not packet:

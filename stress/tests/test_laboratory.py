@@ -1,0 +1,214 @@
+"""A laboratory: what runs find around the root, what they begin from, and how long it may take."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from untorn_conformance.errors import BackendError
+from untorn_stress.ensemble import Cast
+from untorn_stress.explore import Budget
+from untorn_stress.explorer import Exploration, Explored, bounded, leaves_open
+from untorn_stress.gate.availability import probe
+from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
+from untorn_stress.gate.supervisor import UndecidedError
+from untorn_stress.laboratory import Laboratory, Subject, TreeUnavailableError
+from untorn_stress.run import FindingKind
+from untorn_stress.scenarios import scenario
+from untorn_stress.surroundings import Surroundings
+
+pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
+
+GOOD = """
+import os
+from pathlib import Path
+from untorn_conformance.specimens.after_review import AfterReview
+from untorn_conformance.specimens.removal import DeletionOrder
+
+class Cache(AfterReview):
+    def __init__(self):
+        super().__init__(DeletionOrder.SORTED)
+    {method}
+
+factory = Cache
+"""
+Make = Callable[..., Laboratory]
+
+
+@pytest.fixture
+def laboratory_of(tmp_path: Path) -> Iterator[Make]:
+    """Makes the laboratory of a good cache with one method of its own."""
+    made: list[Laboratory] = []
+
+    def make(method: str = "pass", *, step_deadline_s: float = 30.0) -> Laboratory:
+        (tmp_path / "cache_of_a_test.py").write_text(
+            GOOD.format(method=textwrap.indent(textwrap.dedent(method), "    ").strip())
+        )
+        path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        cast = Cast(
+            name="test",
+            identity="test@1",
+            env={**os.environ, "PYTHONPATH": path},
+            zygote=(
+                *(sys.executable, "-m", "untorn_conformance.zygote"),
+                "cache_of_a_test:factory",
+            ),
+        )
+        subject = Subject(spec="test", identity="test@1", cast=cast, capabilities=frozenset())
+        made.append(Laboratory(subject, base=tmp_path, step_deadline_s=step_deadline_s))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def explore(laboratory: Laboratory, name: str, tree: str = "", runs: int = 3) -> Explored:
+    played = scenario(name)
+    scheduler, described = bounded(1)
+    start = laboratory.start(tree or played.tree)
+    budget = Budget(runs=runs)
+    return Exploration(
+        laboratory, played, start, scheduler, described=described, budget=budget
+    ).run()
+
+
+# --- around the root ------------------------------------------------------------------------------
+
+
+def test_what_a_cache_writes_beside_its_root_is_a_finding_that_comes_again(
+    laboratory_of: Make,
+) -> None:
+    explored = explore(
+        laboratory_of("""
+        def publish(self, *, handle):
+            Path(self._root).with_name("cache.lock").write_bytes(b"")
+            return super().publish(handle=handle)
+        """),
+        "reader-writer",
+    )
+    assert [
+        (each.finding.kind, each.finding.requirement, each.finding.rule, each.finding.message)
+        for each in explored.found
+    ] == [(FindingKind.VIOLATION, "G5", "outside", "outside the root was changed: cache.lock")]
+    assert explored.nondeterministic == ""
+
+
+@pytest.mark.parametrize("deed", ["unlink()", "write_bytes(b'')", "chmod(0o777)"])
+def test_what_a_cache_does_to_somebody_else_s_file_is_a_finding(
+    laboratory_of: Make, deed: str
+) -> None:
+    explored = explore(
+        laboratory_of(f"""
+        def lookup(self, *, key):
+            (Path(self._root).parent / "outside/photo.jpg").{deed}
+            return super().lookup(key=key)
+        """),
+        "reader-writer",
+    )
+    assert "outside the root was changed: outside/photo.jpg" in [
+        each.finding.message for each in explored.found
+    ]
+
+
+def test_a_cache_may_use_its_root_and_its_temporary_directory(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def publish(self, *, handle):
+            Path(os.environ["TMPDIR"], f"scratch-{os.getpid()}").write_bytes(b"")
+            return super().publish(handle=handle)
+        """),
+        "reader-writer",
+    )
+    assert (explored.runs, explored.found) == (3, ())
+
+
+def test_one_run_is_not_blamed_for_another_s_strays(tmp_path: Path) -> None:
+    around = Surroundings(tmp_path, ours=frozenset({"cache"}))
+    (tmp_path / "stray").mkdir()
+    (tmp_path / "stray" / "file").write_bytes(b"")
+    (tmp_path / "outside" / "photo.jpg").unlink()
+    assert around.changed() == ("outside/photo.jpg", "stray", "stray/file")
+    around.restore()
+    assert (around.changed(), os.listdir(tmp_path)) == ((), ["outside"])
+
+
+# --- deadlines ------------------------------------------------------------------------------------
+
+BLOCKS = "os.read(os.pipe()[0], 1)"
+
+
+def test_a_cache_that_hangs_in_open_is_undecided_after_the_deadline(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(
+        f"def open(self, *, root, env, clock_offset_s): {BLOCKS}", step_deadline_s=0.5
+    )
+    with pytest.raises(HostingTimeoutError, match=r"no worker in 0\.5 s"):
+        laboratory.natural("empty")
+
+
+def test_a_cache_that_hangs_while_its_tree_is_made_is_undecided(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(f"def publish(self, *, handle): {BLOCKS}", step_deadline_s=0.5)
+    with pytest.raises(UndecidedError, match=r"no answer in 0\.5 s"):
+        laboratory.natural("published")
+
+
+def test_a_cache_that_never_rests_is_undecided(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(
+        """
+        def lookup(self, *, key):
+            while True:
+                pass
+        """,
+        step_deadline_s=0.5,
+    )
+    explored = explore(laboratory, "reader-writer")
+    assert (explored.undecided, explored.broken) == ("A did not stand still in 0.5 s", False)
+
+
+def test_a_cache_that_cannot_be_made_is_broken_and_quoted(laboratory_of: Make) -> None:
+    laboratory = laboratory_of("def open(self, *, root, env, clock_offset_s): os._exit(3)")
+    with pytest.raises(HostingError, match="died at its start") as caught:
+        laboratory.natural("empty")
+    assert not leaves_open(caught.value)
+
+
+def test_a_cache_that_refuses_its_root_is_broken(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(
+        """
+        def open(self, *, root, env, clock_offset_s):
+            from untorn_conformance.errors import BackendError, ErrorCode
+            raise BackendError(ErrorCode.ROOT_REFUSED, "not this one")
+        """
+    )
+    with pytest.raises(BackendError, match="not this one") as caught:
+        laboratory.natural("empty")
+    assert not leaves_open(caught.value)
+
+
+def test_a_worker_that_ends_is_dead_and_no_deadlock(laboratory_of: Make) -> None:
+    laboratory = laboratory_of("def publish(self, *, handle): os._exit(3)")
+    explored = explore(laboratory, "writer-writer", runs=10)
+    assert {each.finding.kind for each in explored.found} == {FindingKind.DIED}
+
+
+# --- trees ----------------------------------------------------------------------------------------
+
+
+def test_a_harvest_is_the_same_in_another_laboratory(laboratory_of: Make) -> None:
+    first, second = (list(laboratory_of().harvest()) for _ in range(2))
+    assert (first, len(set(first))) == (second, len(first))
+    assert len(first) > 1
+
+
+def test_a_tree_that_there_is_not_is_said_to_be_unavailable(laboratory_of: Make) -> None:
+    with pytest.raises(TreeUnavailableError, match=r"natural are empty.*harvested here were harv"):
+        laboratory_of().start("harvest-00000000")
+
+
+def test_a_finding_says_after_how_many_runs_it_came(laboratory_of: Make) -> None:
+    explored = explore(laboratory_of("def publish(self, *, handle): os._exit(3)"), "writer-writer")
+    assert [each.runs for each in explored.found] == [1]
