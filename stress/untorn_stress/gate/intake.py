@@ -75,7 +75,9 @@ class Intake:
         """Before the gate is closed locks are lied about already, where they are at all."""
         if self._lie == "real" or held.call.kind not in (Kind.FLOCK, Kind.FCNTL):
             return None
-        if not locks.is_ours(held.call) or not self.look(held):
+        if not locks.is_ours(held.call):
+            return None
+        if not self._world.holds(held.target.link(held.call.fds[0])):
             return None
         tried = locks.attempt(held.call, held.target, self._lie)
         held.worker.listener.answer(held.notification.id, 0, tried.error)

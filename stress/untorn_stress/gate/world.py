@@ -79,6 +79,10 @@ class World:
         except PermissionError:
             return  # nobody but root sees what is in there, so no step of ours touches it
 
+    def holds(self, path: str) -> bool:
+        """Whether a resolved path is that of the root or of something below it."""
+        return path == self.root or path.startswith(self._below)
+
     def name_of(self, status: os.stat_result) -> str:
         """The name of an inode, ``""`` for one that is not below the root."""
         if status.st_dev != self._device:
@@ -116,7 +120,7 @@ class World:
 
     def _may_be_inside(self, path: str, follow: bool) -> bool:
         """Whether an absolute path can lead below the root; most of a process' paths cannot."""
-        if path.startswith(self._below) or path == self.root:
+        if self.holds(path):
             return True
         if "/proc/" not in path and path.startswith(("/usr/", "/lib", "/etc/", "/dev/")):
             return False
@@ -124,7 +128,7 @@ class World:
             where = os.path.realpath(path if follow else os.path.dirname(path))
         except OSError:
             return False
-        return where == self.root or where.startswith(self._below)
+        return self.holds(where)
 
     def _look(self, folder: str, name: str, follow: bool) -> Place:
         walked = self._walk(folder)
