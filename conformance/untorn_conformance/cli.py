@@ -99,6 +99,19 @@ def bench_cache_command(arguments: tuple[str, ...]) -> object:
     return bench.main(["cache", *arguments], prog_name="untorn bench", standalone_mode=False)
 
 
+@bench_group.command(
+    "explore", context_settings={"ignore_unknown_options": True}, add_help_option=False
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench_explore_command(arguments: tuple[str, ...]) -> object:
+    """The gate's table of goals: schedules a second, a gated call, reduction, findings, memory."""
+    try:
+        from untorn_conformance.bench.cli import bench  # noqa: PLC0415
+    except ImportError as error:
+        _need_extra("verify,bench", error)
+    return bench.main(["explore", *arguments], prog_name="untorn bench", standalone_mode=False)
+
+
 def main() -> NoReturn:
     """Run the `untorn` command."""
     sys.exit(run(cli, sys.argv[1:]))

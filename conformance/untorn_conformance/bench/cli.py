@@ -1,4 +1,4 @@
-"""The command `untorn bench cache`."""
+"""The commands `untorn bench cache` and `untorn bench explore`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import rich_click as click
 from rich.console import Console
@@ -24,11 +25,42 @@ from untorn_conformance.bench import (
     table,
     writes,
 )
+from untorn_conformance.bench.explore_site import FULL as EXPLORE_FULL
+from untorn_conformance.bench.explore_site import KEYS as EXPLORE_KEYS
+from untorn_conformance.bench.explore_site import QUICK as EXPLORE_QUICK
+from untorn_conformance.bench.explore_site import ExplorePlan, Site
 from untorn_conformance.bench.plan import FULL, QUICK, TINY, Ground, Plan
 from untorn_conformance.bench.row import Row
 
 SCHEMA = "untorn/bench/1"
 _INTERRUPTED = 130
+_NO_GATE = 6
+_BROKEN = 7
+
+_EXPLORE_HELP = """
+Measure the gate and its search: schedules a second, a gated call, what reduction saves, seconds to
+findings from a cold start, memory, starts of workers.
+
+Each case takes turns with its floor in one run; medians and ratios are printed, and what misses its
+goal is said in words. What is of one core is pinned to one processor. Takes some minutes.
+
+\b
+Keys of --json at the top level, beside schema, machine, plan and rows:
+{keys}
+
+\b
+Exit codes:
+  0  measured, whether or not the goals are met
+  6  the gate is refused here
+  7  nothing was measured: a backend, the gate or the harness itself failed
+130  interrupted; nothing is left behind
+"""
+
+
+def _explore_help() -> str:
+    width = max(map(len, EXPLORE_KEYS))
+    keys = "\n".join(f"  {key:<{width}}  {what}" for key, what in EXPLORE_KEYS.items())
+    return _EXPLORE_HELP.format(keys=keys)
 
 
 @click.group()
@@ -68,12 +100,59 @@ def cache(
         sys.exit(_INTERRUPTED)
 
 
-def _print(rows: list[Row], described: dict[str, object], plan: Plan, *, as_json: bool) -> None:
+@bench.command("explore", help=_explore_help())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--quick", is_flag=True, help="Smallest sizes, one round: a look, no measurement.")
+@click.option("--rounds", type=click.IntRange(min=1), help="How often the cases take turns.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Where to explore: a directory of the file system in question. Default: $TMPDIR or /tmp.",
+)
+def explore(*, as_json: bool, quick: bool, rounds: int | None, directory: Path | None) -> None:
+    """Measure, unless the gate is refused here."""
+    from untorn_stress.gate import availability  # noqa: PLC0415 - what bench cache does not need
+
+    from untorn_conformance.bench import explore as exploring  # noqa: PLC0415
+
+    refused = availability.probe()
+    if not refused.ok:
+        _say(f"UNKNOWN: the gate cannot be used here: {refused.reason}\n{refused.advice}")
+        sys.exit(_NO_GATE)
+    plan = EXPLORE_QUICK if quick else EXPLORE_FULL
+    plan = plan if rounds is None else dataclasses.replace(plan, rounds=rounds)
+    home = Path(tempfile.gettempdir()) if directory is None else directory
+    described = machine.describe(home)
+    try:
+        with _workspace(home) as workspace:
+            done = exploring.measure(Site(home=workspace, plan=plan, say=_say))
+            described["loadavg_after"] = machine.load_average()
+            _print(done.rows, described, plan, as_json=as_json, headline=done.headline)
+            if not as_json:
+                click.echo("\n".join(done.missed))
+    except exploring.NOT_MEASURED as error:
+        _say(f"untorn bench explore: nothing measured: {error}")
+        sys.exit(_BROKEN)
+    except KeyboardInterrupt:
+        _say("interrupted; everything that was made is removed")
+        sys.exit(_INTERRUPTED)
+
+
+def _print(
+    rows: list[Row],
+    described: dict[str, object],
+    plan: Plan | ExplorePlan,
+    *,
+    as_json: bool,
+    headline: Mapping[str, object] = MappingProxyType({}),
+) -> None:
     if not as_json:
         _show(rows, described)
         return
     document = {
         "schema": SCHEMA,
+        **headline,
         "machine": described,
         "plan": dataclasses.asdict(plan),
         "rows": [row.to_json() for row in rows],

@@ -13,11 +13,15 @@ class Unit(StrEnum):
 
     US = "us"
     MS = "ms"
+    S = "s"
     MB = "MB"
+    MIB = "MiB"
     DECODES = "decodes"
+    RUNS = "runs"
+    PER_S = "/s"
 
 
-_PER_UNIT = {Unit.US: 1e-6, Unit.MS: 1e-3, Unit.MB: 1.0, Unit.DECODES: 1.0}
+_PER_UNIT = {Unit.US: 1e-6, Unit.MS: 1e-3}  # of a second; what is not here is measured as it is
 
 
 class Of(StrEnum):
@@ -26,12 +30,13 @@ class Of(StrEnum):
     RATIO = "ratio"
     SPEEDUP = "speedup"
     MEDIAN = "median"
+    RATE = "rate"
     P99 = "p99"
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound on one number: at most `limit`, or for a speedup at least `limit`.
+    """A bound on one number: at most `limit`, or for a speedup or a rate at least `limit`.
 
     A median or p99 is bounded in the row's own unit.
     """
@@ -48,6 +53,8 @@ class Goal:
                 return f">= {self.limit:g}x faster"
             case Of.MEDIAN:
                 return f"<= {self.limit:g} {unit}"
+            case Of.RATE:
+                return f">= {self.limit:g} {unit}"
             case Of.P99:
                 return f"p99 <= {self.limit:g} {unit}"
 
@@ -55,6 +62,8 @@ class Goal:
         """Whether `row` keeps the bound; None if it lacks the number."""
         if self.of is Of.SPEEDUP:
             return None if row.ratio is None else row.ratio * self.limit <= 1
+        if self.of is Of.RATE:
+            return None if row.median is None else row.median >= self.limit
         number = {Of.RATIO: row.ratio, Of.MEDIAN: row.median, Of.P99: row.p99}[self.of]
         return None if number is None else number <= self.limit
 
@@ -93,7 +102,7 @@ def measured(
     note: str = "",
 ) -> Row:
     """A row from samples (in seconds for a unit of time), judged; `tail` adds the p99."""
-    scale = _PER_UNIT[unit]
+    scale = _PER_UNIT.get(unit, 1.0)
     median = ours.median / scale
     floor_median = None if floor is None else floor[1].median / scale
     row = Row(
