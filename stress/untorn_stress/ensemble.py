@@ -9,6 +9,7 @@ Rule 3: where locks are lied about, every worker opens the root at the gate, und
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,10 @@ class Ensemble:
     def last_words(self) -> str:
         """What the workers wrote to stderr last."""
         return self._keeper.last_words()
+
+    def check(self) -> None:
+        """Raise HostingError when the keeper has ended: its workers died of that."""
+        self._keeper.check()
 
     def enter(self, letter: str, chance: str) -> GatedWorker:
         """A worker that has opened the root and is let pass; ``chance`` seeds its randomness.
@@ -140,7 +145,8 @@ class Ensemble:
 
     def close(self) -> None:
         """End every worker and the keeper."""
-        for worker in self._resting.values():
-            worker.close()
-        self._resting.clear()
-        self._keeper.close()
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._keeper.close)
+            for worker in self._resting.values():
+                closing.callback(worker.close)
+            self._resting.clear()

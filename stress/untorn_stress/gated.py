@@ -143,7 +143,7 @@ class GatedSystem:
             for worker in supervisor.workers:
                 names.pid(worker.letter, worker.pid)
             supervisor.settle()
-            while held := supervisor.options():
+            while held := self._options(supervisor):
                 option = self._choose(choose, performance, held)
                 if option is None:
                     performance.cut = True
@@ -153,6 +153,12 @@ class GatedSystem:
             self._find_strays(performance)
             unobserved = [each for worker in supervisor.workers for each in worker.unobserved]
         return self._conclude(performance, tuple(unobserved))
+
+    def _options(self, supervisor: Supervisor) -> list[Held]:
+        """What can move. Raises HostingError when the keeper has ended and taken workers along."""
+        if any(worker.is_dead for worker in supervisor.workers):
+            self._ensemble.check()
+        return supervisor.options()
 
     @contextlib.contextmanager
     def _staged(self, supervisor: Supervisor, performance: _Performance) -> Iterator[None]:
@@ -172,11 +178,12 @@ class GatedSystem:
                 player.begin()
             yield
         finally:
-            for worker in supervisor.workers:
-                playing = performance.players.get(worker.letter)
-                busy = playing is None or playing.current is not None
-                at_rest = not (busy or worker.held or worker.is_dead)
-                self._ensemble.leave(worker, at_rest=at_rest)
+            with contextlib.ExitStack() as leaving:
+                for worker in supervisor.workers:
+                    playing = performance.players.get(worker.letter)
+                    busy = playing is None or playing.current is not None
+                    at_rest = not (busy or worker.held or worker.is_dead)
+                    leaving.callback(self._ensemble.leave, worker, at_rest=at_rest)
 
     def _tree_of_now(self) -> Tree:
         """The tree with its ages kept: dated later as real time goes on."""

@@ -14,6 +14,7 @@ Rule 3: what is made under lies about locks is made of trees that were made unde
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -98,11 +99,10 @@ class Laboratory:
 
     def close(self) -> None:
         """End every worker and remove the directory."""
-        try:
+        with contextlib.ExitStack() as closing:
+            closing.callback(shutil.rmtree, self.folder, ignore_errors=True)
             for ensemble in self._ensembles.values():
-                ensemble.close()
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+                closing.callback(ensemble.close)
 
     def last_words(self) -> str:
         """What the workers wrote to stderr last, as the end of a message."""

@@ -2,7 +2,9 @@
 
 Rule 1: a keeper is a plain child process in a session of its own: a Ctrl-C at the terminal does not
         reach it, the closing of its socket does.
-Rule 2: a worker that does not report in time, or whose gate was refused, is no worker: the error
+Rule 2: a keeper that was killed has ended nothing: all that it started carries a mark in its
+        environment, and is ended by that mark.
+Rule 3: a worker that does not report in time, or whose gate was refused, is no worker: the error
         says which, with what it wrote to stderr.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from untorn_stress import supervise
 from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.keeper import PACKET_BYTES
 from untorn_stress.gate.worker import GatedWorker
@@ -64,6 +69,7 @@ class Keeper:
     """A keeper process. A context manager; closing it ends everything below it."""
 
     def __init__(self, command: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> None:
+        self._mark = secrets.token_hex(16)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         self.stderr_path = stderr
@@ -74,7 +80,7 @@ class Keeper:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**env, "PYTHONHASHSEED": "0"},
+                env={**env, supervise.MARK_VARIABLE: self._mark, "PYTHONHASHSEED": "0"},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
@@ -110,7 +116,7 @@ class Keeper:
             }
             descriptors = [stdin_read, stdout_write, self._stderr, theirs.fileno()]
             try:
-                socket.send_fds(self._control, [json.dumps(packet).encode()], descriptors)
+                self._ask(json.dumps(packet).encode(), descriptors)
                 said, listener = self._report(report, theirs, order.deadline_s)
             except BaseException:
                 os.close(stdin_write)
@@ -124,6 +130,23 @@ class Keeper:
         worker = GatedWorker(order.letter, said["pid"], listener, streams, order.chance)
         return worker, [answer.encode() for answer in said["answers"]]
 
+    def _ask(self, packet: bytes, descriptors: Sequence[int]) -> None:
+        try:
+            socket.send_fds(self._control, [packet], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            self.check()
+            raise
+
+    def check(self) -> None:
+        """Raise HostingError when the keeper has ended: then so have its workers, by no fault."""
+        poller = select.poll()
+        poller.register(self._control, 0)
+        if not poller.poll(0):
+            return
+        code = self._process.wait(REPORT_DEADLINE_S)
+        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        raise HostingError(f"the keeper has ended ({how}){self.last_words()}")
+
     def _report(
         self, report: socket.socket, theirs: socket.socket, deadline_s: float
     ) -> tuple[dict[str, Any], int]:
@@ -134,9 +157,10 @@ class Keeper:
         except TimeoutError as error:
             message = f"no worker in {deadline_s} s{self.last_words()}"
             raise HostingTimeoutError(message) from error
-        except OSError as error:
-            raise HostingError(f"the worker died at its start{self.last_words()}") from error
+        except ConnectionResetError:
+            packet = b""
         if not packet:
+            self.check()
             raise HostingError(f"the worker died at its start{self.last_words()}")
         said = json.loads(packet)
         if "refused" in said:
@@ -155,12 +179,16 @@ class Keeper:
                 continue
 
     def close(self) -> None:
-        """Hang up, and wait until the keeper has ended all that it started, and itself."""
+        """Hang up, and wait until the keeper has ended all that it started, and itself; once."""
         self._control.close()
         try:
             self._process.wait(REPORT_DEADLINE_S)
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
-        with contextlib.suppress(OSError):
-            os.close(self._stderr)
+        finally:
+            stderr, self._stderr = self._stderr, -1
+            if stderr >= 0:  # a second close might hit what got the number since
+                os.close(stderr)
+        if self._process.returncode != 0:
+            supervise.kill_all(lambda: supervise.marked(self._mark))

@@ -16,7 +16,7 @@ import select
 import signal
 from dataclasses import dataclass, field
 
-from untorn_stress.gate import locks, quiescence
+from untorn_stress.gate import ending, locks, quiescence
 from untorn_stress.gate.calls import Call
 from untorn_stress.gate.listener import Listener, Notification
 from untorn_stress.gate.target import Target, TargetGoneError
@@ -189,22 +189,8 @@ class GatedWorker:
     # --- the end ---------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """SIGKILL the whole tree and wait until the gate below it has no user left."""
-        others = [] if self.is_plain else self.processes()
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        while True:
-            for pid in others:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            if self._wait_for_hang_up(1.0):
-                break
-            others = self.processes()
-
-    def _wait_for_hang_up(self, timeout_s: float) -> bool:
-        poller = select.poll()
-        poller.register(self.listener.fd, 0)
-        return any(event & select.POLLHUP for _, event in poller.poll(timeout_s * 1000))
+        """SIGKILL the whole tree and wait until nothing of it runs. Raises StillRunningError."""
+        ending.end_all_below(self.listener, {self.pid, *self.processes()})
 
     def close(self) -> None:
         """End it and close every descriptor."""
