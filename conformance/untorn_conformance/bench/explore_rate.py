@@ -80,8 +80,9 @@ def _rows(site: Site, name: str, samples: dict[str, Samples], kept: _Kept) -> li
         f"all on processor {one_core()}; the first {last.runs} schedules of the search of "
         f"{last.scheduler}, of which {last.cut} were cut as seen before; ratio below 1: slower"
     )
-    if last.undecided or last.nondeterministic:
-        note += f"; UNKNOWN: {last.undecided or last.nondeterministic}"
+    doubts = {each.undecided or each.nondeterministic for each in kept.explored} - {""}
+    if doubts:
+        note += f"; UNKNOWN: {'; '.join(sorted(doubts))}"
     return [
         measured(
             what, Unit.PER_S, samples[name],
