@@ -108,6 +108,7 @@ _NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "futex": (202, 98),
     "getrandom": (318, 278), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427), "seccomp": (317, 277), "pidfd_getfd": (438, 438),
+    "restart_syscall": (219, 128), "rt_sigaction": (13, 134),
 }  # fmt: skip
 
 

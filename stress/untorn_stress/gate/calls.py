@@ -57,6 +57,7 @@ class Kind(Enum):
     FORK = auto()
     WAIT = auto()
     RANDOM = auto()
+    HANDLER = auto()
     IDENTITY = auto()
     MAP = auto()
 
@@ -129,6 +130,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "lgetxattr": _form(_K.STAT, "", "cw p0"),
     "fgetxattr": _form(_K.STAT, "", "f0"),
     "statfs": _form(_K.STAT, "", "cw p0"),
+    "chdir": _form(_K.STAT, "", "cw p0"),
     "fstatfs": _form(_K.STAT, "", "f0"),
     "getdents": _form(_K.LIST, "", "f0"),
     "getdents64": _form(_K.LIST, "", "f0"),
@@ -166,11 +168,12 @@ FORMS: Final[Mapping[str, Form]] = {
             "epoll_pwait", "epoll_pwait2", "futex",
         )
     },
+    "rt_sigaction": _form(_K.HANDLER, "", ""),
     "getrandom": _form(_K.RANDOM, "", "i1"),
     **{
         name: _form(_K.IDENTITY, "", "")
         for name in (
-            "chdir", "fchdir", "chroot", "umask", "unshare", "setns", "setuid", "setgid",
+            "fchdir", "chroot", "umask", "unshare", "setns", "setuid", "setgid",
             "setreuid", "setresuid", "setresgid", "setfsuid", "setfsgid",
         )
     },
@@ -256,7 +259,7 @@ def read_call(notification: Notification, target: Target) -> Call:
 
 
 def _read_path(call: Call, target: Target, dirfd: int, address: int) -> None:
-    path = target.text(address)
+    path = target.path(address)
     if not path and (not address or call.flags & AT_EMPTY_PATH):
         call.fds.append(dirfd)  # utimensat(fd, NULL), newfstatat(fd, "", AT_EMPTY_PATH)
         return

@@ -14,8 +14,8 @@ import os
 import stat
 from dataclasses import dataclass
 
-from untorn_stress.gate import footprints, locks, quiescence, waits
-from untorn_stress.gate.calls import Kind
+from untorn_stress.gate import footprints, locks, waits
+from untorn_stress.gate.calls import O_TMPFILE, Kind
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.perform import perform
 from untorn_stress.gate.target import AT_FDCWD
@@ -64,7 +64,7 @@ class Execution:
             held.waits_for_lock = True
             return Done("waits", touched.footprint())
         del held.worker.held[held.notification.tid]
-        held.worker.is_asleep = False
+        held.worker.asleep = None
         return Done(result, touched.footprint())
 
     # --- performed by us -------------------------------------------------------------------------
@@ -100,9 +100,7 @@ class Execution:
         call, worker = held.call, held.worker
         try:
             status = os.fstat(fd)
-            name = self._world.name_of(status)
-            if not name or (call.creates and held.places and not held.places[0].here):
-                name = self._world.born(status, held.actor)
+            name = self._name_opened(held, status)
             number = worker.listener.answer_descriptor(
                 held.notification.id, fd, cloexec=bool(call.flags & os.O_CLOEXEC)
             )
@@ -113,19 +111,23 @@ class Execution:
             return errno.errorcode.get(error.errno or 0, "error")
         finally:
             os.close(fd)
-        if stat.S_ISREG(status.st_mode):
+        if name and stat.S_ISREG(status.st_mode):
             worker.files[held.target.pid, number] = (name, call.writes)
             (touched.writes if call.writes else touched.reads).add(f"d:{name}")
         return "fd"
 
+    def _name_opened(self, held: Held, status: os.stat_result) -> str:
+        """The inode's name; ``""`` where a link led out of the root."""
+        call, place = held.call, held.places[0] if held.places else None
+        is_new = call.creates and place is not None and not place.here
+        if is_new or call.flags & O_TMPFILE == O_TMPFILE:
+            return self._world.born(status, held.actor)
+        return self._world.name_of(status)
+
     def _name_born(self, held: Held) -> None:
-        call = held.call
-        if call.kind is Kind.CREATE:
-            argument = call.paths[0]
-        elif call.kind is Kind.LINK:
+        if held.call.kind is not Kind.CREATE:
             return
-        else:
-            return
+        argument = held.call.paths[0]
         with contextlib.suppress(OSError):
             path = os.fsdecode(argument.path)
             base = held.target
@@ -136,6 +138,10 @@ class Execution:
 
     def _leave(self, held: Held, touched: footprints.Touched) -> str:
         call, worker = held.call, held.worker
+        if call.kind is Kind.FORK:
+            worker.births += 1
+        elif call.kind is Kind.EXEC:
+            held.target.forget_memory()
         if call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
             touched.writes.update(f"l:{name}" for name in held.named)
             self._forget_files(held)
@@ -174,13 +180,10 @@ class Execution:
 
     def _pass_time(self, held: Held) -> str:
         listener, ident = held.worker.listener, held.notification.id
-        moved = self._intake.has_others_moved(held)
-        if not moved or waits.is_over(held.call, held.target):
-            tid = held.notification.tid
-            held.worker.passing[tid] = quiescence.switches_of(tid) + 1
-            listener.let_go(ident)
+        if not self._intake.has_others_moved(held) or waits.is_over(held.call, held.target):
+            held.worker.let_time_pass(held)
             return UNSEEN
-        value, error = waits.outcome(held.call)
+        value, error = waits.expire(held.call, held.target)
         listener.answer(ident, value, error)
         return errno.errorcode.get(error, str(value)) if error else str(value)
 

@@ -6,7 +6,9 @@ filter; a second listener below it is refused (EBUSY), so whoever forks gated wo
 Rule 1: calls of another architecture do not exist (ENOSYS): their numbers mean other calls.
 Rule 2: io_uring does not exist (ENOSYS): its operations are not system calls and pass every gate.
 Rule 3: waits without a timeout are not held: the kernel says when they end.
-Rule 4: WAIT_KILLABLE_RECV: without it a held call is cancelled and held anew at each signal.
+Rule 4: WAIT_KILLABLE_RECV: without it a held call is cancelled and held anew at each signal. Until
+        the supervisor has received it, it still is, and answers EINTR unless the handler restarts
+        calls; so handlers are held when they are set, and made to (SA_RESTART).
 
 Sources: seccomp(2), seccomp_unotify(2); linux/filter.h for the instructions.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -35,10 +37,15 @@ DATA_CALLS: Final = (
 )  # fmt: skip
 _ARGUMENT_TESTED: Final = (
     "fcntl", "futex", "mmap", "poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait",
-    "epoll_pwait2",
+    "epoll_pwait2", "rt_sigaction",
 )  # fmt: skip
+_POINTER_AT: Final[Mapping[str, int]] = {
+    "ppoll": 2, "epoll_pwait2": 3, "select": 4, "pselect6": 4, "rt_sigaction": 1,
+}  # fmt: skip
+"""Held when this argument is no null pointer: a timeout, an action to be set."""
 _REFUSED: Final = ("io_uring_setup", "io_uring_enter", "io_uring_register")
-_OURS: Final = ("seccomp", "pidfd_getfd")  # the supervisor's own; nobody's affair in a target
+_PASSED: Final = ("seccomp", "pidfd_getfd", "restart_syscall")
+"""In the table for the supervisor's own use; nobody's affair in a target."""
 FCNTL_HELD: Final = (0, 5, 6, 7, 36, 37, 38, 1030)
 """F_DUPFD, F_GETLK, F_SETLK, F_SETLKW, their F_OFD_ twins, F_DUPFD_CLOEXEC."""
 
@@ -71,7 +78,7 @@ class _SockFprog(ctypes.Structure):
 def program(machine: abi.Machine, grain: Grain) -> list[Instruction]:
     """Assemble the filter: every call that a scheduler may want to hold is a notification."""
     numbers = abi.numbers(machine)
-    left_out = {*_ARGUMENT_TESTED, *_REFUSED, *_OURS}
+    left_out = {*_ARGUMENT_TESTED, *_REFUSED, *_PASSED}
     if grain is Grain.METADATA:
         left_out.update(DATA_CALLS)
     code = [
@@ -137,9 +144,8 @@ def _test(name: str) -> list[Instruction]:
             held,
             passed,
         ]
-    if name in {"ppoll", "epoll_pwait2", "select", "pselect6"}:
-        index = {"ppoll": 2, "epoll_pwait2": 3, "select": 4, "pselect6": 4}[name]
-        return [*_pointer_or_pass(index, passed), held]
+    if name in _POINTER_AT:
+        return [*_pointer_or_pass(_POINTER_AT[name], passed), held]
     index = 2 if name == "poll" else 3  # milliseconds: 0 does not wait, negative has no timeout
     return [
         _load_argument(index),

@@ -38,9 +38,7 @@ class Touched:
     def looked(self, place: Place) -> None:
         """The entry was looked up, and what is there was looked at."""
         self.reads.update(place.walked)
-        if place.parent == "?":
-            self.opaque = self.opaque or not place.walked
-        elif place.parent and place.entry:
+        if place.parent not in ("", "?") and place.entry:
             self.reads.add(f"e:{place.parent}/{place.entry}")
         if place.here:
             self.saw(place.here)

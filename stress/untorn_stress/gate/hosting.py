@@ -31,6 +31,7 @@ from untorn_stress.gate.worker import GatedWorker
 
 REPORT_DEADLINE_S: Final = 30.0
 _LAST_WORDS_BYTES: Final = 2000
+_MOST_REMEMBERED: Final = 1000
 FOREIGN_KEEPER: Final = (sys.executable, "-m", "untorn_stress.gate.keeper")
 """The keeper of programs: the socket's descriptor number is appended."""
 
@@ -72,6 +73,7 @@ class Keeper:
         self._mark = secrets.token_hex(16)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
+        self._ended: dict[int, int] = {}
         self.stderr_path = stderr
         with theirs, open(stderr, "ab") as log:
             self._stderr = os.dup(log.fileno())
@@ -102,7 +104,7 @@ class Keeper:
         Returns it and what it answered to its setup. Raises HostingError, and as such
         HostingTimeoutError and GateRefusedError.
         """
-        self._drop_news()
+        self._take_news()
         with contextlib.ExitStack() as ours:
             stdin_read, stdin_write = os.pipe()
             stdout_read, stdout_write = os.pipe()
@@ -172,11 +174,31 @@ class Keeper:
         words = self.stderr_path.read_text(errors="replace")[-_LAST_WORDS_BYTES:].strip()
         return f"; stderr ends with:\n{words}" if words else ""
 
-    def _drop_news(self) -> None:
-        """Nobody asked how the dead died; a full socket must not hold the keeper up."""
+    def wait_status(self, pid: int) -> int:
+        """How a worker that is over ended, as waitpid(2) says it. Raises HostingError."""
+        self._control.settimeout(REPORT_DEADLINE_S)
+        try:
+            while pid not in self._ended:
+                self._note(self._control.recv(PACKET_BYTES))
+        except OSError as error:
+            raise HostingError(f"nobody told how {pid} ended{self.last_words()}") from error
+        finally:
+            self._control.settimeout(None)
+        return self._ended[pid]
+
+    def _take_news(self) -> None:
+        """Read what the keeper told of the dead; a full socket would drop the next of it."""
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
-            while self._control.recv(PACKET_BYTES, socket.MSG_DONTWAIT):
-                continue
+            while packet := self._control.recv(PACKET_BYTES, socket.MSG_DONTWAIT):
+                self._note(packet)
+
+    def _note(self, packet: bytes) -> None:
+        if not packet:
+            raise ConnectionResetError("the keeper is gone")
+        news = json.loads(packet)
+        if len(self._ended) > _MOST_REMEMBERED:
+            self._ended.clear()
+        self._ended[news["ended"]] = news["status"]
 
     def close(self) -> None:
         """Hang up, and wait until the keeper has ended all that it started, and itself; once."""

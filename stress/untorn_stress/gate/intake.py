@@ -8,7 +8,9 @@ Rule 3: a pointer that leads nowhere is the kernel's to answer.
 from __future__ import annotations
 
 import contextlib
+import errno
 import stat
+import struct
 
 from untorn_stress.gate import footprints, locks, waits
 from untorn_stress.gate.calls import Call, Kind, read_call
@@ -20,6 +22,12 @@ from untorn_stress.gate.world import World
 _PATHS = frozenset(
     {Kind.OPEN, Kind.STAT, Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE}
 )
+_OUR_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_MOST_RANDOM_BYTES = 1 << 16
+_ACTION = struct.Struct("=QQ")  # struct sigaction of the kernel: handler, flags, ...
+_SIG_IGN = 1
+_SA_RESTART = 0x10000000
+_CLONE_THREAD = 0x10000
 _DESCRIPTORS = frozenset({Kind.LIST, Kind.SYNC, Kind.READ, Kind.WRITE, Kind.FLOCK})
 
 
@@ -42,7 +50,11 @@ class Intake:
             target = worker.target_of(notification.tid)
             call = read_call(notification, target)
             held = self._admit(worker, target, notification, call)
-        except (OSError, TargetGoneError):
+        except TargetGoneError:
+            held = None
+        except OSError as error:
+            if error.errno in _OUR_SHORTAGES:
+                raise  # the call must not pass the gate because we lack descriptors
             held = None
         if held is None:
             worker.listener.let_go(notification.id)
@@ -56,20 +68,34 @@ class Intake:
         kind = call.kind
         held = Held(worker.actor_of(notification.tid), worker, target, notification, call)
         if kind is Kind.RANDOM:
-            data = worker.chance(min(call.arguments[1], 1 << 16))
-            target.write(call.arguments[0], data)
-            worker.listener.answer(notification.id, len(data))
-            held.is_answered = True
+            held.is_inner = worker.is_gated and not held.actor
+            if not held.is_inner:
+                self.answer_chance(held)
             return held
+        if kind is Kind.HANDLER:
+            _make_restart(call, target)
+            return None
         if kind is Kind.FORK:
             worker.is_plain = False
+            worker.has_family = worker.has_family or not _makes_thread(call, target)
         if kind is Kind.IDENTITY or kind is Kind.EXEC:
             target.forget()
+        if kind is Kind.EXEC:
+            target.forget_memory()
         if not worker.is_gated:
             return self._lie_about_lock(held)
         if kind is Kind.WAIT:
             return self._admit_wait(held)
         return held if self._concerns_us(held) else None
+
+    @staticmethod
+    def answer_chance(held: Held) -> None:
+        """Give a thread its next random bytes; raises OSError where it has no room for them."""
+        address, count = held.call.arguments[:2]
+        data = held.worker.chance(held.actor or held.worker.letter, min(count, _MOST_RANDOM_BYTES))
+        held.target.write(address, data)
+        held.worker.listener.answer(held.notification.id, len(data))
+        held.is_answered = True
 
     def _lie_about_lock(self, held: Held) -> Held | None:
         """Before the gate is closed locks are lied about already, where they are at all."""
@@ -85,8 +111,12 @@ class Intake:
         return held
 
     def _admit_wait(self, held: Held) -> Held | None:
-        if not waits.is_wait(held.call, held.target):
+        wait_s = waits.length_s(held.call, held.target)
+        if wait_s <= 0:
             return None
+        if waits.is_moment(held.call, wait_s):
+            held.is_inner = True
+            return held
         held.yielded = True
         held.moves_of_others = self._moves_of_others(held)
         return held
@@ -204,3 +234,18 @@ class Intake:
             name = self._world.name_of(status)
             if name and stat.S_ISREG(status.st_mode):
                 held.worker.unobserved.append(f"{held.actor} stores to a mapping of {name}")
+
+
+def _make_restart(call: Call, target: Target) -> None:
+    """Let a handler restart the call that it interrupts: one that waits for us must not fail."""
+    address = call.arguments[1]
+    handler, flags = _ACTION.unpack(target.read(address, _ACTION.size))
+    if handler > _SIG_IGN:
+        target.write(address, _ACTION.pack(handler, flags | _SA_RESTART))
+
+
+def _makes_thread(call: Call, target: Target) -> bool:
+    flags = call.arguments[0]
+    if call.name == "clone3":
+        flags = int.from_bytes(target.read(flags, 8), "little")
+    return call.name in ("clone", "clone3") and bool(flags & _CLONE_THREAD)

@@ -51,8 +51,10 @@ def _argument(
     value = call.arguments[int(position)]
     if item[0] == "f":
         return taken.enter_context(target.descriptor(signed(value)))
-    if item[0] in "pt":
+    if item[0] == "t":
         return target.text(value) if value else None
+    if item[0] == "p":
+        return target.path(value) if value else None
     if item[0] == "b":
         return target.read(value, int(size)) if value else None
     return value if value < 1 << 63 else value - (1 << 64)

@@ -1,30 +1,37 @@
 """Whether a process tree stands still: nothing moves any more until somebody is let go.
 
-Rule 1: every thread is held at the gate, has ended, or is asleep (S; D in vfork), and was switched
-        in no further time between two looks. Two looks are a heuristic: a thread that is about to
-        be woken by an interrupt looks asleep. Running each schedule twice finds what slips through.
-Rule 2: a thread in state D works for its own call (a disk, a journal) and will go on, unless the
+Rule 1: every thread is held at the gate, has ended, or is asleep, and was switched in no further
+        time between two looks. Whoever wakes another makes it runnable before going on itself, so
+        between two such looks there was a point at which nobody ran.
+Rule 2: the state alone does not say who is asleep: whoever is about to sleep, or looks whether it
+        must (wait4 buries a whole process in that state), is called so while it runs. Reading
+        ``syscall`` waits until the thread has left its processor.
+Rule 3: a thread in state D works for its own call (a disk, a journal) and will go on, unless the
         call waits for a child to exec or exit (vfork).
-Rule 3: a tree of one thread needs no look when it is held.
+Rule 4: a thread in a timed wait that was left to the kernel is not asleep: time will wake it.
+Rule 5: a tree of one thread needs no look when it is held.
 
-Sources: proc_pid_stat(5), proc_pid_schedstat(5), proc_tid_children(5); gate_rules T3.
+Sources: proc_pid_stat(5), proc_pid_schedstat(5), proc_pid_syscall(5), proc_tid_children(5);
+gate_rules T3.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, MutableMapping
+from typing import Final
 
 from untorn_stress.gate import abi
 
-_ASLEEP = frozenset(b"STtZXI")
-_WAITS_FOR_CHILD = frozenset(
-    str(abi.NUMBER[name]).encode() for name in ("vfork", "clone", "clone3") if name in abi.NUMBER
+_ENDED: Final = frozenset((b"Z", b"X"))
+_ASLEEP: Final = frozenset((b"S", b"D", b"T", b"t"))
+_FORKS: Final = frozenset(
+    abi.NUMBER[name] for name in ("fork", "vfork", "clone", "clone3") if name in abi.NUMBER
 )
+_RESTARTED: Final = abi.NUMBER["restart_syscall"]  # a wait that a signal has interrupted
 
-Look: TypeAlias = dict[int, tuple[bytes, int]]
-"""By thread: its state, and how often it was switched in."""
+Sight = dict[int, bytes]
+"""The threads that are neither held nor gone, with their counts of switches."""
 
 
 def threads_of(pid: int) -> list[int]:
@@ -35,10 +42,10 @@ def threads_of(pid: int) -> list[int]:
         return []
 
 
-def tree_of(pid: int, orphans: Iterable[int] = ()) -> list[int]:
-    """The processes below and including ``pid``, and those of ``orphans`` that still run."""
+def tree_of(pids: Iterable[int]) -> list[int]:
+    """The processes ``pids`` and all below them, as far as they are not gone."""
     found: list[int] = []
-    pending = [pid, *orphans]
+    pending = list(pids)
     while pending:
         each = pending.pop()
         if each in found:
@@ -56,45 +63,61 @@ def tree_of(pid: int, orphans: Iterable[int] = ()) -> list[int]:
     return sorted(found)
 
 
-def look(pids: Iterable[int], held: Collection[int], passing: Mapping[int, int]) -> Look | None:
-    """What the threads that are not held look like, or None if one of them runs.
+def look(
+    pids: Iterable[int], held: Collection[int], passing: MutableMapping[int, bytes]
+) -> Sight | None:
+    """What the threads that are not held look like, or None if one of them moves.
 
-    Those in ``passing`` wait for real time to pass, which it will: they count as running until
-    they were switched in more often than it says.
+    ``passing`` are the threads in a timed wait, with their call as ``call_line`` writes it; whoever
+    is through with it is taken out: the next wait of the same kind may have no timeout.
     """
-    seen: Look = {}
+    seen: Sight = {}
     for pid in pids:
         for thread in threads_of(pid):
             if thread in held:
                 continue
-            try:
-                with open(f"/proc/{pid}/task/{thread}/stat", "rb") as stat:
-                    state = stat.read().rpartition(b")")[2].split()[0]
-                switches = switches_of(thread)
-            except (OSError, IndexError):
-                continue  # it ended while we looked
-            seen[thread] = state, switches
-            if state[0] not in _ASLEEP and not _waits_for_child(pid, thread, state):
+            state, switches = _state_of(pid, thread)
+            line = _line_of(pid, thread) if state not in _ENDED else b""
+            if state in _ENDED or (not line and _state_of(pid, thread)[0] in _ENDED):
+                passing.pop(thread, None)
+                continue
+            call = line.split(b" ", 1)[0]
+            if not call.strip(b"-").isdigit() or state not in _ASLEEP:
                 return None
-            if switches <= passing.get(thread, -1) and state != b"Z":
+            if state == b"D" and int(call) not in _FORKS:
                 return None
+            if thread in passing and (line.startswith(passing[thread]) or int(call) == _RESTARTED):
+                return None
+            passing.pop(thread, None)
+            seen[thread] = switches
     return seen
 
 
-def switches_of(thread: int) -> int:
-    """How often a thread was switched in; raises OSError when it is gone."""
-    with open(f"/proc/{thread}/schedstat", "rb") as counts:
-        return int(counts.read().split()[-1])
-
-
-def _waits_for_child(pid: int, thread: int, state: bytes) -> bool:
-    if state != b"D":
-        return False
+def _state_of(pid: int, thread: int) -> tuple[bytes, bytes]:
+    """State and count of switches; a thread that is gone has the state X."""
     try:
-        with open(f"/proc/{pid}/task/{thread}/syscall", "rb") as call:
-            return call.read().split(b" ", 1)[0] in _WAITS_FOR_CHILD
+        with open(f"/proc/{pid}/task/{thread}/stat", "rb", buffering=0) as stat:
+            text = stat.read(512)
+        with open(f"/proc/{pid}/task/{thread}/schedstat", "rb", buffering=0) as times:
+            switches = times.read(128).rpartition(b" ")[2]
     except OSError:
-        return False
+        return b"X", b""
+    at = text.rfind(b")") + 2
+    return text[at : at + 1], switches
+
+
+def _line_of(pid: int, thread: int) -> bytes:
+    """The call that a thread sleeps in, as /proc writes it; ``running`` while it runs."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/syscall", "rb", buffering=0) as syscall:
+            return syscall.read(256)
+    except OSError:
+        return b""
+
+
+def call_line(number: int, arguments: Iterable[int]) -> bytes:
+    """A call as /proc writes it: its number and its six arguments."""
+    return b" ".join([b"%d" % number, *(b"0x%x" % each for each in arguments)])
 
 
 def process_of(thread: int) -> int:
@@ -104,3 +127,12 @@ def process_of(thread: int) -> int:
             if line.startswith(b"Tgid:"):
                 return int(line.split()[1])
     raise ProcessLookupError(thread)
+
+
+def born_at(pid: int, thread: int) -> int:
+    """When a thread was made, in clock ticks since boot; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0

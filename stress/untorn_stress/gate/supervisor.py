@@ -13,25 +13,20 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from untorn_stress.gate import quiescence
 from untorn_stress.gate.execution import Done, Execution
 from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.intake import Intake
+from untorn_stress.gate.settling import Settling, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
 from untorn_stress.schedulers.protocol import NOTHING, Executed, Option
 
+__all__ = ["Rules", "Supervisor", "UndecidedError"]
 STEP_DEADLINE_S: Final = 30.0
-_GLANCE_MS: Final = 3.0
-_BETWEEN_LOOKS_MS: Final = 0.3
-
-
-class UndecidedError(Exception):
-    """The workers did not come to a standstill in time: nothing is known of this run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +64,7 @@ class Supervisor:
         self._poller = select.poll()
         self._by_fd: dict[int, GatedWorker] = {}
         self._stalled = False
+        self._settling = Settling(self.workers, self._handle_events, deadline_s=rules.deadline_s)
 
     def add(self, worker: GatedWorker) -> None:
         """Take a worker in; it is let pass until it is told to ``begin``."""
@@ -88,39 +84,7 @@ class Supervisor:
 
     def settle(self) -> None:
         """Return when every worker stands still; raises UndecidedError."""
-        end_s = time.monotonic() + self._rules.deadline_s
-        glances: dict[str, quiescence.Look | None] = {}
-        while True:
-            unsettled = [worker for worker in self.workers if not worker.is_settled]
-            if not unsettled:
-                break
-            plain = all(worker.is_plain for worker in unsettled)
-            if self._handle_events(_GLANCE_MS if plain else _BETWEEN_LOOKS_MS):
-                glances.clear()
-                continue
-            if self._all_asleep(unsettled, glances):
-                break
-            if time.monotonic() > end_s:
-                names = ", ".join(worker.letter for worker in unsettled)
-                raise UndecidedError(f"{names} did not stand still in {self._rules.deadline_s} s")
-        for worker in self.workers:
-            if not worker.is_plain:
-                worker.name_threads()
-
-    def _all_asleep(
-        self, unsettled: Sequence[GatedWorker], glances: dict[str, quiescence.Look | None]
-    ) -> bool:
-        """Look twice at each; a plain worker that sleeps is noted so."""
-        still = True
-        for worker in unsettled:
-            seen = quiescence.look(worker.processes(), worker.held, worker.passing)
-            before = glances.get(worker.letter)
-            glances[worker.letter] = seen
-            if seen is None or seen != before:
-                still = False
-            elif worker.is_plain:
-                worker.is_asleep = True
-        return still
+        self._settling.settle(after_step=False)
 
     def _handle_events(self, timeout_ms: float) -> bool:
         """Take in what has happened; False if nothing did."""
@@ -152,8 +116,8 @@ class Supervisor:
     def options(self) -> list[Held]:
         """What can be let go now, by actor; empty when nothing can move."""
         held = sorted(
-            (each for worker in self.workers for each in worker.held.values()),
-            key=lambda each: (len(each.actor), each.actor),
+            (each for worker in self.workers for each in worker.held.values() if not each.is_inner),
+            key=Held.rank,
         )
         ready = [each for each in held if not each.waits_for_lock]
         if not ready and not self._stalled:
@@ -180,7 +144,7 @@ class Supervisor:
             self._stalled = False
         if done.footprint != NOTHING:
             self._renew(held, done)
-        self.settle()
+        self._settling.settle(after_step=True)
         return Executed(held.actor, held.actor, done.footprint), done
 
     def _renew(self, mover: Held, done: Done) -> None:

@@ -11,6 +11,7 @@ Sources: pidfd_getfd(2), proc_pid_mem(5), proc_pid_status(5); PTRACE_MODE_ATTACH
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from typing import Final
@@ -19,6 +20,7 @@ from untorn_stress.gate import abi
 
 _PATH_BYTES: Final = 4096
 _PAGE_BYTES: Final = 4096
+_OURSELVES: Final = ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/"))
 AT_FDCWD: Final = -100
 
 
@@ -33,26 +35,29 @@ class Target:
         self.pid = pid
         try:
             self.pidfd = os.pidfd_open(pid)
-            self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
-        except (ProcessLookupError, FileNotFoundError) as error:
+        except ProcessLookupError as error:
             raise TargetGoneError(f"process {pid} is gone") from error
+        self._memory: int | None = None
         self._umask: int | None = None
         self._is_like_us: bool | None = None
 
     def close(self) -> None:
         """Close what we hold of it."""
         os.close(self.pidfd)
-        os.close(self._memory)
+        self.forget_memory()
 
     # --- memory ----------------------------------------------------------------------------------
 
     def read(self, address: int, size: int) -> bytes:
-        """Read memory; raises OSError (EFAULT as EIO) for an address that is not mapped."""
-        return os.pread(self._memory, size, address)
+        """Read memory; raises OSError (EIO or EFAULT) for an address that is not mapped."""
+        data = os.pread(self._opened_memory(), size, address)
+        if len(data) < size:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+        return data
 
     def write(self, address: int, data: bytes) -> None:
         """Write memory."""
-        os.pwrite(self._memory, data, address)
+        os.pwrite(self._opened_memory(), data, address)
 
     def text(self, address: int) -> bytes:
         """Read a path; raises OSError where the kernel would answer EFAULT or ENAMETOOLONG."""
@@ -61,18 +66,32 @@ class Target:
         found = b""
         while len(found) < _PATH_BYTES:
             room = _PAGE_BYTES - (address + len(found)) % _PAGE_BYTES
-            chunk = os.pread(self._memory, room, address + len(found))
+            chunk = self.read(address + len(found), room)
             end = chunk.find(b"\0")
             if end >= 0:
                 return found + chunk[:end]
             found += chunk
         return found
 
-    def renew_memory(self) -> None:
-        """After an exec the old memory is gone."""
-        os.close(self._memory)
-        self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR | os.O_CLOEXEC)
-        self.forget()
+    def path(self, address: int) -> bytes:
+        """Read a path in a form that means the same to us: ``/proc/self`` is the target's."""
+        text = self.text(address)
+        if text[:6] in (b"/proc/", b"/dev/f"):
+            for prefix, below in _OURSELVES:
+                if text.startswith(prefix):
+                    return b"/proc/%d/%b%b" % (self.pid, below, text[len(prefix) :])
+        return text
+
+    def forget_memory(self) -> None:
+        """An exec is about to replace it; what we have open stays the old one's."""
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
+
+    def _opened_memory(self) -> int:
+        if self._memory is None:
+            self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        return self._memory
 
     # --- descriptors and identity ----------------------------------------------------------------
 

@@ -4,9 +4,11 @@ Rule 1: a wait with a timeout is held, and its actor has *yielded*: it is offere
         another has moved since, or when nothing else can move.
 Rule 2: where another has moved, the wait is over at once: a sleep has slept, a poll has timed out,
         unless what it waits for is there already; then the kernel tells.
-Rule 3: where nothing else can move, real time passes: the kernel performs the wait.
-Rule 4: a futex that is waited for at most MOMENT_S is no wait: CPython waits for its own
-        interpreter lock in such steps, and the kernel performs them.
+Rule 3: where nothing else can move, real time passes: the kernel performs the wait, and until its
+        thread is through with it nothing stands still.
+Rule 4: a futex with a timeout of at most MOMENT_S is an *inner* wait and no step: so CPython waits
+        for its interpreter lock. It is held, and goes on when all stands still and its word has
+        changed. Which thread gets the lock then depends on their names and not on the kernel.
 
 Clocks are read without a system call and cannot be moved from here.
 Sources: gate_rules T7; clock_nanosleep(2), poll(2), epoll_wait(2), futex(2).
@@ -18,6 +20,7 @@ import errno
 import select
 import struct
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from untorn_stress.gate.calls import Call, signed
@@ -30,11 +33,7 @@ _FUTEX_WAIT: Final = 0
 _FUTEX_CLOCK_REALTIME: Final = 256
 _TIMER_ABSTIME: Final = 1
 _POLLFD: Final = struct.Struct("=ihh")
-
-
-def is_wait(call: Call, target: Target) -> bool:
-    """Whether the call waits for time to pass, and does not only look or hand a lock over."""
-    return length_s(call, target) > (MOMENT_S if call.name == "futex" else 0.0)
+_SELECTED: Final = (select.POLLIN | select.POLLHUP, select.POLLOUT, select.POLLPRI)
 
 
 def length_s(call: Call, target: Target) -> float:
@@ -82,37 +81,70 @@ def _futex(call: Call, target: Target) -> float:
         return timeout_s
     real = operation & _FUTEX_CLOCK_REALTIME
     clock = time.CLOCK_REALTIME if real else time.CLOCK_MONOTONIC
-    return max(0.0, timeout_s - time.clock_gettime(clock))
+    return max(_INSTANT_S, timeout_s - time.clock_gettime(clock))
+
+
+def is_moment(call: Call, wait_s: float) -> bool:
+    """Whether it is an inner wait (Rule 4)."""
+    return call.name == "futex" and wait_s <= MOMENT_S
 
 
 def is_over(call: Call, target: Target) -> bool:
     """Whether what is waited for is there already: then the kernel's answer comes at once."""
-    name = call.name
+    try:
+        if call.name == "futex":
+            word = int.from_bytes(target.read(call.arguments[0], 4), "little")
+            return word != call.arguments[2] & 0xFFFFFFFF
+        return any(_is_ready(target, fd, events) for fd, events in _awaited(call, target))
+    except OSError:
+        return True  # a bad descriptor or pointer: the kernel says so at once
+
+
+def _is_ready(target: Target, fd: int, events: int) -> bool:
+    with target.descriptor(fd) as ours:
+        poller = select.poll()
+        poller.register(ours, events)
+        return bool(poller.poll(0))
+
+
+def _awaited(call: Call, target: Target) -> Iterator[tuple[int, int]]:
+    """What a call waits for: descriptors with poll's events."""
+    name, arguments = call.name, call.arguments
     if name.startswith("epoll"):
-        with target.descriptor(signed(call.arguments[0])) as fd:
-            return bool(select.select([fd], [], [], 0)[0])
-    if name in ("poll", "ppoll"):
-        return _any_ready(call, target)
-    if name == "futex":
-        word = int.from_bytes(target.read(call.arguments[0], 4), "little")
-        return word != call.arguments[2] & 0xFFFFFFFF
-    return name in ("select", "pselect6")  # three bit sets: let the kernel look at them
+        yield signed(arguments[0]), select.POLLIN
+    elif name in ("poll", "ppoll"):
+        for fd, events, _ in _POLLFD.iter_unpack(_polled(call, target)):
+            if fd >= 0:
+                yield fd, events & 0xFFFF
+    elif name in ("select", "pselect6"):
+        for address, events in zip(arguments[1:4], _SELECTED, strict=True):
+            raw = target.read(address, _set_bytes(call)) if address else b""
+            bits = int.from_bytes(raw, "little")
+            for fd in range(signed(arguments[0])):
+                if bits >> fd & 1:
+                    yield fd, events
 
 
-def _any_ready(call: Call, target: Target) -> bool:
-    count = call.arguments[1] & 0xFFFF
-    raw = target.read(call.arguments[0], count * _POLLFD.size) if count else b""
-    for fd, events, _ in _POLLFD.iter_unpack(raw):
-        if fd < 0:
-            continue
-        with target.descriptor(fd) as ours:
-            poller = select.poll()
-            poller.register(ours, events)
-            if poller.poll(0):
-                return True
-    return False
+def _polled(call: Call, target: Target) -> bytes:
+    count = call.arguments[1] & 0xFFFFFFFF
+    return target.read(call.arguments[0], count * _POLLFD.size) if count else b""
 
 
-def outcome(call: Call) -> tuple[int, int]:
-    """What a wait answers whose time has passed: value and errno."""
-    return (0, errno.ETIMEDOUT) if call.name == "futex" else (0, 0)
+def _set_bytes(call: Call) -> int:
+    return (signed(call.arguments[0]) + 63) // 64 * 8
+
+
+def expire(call: Call, target: Target) -> tuple[int, int]:
+    """Leave the target what a wait leaves whose time has passed; its value and errno."""
+    if call.name == "futex":
+        return 0, errno.ETIMEDOUT
+    if call.name in ("poll", "ppoll"):
+        asked = _POLLFD.iter_unpack(_polled(call, target))
+        target.write(
+            call.arguments[0], b"".join(_POLLFD.pack(fd, events, 0) for fd, events, _ in asked)
+        )
+    elif call.name in ("select", "pselect6"):
+        for address in call.arguments[1:4]:
+            if address:
+                target.write(address, bytes(_set_bytes(call)))
+    return 0, 0

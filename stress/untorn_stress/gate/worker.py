@@ -1,7 +1,8 @@
 """A gated worker: its process tree, the conversation with it, and what it is held at.
 
 Rule 1: the letter names the worker and its first thread; further threads and children are ``At1``,
-        ``At2`` ... in the order in which they were born.
+        ``At2`` ... in the order in which they were born. Births are steps, so that no two fall
+        between two standstills.
 Rule 2: a worker is *plain* while it has one thread: it then stands still when it is held, has
         answered or has ended. Once it has forked it is not plain any more.
 Rule 3: what it has open below the root, and what it has locked, is known: each open is made by us.
@@ -12,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import select
-import signal
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from untorn_stress.gate import ending, locks, quiescence
 from untorn_stress.gate.calls import Call
 from untorn_stress.gate.listener import Listener, Notification
+from untorn_stress.gate.quiescence import Sight
 from untorn_stress.gate.target import Target, TargetGoneError
 from untorn_stress.gate.world import Place, World
 from untorn_stress.schedulers.protocol import NOTHING, Footprint
@@ -42,6 +43,12 @@ class Held:
     waits_for_lock: bool = False
     moves_of_others: int = 0
     is_answered: bool = False
+    is_inner: bool = False
+    """No step: it is dealt with as soon as all stands still."""
+
+    def rank(self) -> tuple[str, int, str]:
+        """The order of actors: A, At1, At2, At10, B."""
+        return self.actor[:1], len(self.actor), self.actor
 
 
 class GatedWorker:
@@ -58,25 +65,31 @@ class GatedWorker:
         os.set_blocking(self.stdout, False)
         self.is_gated = False
         self.is_plain = True
+        self.has_family = False
         self.is_dead = False
         self.has_hung_up = False
-        self.is_asleep = False
+        self.asleep: Sight | None = None
         self.awaits_answer = False
         self.held: dict[int, Held] = {}
         self.files: dict[tuple[int, int], tuple[str, bool]] = {}
         self.kept: set[tuple[str, bool]] = set()
         self.locked: set[str] = set()
-        self.passing: dict[int, int] = {}
+        self.passing: dict[int, bytes] = {}
         self.unobserved: list[str] = []
         self._targets: dict[int, Target] = {}
+        self._family = {pid}
+        self._process_of = {pid: pid}
         self._actors: dict[int, str] = {pid: letter}
+        self.births = 0
+        self._born = 0
+        self._seen: AbstractSet[int] | None = None
         self._lines = b""
         self.draw_from(chance)
 
     def draw_from(self, chance: str) -> None:
         """Begin its randomness anew; two workers never draw alike."""
         self._chance = hashlib.blake2b(f"{chance}:{self.letter}".encode()).digest()
-        self._drawn = 0
+        self._drawn: dict[str, int] = {}
 
     def let_pass(self) -> None:
         """Between two runs: no call is held, and what one run knew of it is forgotten."""
@@ -90,10 +103,17 @@ class GatedWorker:
 
     # --- conversation ----------------------------------------------------------------------------
 
+    def let_time_pass(self, held: Held) -> None:
+        """Let the kernel perform a timed wait; until it is over its thread is not asleep."""
+        notification = held.notification
+        line = quiescence.call_line(notification.number, notification.arguments)
+        self.passing[notification.tid] = line
+        self.listener.let_go(notification.id)
+
     def send(self, line: bytes) -> None:
         """Ask something; the line is short, so the pipe takes it whole."""
         self.awaits_answer = True
-        self.is_asleep = False
+        self.asleep = None
         with contextlib.suppress(BrokenPipeError):  # it died: its death tells
             os.write(self.stdin, line)
 
@@ -112,34 +132,58 @@ class GatedWorker:
 
     def target_of(self, tid: int) -> Target:
         """The process of a thread; TargetGoneError when it has ended."""
-        known = self._targets.get(tid)
-        if known is not None:
-            return known
         try:
-            process = tid if tid == self.pid else quiescence.process_of(tid)
+            process = self._process_of.get(tid) or quiescence.process_of(tid)
         except OSError as error:
             raise TargetGoneError(f"thread {tid} is gone") from error
         target = self._targets.get(process)
         if target is None:
             target = self._targets[process] = Target(process)
-        self._targets[tid] = target
         return target
 
     def actor_of(self, tid: int) -> str:
-        """The label of a thread; new threads are numbered by ``name_threads``."""
-        return self._actors.get(tid, f"{self.letter}t?")
+        """The label of a thread, empty for one that ``name_threads`` has not seen yet."""
+        return self._actors.get(tid, "")
 
     def name_threads(self) -> None:
         """Name the threads that appeared, the older first. Only when the tree stands still."""
-        for tid in sorted(self.held):
-            if tid not in self._actors:
-                self._actors[tid] = f"{self.letter}t{len(self._actors)}"
-            self.held[tid].actor = self._actors[tid]
+        if self._seen is not None and self._actors.keys() == self._seen | self.held.keys():
+            return
+        process = {tid: pid for pid in self.processes() for tid in quiescence.threads_of(pid)}
+        self._process_of = {self.pid: self.pid, **process}
+        for tid in [tid for tid in self._actors if tid not in process]:
+            del self._actors[tid]  # it is gone, and another may get its number
+        new = [tid for tid in process if tid not in self._actors]
+        new.sort(key=lambda tid: (quiescence.born_at(process[tid], tid), tid))
+        self._born = max(self._born, self.births - len(new))  # some did not live to be seen
+        for tid in new:
+            self._born += 1
+            self._actors[tid] = f"{self.letter}t{self._born}"
+        for pid in [pid for pid in self._targets if pid not in process]:
+            self._targets.pop(pid).close()
+        for tid, held in self.held.items():
+            held.actor = self._actors.get(tid, held.actor)
 
     def processes(self) -> list[int]:
-        """The processes of the tree that still run."""
-        orphans = {target.pid for target in self._targets.values()}
-        return quiescence.tree_of(self.pid, orphans)
+        """The processes of the tree that still run, orphans too."""
+        if not self.has_family:
+            return [self.pid]
+        found = quiescence.tree_of(self._family)
+        self._family = {self.pid, *found}
+        return found
+
+    def look(self) -> Sight | None:
+        """What its threads look like that are not held; None if one of them moves."""
+        seen = quiescence.look(self.processes(), self.held, self.passing)
+        self._seen = None if seen is None else seen.keys()
+        return seen
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of its tree runs any more."""
+        if self.has_hung_up:
+            return True
+        return not self.held and self.look() == {}
 
     @property
     def is_settled(self) -> bool:
@@ -148,7 +192,7 @@ class GatedWorker:
             return True
         if not self.is_plain:
             return False
-        return self.is_dead or bool(self.held) or not self.awaits_answer or self.is_asleep
+        return self.is_dead or bool(self.held) or not self.awaits_answer or self.asleep is not None
 
     # --- files and locks -------------------------------------------------------------------------
 
@@ -180,10 +224,10 @@ class GatedWorker:
             (written if writes else read).add(name)
         return read, written
 
-    def chance(self, count: int) -> bytes:
-        """The next bytes of what the worker takes for randomness."""
-        self._drawn += 1
-        block = hashlib.blake2b(self._drawn.to_bytes(8, "big"), key=self._chance).digest()
+    def chance(self, actor: str, count: int) -> bytes:
+        """The next bytes of what one of its threads takes for randomness."""
+        drawn = self._drawn[actor] = self._drawn.get(actor, 0) + 1
+        block = hashlib.blake2b(f"{actor}:{drawn}".encode(), key=self._chance).digest()
         return (block * (count // len(block) + 1))[:count]
 
     # --- the end ---------------------------------------------------------------------------------
@@ -198,6 +242,6 @@ class GatedWorker:
         self.listener.close()
         for fd in (self.pidfd, self.stdin, self.stdout):
             os.close(fd)
-        for target in set(self._targets.values()):
+        for target in self._targets.values():
             target.close()
         self._targets.clear()

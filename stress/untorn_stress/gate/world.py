@@ -19,12 +19,13 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from untorn_stress.gate.calls import PathArgument
 from untorn_stress.gate.target import AT_FDCWD, Target
 
 INODES: Final = "#inodes"
+_MOST_LINKS: Final = 40
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Place:
     @property
     def is_inside(self) -> bool:
         """Whether the call touches anything below the root."""
-        return bool(self.parent or self.here)
+        return bool(self.parent or self.here or self.walked)
 
 
 OUTSIDE: Final = Place("", "", "", 0, 0, ())
@@ -104,25 +105,23 @@ class World:
     def find(self, argument: PathArgument, target: Target) -> Place:
         """Resolve a path as the target's call would, links and ``..`` included."""
         path = os.fsdecode(argument.path)
-        head, _, name = path.rstrip("/").rpartition("/")
-        if path[:1] == "/":
-            folder = head or "/"
-            if not self._may_be_inside(path, argument.follow):
+        follow = argument.follow or path.endswith("/")
+        base, below = "/", path
+        if path.startswith(self._below):
+            base, below = self.root, path[len(self._below) :]
+        elif path[:1] == "/":
+            if not self._may_be_inside(path, follow):
                 return OUTSIDE
         else:
-            base = f"/proc/{target.pid}/" + (
-                "cwd" if argument.dirfd == AT_FDCWD else f"fd/{argument.dirfd}"
-            )
-            folder = f"{base}/{head}" if head else base
-        if name in ("", ".", ".."):
-            folder, name = (f"{folder}/{name}" if name else folder), ""
-        return self._look(folder, name, argument.follow)
+            door = "cwd" if argument.dirfd == AT_FDCWD else f"fd/{argument.dirfd}"
+            base = f"/proc/{target.pid}/{door}"
+        return _Walk(self, base, below, follow).place()
 
     def _may_be_inside(self, path: str, follow: bool) -> bool:
         """Whether an absolute path can lead below the root; most of a process' paths cannot."""
-        if self.holds(path):
+        if self.holds(path) or "/proc/" in path:
             return True
-        if "/proc/" not in path and path.startswith(("/usr/", "/lib", "/etc/", "/dev/")):
+        if path.startswith(("/usr/", "/lib", "/etc/", "/dev/")):
             return False
         try:
             where = os.path.realpath(path if follow else os.path.dirname(path))
@@ -130,52 +129,78 @@ class World:
             return False
         return self.holds(where)
 
-    def _look(self, folder: str, name: str, follow: bool) -> Place:
-        walked = self._walk(folder)
+
+class _Walk:
+    """One path from a directory on, component by component, as the kernel goes."""
+
+    def __init__(self, world: World, base: str, below: str, follow: bool) -> None:
+        self._world = world
+        self._at = base
+        self._parts = [part for part in reversed(below.split("/")) if part not in ("", ".")]
+        self._follow = follow
+        self._walked: list[str] = []
+        self._links = 0
+
+    def place(self) -> Place:
+        """Where it leads."""
         try:
-            above = os.stat(folder)
+            status = os.stat(self._at)
         except OSError:
-            return (
-                Place("", "", "", 0, 0, walked) if not walked else Place("?", "", "", 0, 0, walked)
-            )
-        parent = self.name_of(above)
-        if not name:
-            return Place("", "", parent, above.st_mode, above.st_nlink, walked)
-        try:
-            there = os.stat(f"{folder}/{name}", follow_symlinks=False)
-        except OSError:
-            return Place(parent, name, "", 0, 0, walked) if parent else OUTSIDE
-        if follow and stat.S_ISLNK(there.st_mode):
-            return self._follow(f"{folder}/{name}", parent, name, walked)
-        here = self.name_of(there)
-        if not parent and not here:
             return OUTSIDE
-        return Place(parent, name, here, there.st_mode, there.st_nlink, walked)
-
-    def _follow(self, link: str, parent: str, name: str, walked: tuple[str, ...]) -> Place:
-        """The last component is a link: what it says is read, and where it leads is used."""
-        end = os.path.realpath(link)
-        through = self._look(os.path.dirname(end), os.path.basename(end), False)
-        if parent:
-            walked = (*walked, f"e:{parent}/{name}")
-        if not through.is_inside:
-            return Place(parent, name, "", 0, 0, walked) if parent else OUTSIDE
-        through.walked = (*walked, *through.walked)
-        return through
-
-    def _walk(self, folder: str) -> tuple[str, ...]:
-        """The entries below the root that a path goes through before its last component."""
-        if not folder.startswith(self._below):
-            return ()
-        walked = []
-        at, above = self.root, "."
-        for part in folder[len(self._below) :].split("/"):
-            if not part:
-                continue
-            walked.append(f"e:{above}/{part}")
-            at = f"{at}/{part}"
+        while self._parts:
+            name = self._parts.pop()
+            parent = self._world.name_of(status)
+            below = f"{self._at}/{name}"
             try:
-                above = self.name_of(os.stat(at)) or "?"
+                there = os.stat(below, follow_symlinks=False)
             except OSError:
-                break
-        return tuple(walked)
+                return self._missing(parent, name)
+            is_last = not self._parts
+            if stat.S_ISLNK(there.st_mode) and (self._follow or not is_last):
+                self._looked_up(parent, name)
+                next_status = self._pass_link(below)
+                if next_status is None:
+                    return self._nowhere()
+                status = next_status or status
+            elif is_last and name != "..":
+                here = self._world.name_of(there)
+                return self._found(parent, name, here, there)
+            else:
+                self._looked_up(parent, name)
+                self._at, status = below, there
+        return self._found("", "", self._world.name_of(status), status)
+
+    def _found(self, parent: str, entry: str, here: str, there: os.stat_result) -> Place:
+        return Place(parent, entry, here, there.st_mode, there.st_nlink, tuple(self._walked))
+
+    def _nowhere(self) -> Place:
+        return Place("?", "", "", 0, 0, tuple(self._walked)) if self._walked else OUTSIDE
+
+    def _missing(self, parent: str, name: str) -> Place:
+        if not self._parts and parent:
+            return Place(parent, name, "", 0, 0, tuple(self._walked))
+        self._looked_up(parent, name)
+        return self._nowhere()
+
+    def _looked_up(self, parent: str, name: str) -> None:
+        if parent and name != "..":
+            self._walked.append(f"e:{parent}/{name}")
+
+    def _pass_link(self, link: str) -> os.stat_result | Literal[False] | None:
+        """Go where a link leads: the directory's stat, False for the same one, None for nowhere."""
+        self._links += 1
+        if self._links > _MOST_LINKS:
+            return None
+        try:
+            text = os.readlink(link)
+            if link.startswith("/proc/") and os.path.dirname(link) != "/proc":
+                # A door (cwd, fd/7): it opens even where its text is no path any more.
+                self._at = link
+                return os.stat(link)
+            self._parts += [part for part in reversed(text.split("/")) if part not in ("", ".")]
+            if text[:1] != "/":
+                return False
+            self._at = "/"
+            return os.stat("/")
+        except OSError:
+            return None
