@@ -20,8 +20,13 @@ from untorn_conformance.backend import Verb
 from untorn_stress import supervise
 from untorn_stress.ensemble import Cast
 from untorn_stress.explore import Budget, Search
+from untorn_stress.gate import ending
 from untorn_stress.gate.availability import probe
-from untorn_stress.gate.hosting import HostingError, Keeper, Order
+from untorn_stress.gate.ending import StillRunningError
+from untorn_stress.gate.hosting import FOREIGN_KEEPER, HostingError, Keeper, Order
+from untorn_stress.gate.supervisor import Rules, Supervisor
+from untorn_stress.gate.worker import GatedWorker
+from untorn_stress.gate.world import World
 from untorn_stress.gated import Choose
 from untorn_stress.laboratory import Laboratory, Subject
 from untorn_stress.run import FindingKind, Run
@@ -284,6 +289,22 @@ def test_a_backend_that_never_answers_is_a_finding(
     assert (watch.processes(), descriptors(), os.listdir(tmp_path)) == ([], before, [])
 
 
+def test_a_backend_that_forks_for_ever_is_ended_with_all_that_it_started(
+    watch: Watch, laboratory_of: Callable[[str], Laboratory], tmp_path: Path
+) -> None:
+    def cut(moment: Moment) -> Option | None:
+        return None if moment.step == 60 else taking_turns(moment)
+
+    before = descriptors()
+    with laboratory_of("wicked_backends:forks_for_ever") as laboratory:
+        played = scenario("reader-writer")
+        system = laboratory.system(played, laboratory.natural(played.tree))
+        assert system.run(cut).run.cut
+        assert len(watch.processes()) == 1, "more than the keeper"
+        assert system.run(cut).run.cut
+    assert (watch.processes(), descriptors(), os.listdir(tmp_path)) == ([], before, [])
+
+
 def test_a_backend_that_cannot_be_imported_is_an_error_that_says_why(
     watch: Watch, laboratory_of: Callable[[str], Laboratory], tmp_path: Path
 ) -> None:
@@ -319,3 +340,93 @@ def test_what_a_backend_writes_outside_is_not_seen_by_the_gate(
     with laboratory_of("wicked_backends:writes_outside") as laboratory:
         run = run_of(laboratory, "writer-writer", taking_turns)
     assert (run.findings, outside.read_bytes()) == ((), b"written outside")
+
+
+# --- daemons --------------------------------------------------------------------------------------
+
+DAEMON = """
+import os, sys
+if os.fork():
+    {first_does}
+{child_does}
+if os.fork():
+    os._exit(0)
+print("ready", flush=True)
+{daemon_does}
+"""
+BLOCKS = "os.read(os.pipe()[0], 1)"
+COMPUTES = "while True: pass"
+LIVES_ON = f"{BLOCKS} # the worker itself stays"
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, **does: str) -> Iterator[tuple[Keeper, GatedWorker]]:
+    """A program under the gate that has started its daemon."""
+    command = [sys.executable, "-c", DAEMON.format(**does)]
+    with Keeper(FOREIGN_KEEPER, env=dict(os.environ), stderr=folder / "stderr") as keeper:
+        worker, _ = keeper.start(Order(letter="A", argv=command, env={}))
+        lines: list[bytes] = []
+        passing = Supervisor(World(str(folder)), Rules(), lambda _, line: lines.append(line))
+        passing.add(worker)
+        end_s = time.monotonic() + DEADLINE_S
+        while not lines:
+            assert time.monotonic() < end_s, keeper.last_words()
+            passing._handle_events(100.0)
+        yield keeper, worker
+
+
+each_daemon = pytest.mark.parametrize(
+    ("first_does", "child_does", "daemon_does"),
+    [
+        (first, child, last)
+        for first in (LIVES_ON, "os._exit(0)")
+        for child in ("", "os.setsid()")
+        for last in (BLOCKS, COMPUTES, "while True: os.stat('/')", "while True: os.fork()")
+    ],
+)
+
+
+@each_daemon
+def test_a_daemon_is_ended_with_its_worker(
+    watch: Watch, tmp_path: Path, first_does: str, child_does: str, daemon_does: str
+) -> None:
+    does = {"first_does": first_does, "child_does": child_does, "daemon_does": daemon_does}
+    with daemon(tmp_path, **does) as (keeper, worker):
+        worker.close()
+        assert [each.pid for each in watch.processes()] == [keeper.pid]
+
+
+@pytest.mark.parametrize("daemon_does", [BLOCKS, COMPUTES])
+def test_a_daemon_is_ended_with_its_keeper(watch: Watch, tmp_path: Path, daemon_does: str) -> None:
+    does = {"first_does": "os._exit(0)", "child_does": "os.setsid()", "daemon_does": daemon_does}
+    with daemon(tmp_path, **does) as (keeper, worker):
+        keeper.close()
+        assert watch.processes() == []
+        worker.close()
+
+
+@pytest.mark.parametrize("daemon_does", [BLOCKS, COMPUTES])
+def test_a_daemon_is_ended_though_its_keeper_was_killed(
+    watch: Watch, tmp_path: Path, daemon_does: str
+) -> None:
+    does = {"first_does": "os._exit(0)", "child_does": "os.setsid()", "daemon_does": daemon_does}
+    with daemon(tmp_path, **does) as (keeper, worker):
+        os.kill(keeper.pid, signal.SIGKILL)
+        keeper.close()
+        assert watch.processes() == []
+        worker.close()
+
+
+def test_who_cannot_be_found_is_said_to_run_still(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "END_DEADLINE_S", 0.1)
+    monkeypatch.setattr(ending, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(ending, "_below", lambda _known: [])
+    does = {"first_does": "os._exit(0)", "child_does": "os.setsid()", "daemon_does": BLOCKS}
+    before = descriptors()
+    with daemon(tmp_path, **does) as (_, worker):
+        monkeypatch.setattr(worker, "processes", list)
+        with pytest.raises(StillRunningError, match="a process that is not known still ran"):
+            worker.close()
+    assert (watch.processes(), descriptors()) == ([], before)

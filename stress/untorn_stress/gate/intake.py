@@ -78,6 +78,8 @@ class Intake:
         if kind is Kind.FORK:
             worker.is_plain = False
             worker.has_family = worker.has_family or not _makes_thread(call, target)
+        if kind is Kind.EXIT and worker.has_family:
+            worker.processes()  # its children get another parent: who they are is known by now
         if kind is Kind.IDENTITY or kind is Kind.EXEC:
             target.forget()
         if kind is Kind.EXEC:

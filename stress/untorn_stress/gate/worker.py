@@ -136,6 +136,7 @@ class GatedWorker:
             process = self._process_of.get(tid) or quiescence.process_of(tid)
         except OSError as error:
             raise TargetGoneError(f"thread {tid} is gone") from error
+        self._family.add(process)
         target = self._targets.get(process)
         if target is None:
             target = self._targets[process] = Target(process)
@@ -238,10 +239,12 @@ class GatedWorker:
 
     def close(self) -> None:
         """End it and close every descriptor."""
-        self.kill()
-        self.listener.close()
-        for fd in (self.pidfd, self.stdin, self.stdout):
-            os.close(fd)
-        for target in self._targets.values():
-            target.close()
-        self._targets.clear()
+        try:
+            self.kill()
+        finally:
+            self.listener.close()
+            for fd in (self.pidfd, self.stdin, self.stdout):
+                os.close(fd)
+            for target in self._targets.values():
+                target.close()
+            self._targets.clear()
