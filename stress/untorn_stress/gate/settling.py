@@ -70,6 +70,9 @@ class Settling:
         wait_ms = _COMPLEX_GLANCE_MS
         active_s = 0.0
         while unsettled := [worker for worker in self._workers if not worker.is_settled]:
+            if time.monotonic() > end_s:
+                names = ", ".join(worker.letter for worker in unsettled)
+                raise UndecidedError(f"{names} did not stand still in {self._deadline_s} s")
             is_complex = any(not worker.is_plain for worker in unsettled)
             if self._handle_events(wait_ms if is_complex else _GLANCE_MS):
                 glances.clear()
@@ -84,9 +87,6 @@ class Settling:
                 active_s = now_s
                 for held in self._inner():
                     self._let_pass(held)
-            if now_s > end_s:
-                names = ", ".join(worker.letter for worker in unsettled)
-                raise UndecidedError(f"{names} did not stand still in {self._deadline_s} s")
 
     @staticmethod
     def _all_asleep(unsettled: Sequence[GatedWorker], glances: dict[str, Sight | None]) -> bool:
