@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from untorn_stress.gate import keeper
+from untorn_stress.gate import abi, keeper
 
 from untorn_conformance import serve, wire
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--preload", action="store_true", help="load what is loaded late, too")
     parser.add_argument("fd", type=int, help="the socket to the supervisor")
     options = parser.parse_args(arguments)
+    abi.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)  # code that never ends loading sees no hang-up
     control = socket.socket(fileno=options.fd)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.preload:
         serve.build(options.factory)
     wire.warm()
+    abi.prctl(abi.PR_SET_PDEATHSIG, 0)  # from here on a hang-up ends us, and all below us first
     keeper.main(control, lambda: Hosted(options.factory))
     return 0
 
