@@ -15,6 +15,7 @@ Sources: the manual pages of the calls; open_by_handle_at(2) and mounts are outs
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Mapping
@@ -179,6 +180,7 @@ FORMS: Final[Mapping[str, Form]] = {
     },
 }  # fmt: skip
 
+_PATH_OR_NULL: Final = frozenset({"utimensat", "futimesat"})
 _NO_FOLLOW: Final = frozenset(
     {
         "lstat", "readlink", "readlinkat", "lchown", "lsetxattr", "lgetxattr", "lremovexattr",
@@ -259,6 +261,8 @@ def read_call(notification: Notification, target: Target) -> Call:
 
 
 def _read_path(call: Call, target: Target, dirfd: int, address: int) -> None:
+    if not address and call.name not in _PATH_OR_NULL:
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
     path = target.path(address)
     if not path and (not address or call.flags & AT_EMPTY_PATH):
         call.fds.append(dirfd)  # utimensat(fd, NULL), newfstatat(fd, "", AT_EMPTY_PATH)

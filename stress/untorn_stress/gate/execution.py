@@ -82,6 +82,8 @@ class Execution:
     def _perform(self, held: Held, touched: footprints.Touched) -> str:
         listener, ident, call = held.worker.listener, held.notification.id, held.call
         try:
+            if call.kind is Kind.OPEN and held.target.is_full:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             value = perform(call, held.target)
         except OSError as error:
             number = error.errno or errno.EIO

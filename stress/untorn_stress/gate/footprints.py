@@ -94,16 +94,18 @@ def touch(
     elif kind in (Kind.READ, Kind.WRITE):
         _data(touched, kind, named)
     elif kind in (Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK) and not failed:
-        _names(touched, kind, places)
+        _names(touched, kind, places, named)
 
 
-def _names(touched: Touched, kind: Kind, places: Sequence[Place]) -> None:
+def _names(touched: Touched, kind: Kind, places: Sequence[Place], named: Sequence[str]) -> None:
     if kind is Kind.CREATE:
         touched.changed_entry(places[0])
         touched.took_inode()
     elif kind is Kind.LINK:
-        touched.changed(places[0].here)
-        touched.changed_entry(places[1])
+        for name in (*named, *(place.here for place in places[:-1])):
+            if name:  # a descriptor's (AT_EMPTY_PATH) or a path's
+                touched.changed(name)
+        touched.changed_entry(places[-1])
     elif kind is Kind.RENAME:
         source, target = places
         touched.changed_entry(source)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from typing import Final
 
@@ -118,6 +119,19 @@ class Target:
         if fd == AT_FDCWD:
             return os.stat(f"/proc/{self.pid}/cwd")
         return os.stat(f"/proc/{self.pid}/fd/{fd}")
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many descriptors as it may: an open then fails before it makes a file.
+
+        Linux before 6.2 does not count them for us; there the file is made in vain.
+        """
+        try:
+            count = os.stat(f"/proc/{self.pid}/fd").st_size
+            limit = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[0]
+            return limit != resource.RLIM_INFINITY and count >= limit
+        except OSError:
+            return False
 
     @property
     def umask(self) -> int:

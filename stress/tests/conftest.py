@@ -1,0 +1,117 @@
+"""Small programs at the gate: ``bench`` runs Python text, each below one directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper
+from untorn_stress.gate.supervisor import Rules
+from untorn_stress.gated_programs import GatedPrograms, ProgramsRun
+from untorn_stress.schedulers.protocol import Executed, Moment, Option
+from untorn_stress.schedulers.replay import Replay
+
+PREAMBLE = """
+import ctypes, errno, fcntl, mmap, os, select, signal, struct, sys, threading, time
+root = sys.argv[1]
+os.chdir(root)
+libc = ctypes.CDLL(None, use_errno=True)
+def tell(make, *arguments, **named):
+    try:
+        print(make(*arguments, **named), flush=True)
+    except OSError as error:
+        print(errno.errorcode[error.errno], flush=True)
+def tell_raw(value):
+    print(value if value >= 0 else errno.errorcode[ctypes.get_errno()], flush=True)
+"""
+
+
+@dataclass
+class Watch:
+    """Follows a schedule of labels and remembers what was on offer and what was touched."""
+
+    labels: Sequence[str] = ()
+    offers: list[tuple[str, ...]] = field(default_factory=list)
+    executed: list[Executed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._replay = Replay(self.labels)
+
+    def choose(self, moment: Moment) -> Option | None:
+        self.offers.append(tuple(option.label for option in moment.options))
+        if moment.executed is not None:
+            self.executed.append(moment.executed)
+        return self._replay.choose(moment)
+
+    def touched(self, run: ProgramsRun, line: str) -> Executed:
+        """What the step of this line really touched."""
+        executed = [*self.executed, run.ending.executed]
+        at = run.log.index(line)
+        found = executed[at]
+        assert found is not None
+        return found
+
+
+class Bench:
+    """One directory and the keeper of the programs that work below it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "cache"
+        self.root.mkdir()
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        self.keeper = Keeper(FOREIGN_KEEPER, env=environment, stderr=folder / "stderr")
+
+    def python(self, text: str) -> list[str]:
+        return [sys.executable, "-I", "-S", "-c", PREAMBLE + text, str(self.root)]
+
+    def system(self, *programs: str | Sequence[str], **how: Any) -> GatedPrograms:
+        argvs = [self.python(each) if isinstance(each, str) else list(each) for each in programs]
+        how.setdefault("rules", Rules(deadline_s=20.0))
+        return GatedPrograms(argvs, root=self.root, keeper=self.keeper, **how)
+
+    def run(
+        self, *programs: str | Sequence[str], watch: Watch | None = None, **how: Any
+    ) -> ProgramsRun:
+        return self.system(*programs, **how).run((watch or Watch()).choose)
+
+    def steps(self, *programs: str, watch: Watch | None = None, **how: Any) -> list[str]:
+        """The log without how all programs come to their directory, and end."""
+        return [
+            each for each in self.run(*programs, watch=watch, **how).log if " chdir " not in each
+        ]
+
+    def bare(self, program: str) -> list[str]:
+        """What a program prints that runs without a gate."""
+        done = subprocess.run(self.python(program), capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    with made.keeper:
+        yield made
+
+
+@pytest.fixture
+def watch() -> Callable[..., Watch]:
+    """A watch for a schedule: ``watch("3A 2B At1")``."""
+
+    def make(schedule: str = "") -> Watch:
+        labels: list[str] = []
+        for count, label in re.findall(r"([0-9]*)([A-Z][^ ]*)", schedule):
+            labels += [label] * int(count or 1)
+        return Watch(tuple(labels))
+
+    return make
