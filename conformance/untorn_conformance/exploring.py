@@ -25,9 +25,8 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found, leaves_open
 from untorn_stress.gate import availability
 from untorn_stress.gate.filter import Grain
-from untorn_stress.gate.supervisor import STEP_DEADLINE_S
 from untorn_stress.gated import GatedSystem, Start
-from untorn_stress.laboratory import Laboratory, TreeUnavailableError
+from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.run import Run
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import SCENARIOS, TREES, scenario
@@ -93,7 +92,7 @@ def explore_command(
     out: Path | None,
     draw: Draw,
     progress: Tell,
-    step_deadline_s: float = STEP_DEADLINE_S,
+    patience: Patience = Patience(),  # noqa: B008 (a frozen value)
 ) -> Done:
     """Explore, and say what came of it. Raises TokenError for a tree that there is not."""
     refused = availability.probe()
@@ -109,7 +108,7 @@ def explore_command(
     )
     journal = _Journal(backend, _Folder(out, backend))
     try:
-        with _laboratory(backend, seed, grain, step_deadline_s) as laboratory:
+        with _laboratory(backend, seed, grain, patience) as laboratory:
             able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
             journal.subject = laboratory.subject.identity
             budget = _Purse(budget_runs, budget_s)
@@ -183,26 +182,24 @@ class _Folder:
 
 
 @contextmanager
-def _laboratory(
-    backend: str, seed: int, grain: str, step_deadline_s: float
-) -> Iterator[Laboratory]:
+def _laboratory(backend: str, seed: int, grain: str, patience: Patience) -> Iterator[Laboratory]:
     spec = registry.parse(backend)
     base = Path(tempfile.gettempdir())
-    hello = subjects.ask_hello(spec, base, deadline_s=step_deadline_s)
+    hello = subjects.ask_hello(spec, base, deadline_s=patience.step_deadline_s)
     with Laboratory(
         subjects.subject_of(spec, hello),
         base=base,
         seed=seed,
         grain=Grain(grain),
-        step_deadline_s=step_deadline_s,
+        patience=patience,
     ) as laboratory:
         yield laboratory
 
 
 def write_finding(folder: Path, found: Found) -> Path:
-    """Write a finding as a file that replays; the folder is made."""
-    finding = found.finding
-    path = folder / f"{finding.requirement}-{finding.rule}-{found.run.scenario}.json"
+    """Write a finding as a file that replays; rule, scenario and tree name it."""
+    finding, run = found.finding, found.run
+    path = folder / f"{finding.requirement}-{finding.rule}-{run.scenario}-{run.tree}.json"
     counterexample.write(
         path,
         Counterexample(
@@ -335,7 +332,7 @@ def replay_command(
     times: int,
     draw: Draw,
     progress: Tell,
-    step_deadline_s: float = STEP_DEADLINE_S,
+    patience: Patience = Patience(),  # noqa: B008 (a frozen value)
 ) -> Done:
     """Make a run again. Raises TokenError for a token that is not for this backend."""
     refused = availability.probe()
@@ -344,7 +341,7 @@ def replay_command(
     played = _scenario_of(token)
     try:
         with _laboratory(
-            backend or token.backend, token.seed, token.grain.value, step_deadline_s
+            backend or token.backend, token.seed, token.grain.value, patience
         ) as laboratory:
             subject = laboratory.subject
             check_fits(token, spec=subject.spec, identity=subject.identity)

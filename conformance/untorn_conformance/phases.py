@@ -30,10 +30,18 @@ def classify(
         case=case,
         phase=report.when or "",
         outcome=outcome,
-        detail=detail[:_DETAIL_CHARACTERS],
+        detail=_cut(detail),
         duration_s=call.duration,
         measurements=measurements,
     )
+
+
+def _cut(detail: str) -> str:
+    """Take the middle out of what is too long: its last line may say how to see it again."""
+    if len(detail) <= _DETAIL_CHARACTERS:
+        return detail
+    half = _DETAIL_CHARACTERS // 2
+    return f"{detail[:half]}\n...\n{detail[-half:]}"
 
 
 def attach(

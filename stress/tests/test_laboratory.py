@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from untorn_conformance.errors import BackendError
@@ -16,7 +17,7 @@ from untorn_stress.explorer import Exploration, Explored, bounded, leaves_open
 from untorn_stress.gate.availability import probe
 from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
-from untorn_stress.laboratory import Laboratory, Subject, TreeUnavailableError
+from untorn_stress.laboratory import Laboratory, Patience, Subject, TreeUnavailableError
 from untorn_stress.run import FindingKind
 from untorn_stress.scenarios import scenario
 from untorn_stress.surroundings import Surroundings
@@ -44,7 +45,7 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
     """Makes the laboratory of a good cache with one method of its own."""
     made: list[Laboratory] = []
 
-    def make(method: str = "pass", *, step_deadline_s: float = 30.0) -> Laboratory:
+    def make(method: str = "pass", **patience: Any) -> Laboratory:
         (tmp_path / "cache_of_a_test.py").write_text(
             GOOD.format(method=textwrap.indent(textwrap.dedent(method), "    ").strip())
         )
@@ -59,7 +60,7 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
             ),
         )
         subject = Subject(spec="test", identity="test@1", cast=cast, capabilities=frozenset())
-        made.append(Laboratory(subject, base=tmp_path, step_deadline_s=step_deadline_s))
+        made.append(Laboratory(subject, base=tmp_path, patience=Patience(**patience)))
         return made[-1]
 
     yield make
@@ -167,6 +168,19 @@ def test_a_cache_that_never_rests_is_undecided(laboratory_of: Make) -> None:
     )
     explored = explore(laboratory, "reader-writer")
     assert (explored.undecided, explored.broken) == ("A did not stand still in 0.5 s", False)
+
+
+def test_a_cache_that_works_without_end_is_undecided(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(
+        """
+        def lookup(self, *, key):
+            while True:
+                os.listdir(self._root)
+        """,
+        most_steps=50,
+    )
+    explored = explore(laboratory, "reader-writer")
+    assert (explored.undecided, explored.broken) == ("no end of the run after 50 steps", False)
 
 
 def test_a_cache_that_cannot_be_made_is_broken_and_quoted(laboratory_of: Make) -> None:

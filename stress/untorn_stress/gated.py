@@ -24,7 +24,7 @@ from untorn_conformance.contract import Capability
 
 from untorn_stress import operation_order
 from untorn_stress.ensemble import JUDGE, Ensemble
-from untorn_stress.gate.supervisor import Rules, Supervisor
+from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
 from untorn_stress.names import Names
@@ -148,6 +148,8 @@ class GatedSystem:
                 if option is None:
                     performance.cut = True
                     break
+                if len(performance.choices) == self._rules.most_steps:
+                    raise UndecidedError(f"no end of the run after {self._rules.most_steps} steps")
                 self._step(supervisor, performance, narrator, held, option)
             self._find_stuck(performance)
             self._find_strays(performance)

@@ -27,7 +27,7 @@ from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
 from untorn_stress.gate.filter import Grain
-from untorn_stress.gate.supervisor import STEP_DEADLINE_S, Rules
+from untorn_stress.gate.supervisor import MOST_STEPS, STEP_DEADLINE_S, Rules
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads
@@ -57,12 +57,20 @@ class Subject:
     capabilities: frozenset[Capability]
 
 
-class Laboratory:
-    """A context manager: closing it ends all processes and removes the directory.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """When a backend is given up: it takes longer than a step may, or more steps than a run may.
 
-    ``step_deadline_s`` is how long anything may take that should take no time: a worker's start,
-    and its way from one gated call to the next.
+    ``step_deadline_s`` holds for all that should take no time: a worker's start, and its way from
+    one gated call to the next.
     """
+
+    step_deadline_s: float = STEP_DEADLINE_S
+    most_steps: int = MOST_STEPS
+
+
+class Laboratory:
+    """A context manager: closing it ends all processes and removes the directory."""
 
     def __init__(
         self,
@@ -73,7 +81,7 @@ class Laboratory:
         grain: Grain = Grain.METADATA,
         frames: int = 1,
         clip: str = "",
-        step_deadline_s: float = STEP_DEADLINE_S,
+        patience: Patience = Patience(),
     ) -> None:
         self.subject = subject
         self.seed = seed
@@ -83,7 +91,7 @@ class Laboratory:
         for each in (self.root, self.folder / "tmp"):
             each.mkdir(mode=0o700)
         self.surroundings = Surroundings(self.folder, ours=_OURS)
-        self._true = Rules(deadline_s=step_deadline_s)
+        self._true = Rules(deadline_s=patience.step_deadline_s, most_steps=patience.most_steps)
         self.payloads = Payloads(self.folder / "payload", frames=frames, clip=clip)
         words = [*map(self.payloads.key, LABELS), *self.payloads.names]
         self._names = Names(words)

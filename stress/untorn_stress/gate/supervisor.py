@@ -27,6 +27,7 @@ from untorn_stress.schedulers.protocol import NOTHING, Executed, Option
 
 __all__ = ["Rules", "Supervisor", "UndecidedError"]
 STEP_DEADLINE_S: Final = 30.0
+MOST_STEPS: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +36,8 @@ class Rules:
 
     ``locks`` is what is said of them: "real", "noop" or an errno's name. ``sees_inodes`` has the
     freeing and taking of inode numbers count as an object. ``offers_yielded`` always offers who
-    waits for time to pass, and not only when another has moved or nothing else can.
+    waits for time to pass, and not only when another has moved or nothing else can. A run of more
+    than ``most_steps`` steps is given up: somebody never ends.
     """
 
     grain: Grain = Grain.METADATA
@@ -43,6 +45,7 @@ class Rules:
     sees_inodes: bool = False
     offers_yielded: bool = False
     deadline_s: float = STEP_DEADLINE_S
+    most_steps: int = MOST_STEPS
 
 
 class Supervisor:
@@ -79,7 +82,8 @@ class Supervisor:
         """Let everything pass until ``done`` or until a worker has ended; raises UndecidedError."""
         end_s = time.monotonic() + self._rules.deadline_s
         while not done() and not any(worker.is_dead for worker in self.workers):
-            if not self._handle_events(1000 * max(0.0, end_s - time.monotonic())):
+            left_s = end_s - time.monotonic()
+            if left_s <= 0 or not self._handle_events(1000 * left_s):
                 raise UndecidedError(f"no answer in {self._rules.deadline_s} s")
 
     def settle(self) -> None:
