@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,14 +133,23 @@ class Ran:
         return next(row for row in self.document["requirements"] if row["id"] == name)
 
 
-def run_pytest(folder: Path, *arguments: str, suite: str = "", backend: str = PLAIN) -> Ran:
-    """Run the suite with pytest in a process of its own, in a folder that no other project owns."""
+def run_pytest(
+    folder: Path,
+    *arguments: str,
+    suite: str = "",
+    backend: str = PLAIN,
+    launcher: Sequence[str] = (),
+) -> Ran:
+    """Run the suite with pytest in a process of its own, in a folder that no other project owns.
+
+    ``launcher`` is a program that becomes the command which it is given.
+    """
     trial, runs = folder / "trial", folder / "runs"
     trial.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     if suite:
         (folder / "test_suite.py").write_text(PREAMBLE + suite)
-    command = [sys.executable, "-m", "pytest", "-p", "untorn_conformance.plugin"]
+    command = [*launcher, sys.executable, "-m", "pytest", "-p", "untorn_conformance.plugin"]
     command += [f"--backend={backend}", f"--dir={trial}", f"--run-dir={runs}", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
     environment.pop("PYTEST_ADDOPTS", None)

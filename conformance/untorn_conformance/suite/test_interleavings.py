@@ -92,7 +92,10 @@ def explore(
 def settle(searches: list[Explored], grounds: Grounds, request: pytest.FixtureRequest) -> None:
     """Pass with what the searches are evidence for, fail with the first finding, or say UNKNOWN."""
     grounds.evidence = evidence_of(searches)
-    found = [each for search in searches for each in search.found]
+    every = [each for search in searches for each in search.found]
+    # The first of each kind: the other trees show the same.
+    kinds = {(each.finding.requirement, each.finding.rule): each for each in reversed(every)}
+    found = [each for each in every if each in kinds.values()]
     if found:
         grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in found))
         folder = request.config.stash[TRIAL].findings
