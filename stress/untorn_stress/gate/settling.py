@@ -54,11 +54,10 @@ class Settling:
         end_s = time.monotonic() + self._deadline_s
         if after_step:
             self._passed.clear()
-        for worker in self._workers:
-            if worker.asleep is not None and worker.look() != worker.asleep:
-                worker.asleep = None
         while True:
             self._stand_still(end_s)
+            if self._has_woken():
+                continue
             for worker in self._workers:
                 if not worker.is_plain:
                     worker.name_threads()
@@ -87,6 +86,17 @@ class Settling:
                 active_s = now_s
                 for held in self._inner():
                     self._let_pass(held)
+
+    def _has_woken(self) -> bool:
+        """Whether the step of another has woken somebody who was found asleep."""
+        woken = [
+            worker
+            for worker in self._workers
+            if worker.asleep is not None and worker.look() != worker.asleep
+        ]
+        for worker in woken:
+            worker.asleep = None
+        return bool(woken)
 
     @staticmethod
     def _all_asleep(unsettled: Sequence[GatedWorker], glances: dict[str, Sight | None]) -> bool:

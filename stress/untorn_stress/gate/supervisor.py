@@ -23,7 +23,7 @@ from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.settling import Settling, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
-from untorn_stress.schedulers.protocol import NOTHING, Executed, Option
+from untorn_stress.schedulers.protocol import NOTHING, Executed, Footprint, Option
 
 __all__ = ["Rules", "Supervisor", "UndecidedError"]
 STEP_DEADLINE_S: Final = 30.0
@@ -158,7 +158,7 @@ class Supervisor:
                 if held is mover or not held.expected.conflicts(done.footprint):
                     continue
                 if held.waits_for_lock and held.actor != mover.actor:
-                    held.waits_for_lock = False
+                    held.waits_for_lock = not _touches_lock(done.footprint, held)
                 if held.places:
                     self._intake.look(held)
 
@@ -174,3 +174,9 @@ class Supervisor:
         for worker in self.workers:
             worker.close()
         self.workers.clear()
+
+
+def _touches_lock(footprint: Footprint, held: Held) -> bool:
+    """Whether a step may have let go the lock that is waited for; the file's data tells nothing."""
+    wanted = {each for each in held.expected.reads | held.expected.writes if each[:2] == "l:"}
+    return footprint.opaque or not wanted.isdisjoint(footprint.writes)
