@@ -17,6 +17,7 @@ Source: gate_rules T2: dependence is on objects, not on strings.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -26,6 +27,7 @@ from untorn_stress.gate.target import AT_FDCWD, Target
 
 INODES: Final = "#inodes"
 _MOST_LINKS: Final = 40
+_DOOR: Final = re.compile(r"/proc/[0-9]+(?:/task/[0-9]+)?/(?:cwd|root|exe|fd/[0-9]+)")
 
 
 @dataclass(slots=True)
@@ -193,8 +195,7 @@ class _Walk:
             return None
         try:
             text = os.readlink(link)
-            if link.startswith("/proc/") and os.path.dirname(link) != "/proc":
-                # A door (cwd, fd/7): it opens even where its text is no path any more.
+            if _DOOR.fullmatch(link):  # it opens even where its text is no path any more
                 self._at = link
                 return os.stat(link)
             self._parts += [part for part in reversed(text.split("/")) if part not in ("", ".")]

@@ -1,0 +1,145 @@
+"""What is below the root, and which steps touch the same objects, on real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from untorn_stress.gate.supervisor import Rules
+
+Watching = Callable[..., Any]
+
+
+def two_directories(root: Path) -> None:
+    for name in ("d", "e", "d/sub"):
+        (root / name).mkdir()
+    for name in ("d/f", "e/f", "g"):
+        (root / name).touch()
+    (root / "link").symlink_to("d")
+
+
+def touched(bench: Any, watch: Watching, text: str, **rules: Any) -> Any:
+    """What the last step of a program really touched; its end counts where it is asked for."""
+    watched = watch()
+    run = bench.run(text, watch=watched, prepare=two_directories, rules=Rules(**rules))
+    assert run.ends == ("exit 0",), bench.stderr()
+    executed = [*watched.executed, run.ending.executed]
+    ends_unasked = run.steps[-1].call == "exit_group" and "_exit" not in text
+    return executed[-2 if ends_unasked else -1].footprint
+
+
+# --- inside or outside ------------------------------------------------------------------------
+
+
+def test_a_neighbour_with_the_same_prefix_is_outside(bench: Any) -> None:
+    Path(f"{bench.root}-2").mkdir()
+    text = 'os.mkdir(root + "-2/x"); os.chdir(root + "-2"); os.mkdir("y"); os.mkdir("../cache/z")'
+    assert bench.steps(text) == ["A mkdir z = 0", "exit 0"]
+
+
+def test_a_link_from_outside_leads_inside(bench: Any) -> None:
+    (bench.folder / "door").symlink_to(bench.root)
+    text = f'os.mkdir("{bench.folder}/door/x"); os.stat("{bench.folder}/door/x/..")'
+    assert [each.split()[1] for each in bench.steps(text)[:-1]] == ["mkdir", "newfstatat"]
+
+
+def test_a_link_that_leads_out_is_read_and_what_is_there_is_no_object(
+    bench: Any, watch: Watching
+) -> None:
+    (bench.folder / "outside").touch()
+    text = 'os.symlink("../outside", "l"); os.close(os.open("l", os.O_WRONLY))'
+    footprint = touched(bench, watch, text)
+    assert footprint.reads == {"e:./l"}
+    assert footprint.writes == frozenset()
+
+
+def test_a_descriptor_of_a_renamed_directory_means_the_same_directory(
+    bench: Any, watch: Watching
+) -> None:
+    text = 'fd = os.open("d", 0); os.rename("d", "k"); os.mkdir("new", dir_fd=fd)'
+    footprint = touched(bench, watch, text)
+    assert {"e:d/new", "o:d"} <= footprint.writes
+
+
+def test_what_is_made_is_named_after_its_maker(bench: Any, watch: Watching) -> None:
+    footprint = touched(bench, watch, 'os.mkdir("k"); os.rename("k", "l"); os.mkdir("l/m")')
+    assert "e:A1/m" in footprint.writes
+
+
+@pytest.mark.parametrize(
+    "path", ["d/sub/x", "link/sub/x", "e/../d/sub/x", "./d//sub/x", "/proc/self/cwd/d/sub/x"]
+)
+def test_each_entry_on_the_way_is_read(bench: Any, watch: Watching, path: str) -> None:
+    footprint = touched(bench, watch, f'os.mkdir("{path}")')
+    assert {"e:./d", "e:d/sub"} <= footprint.reads
+    assert "e:d/sub/x" in footprint.writes
+
+
+def test_entries_on_the_way_from_a_descriptor_are_read(bench: Any, watch: Watching) -> None:
+    text = 'fd = os.open("d", 0); os.mkdir("sub/x", dir_fd=fd)'
+    assert "e:d/sub" in touched(bench, watch, text).reads
+
+
+def test_a_way_that_ends_early_is_a_step_and_reads_what_is_missing(
+    bench: Any, watch: Watching
+) -> None:
+    text = 'fd = os.open("d", 0); tell(os.mkdir, "none/x", dir_fd=fd)'
+    assert touched(bench, watch, text).reads == {"e:d/none"}
+
+
+# --- dependence -------------------------------------------------------------------------------
+
+MAKE_D, MAKE_E = 'os.mkdir("d/x")', 'os.mkdir("e/x")'
+LOCK = 'fd = os.open("g", 0); fcntl.flock(fd, fcntl.LOCK_EX)'
+SHARE = 'fd = os.open("g", 0); fcntl.flock(fd, fcntl.LOCK_SH)'
+CONFLICTS = {
+    "a removal and a look": ('os.unlink("d/f")', 'os.stat("d/f")'),
+    "two new entries of one directory": (MAKE_D, 'os.mkdir("d/y")'),
+    "a new entry and a listing": (MAKE_D, 'os.listdir("d")'),
+    "a rename over a file and a look at it": ('os.rename("e/f", "d/f")', 'os.stat("d/f")'),
+    "a rename of a directory and a step below": ('os.rename("d", "k")', MAKE_D),
+    "a rename of a link's target and a step through the link": (
+        'os.rename("d", "k")',
+        'os.mkdir("link/x")',
+    ),
+    "a release and a lock": (LOCK + "; os.close(fd)", LOCK),
+    "an end and a lock": (LOCK + "; os._exit(0)", LOCK),
+    "a shared and an exclusive lock": (SHARE, LOCK),
+    "an entry and its hard link": ('os.link("d/f", "e/h")', 'os.chmod("d/f", 0o600)'),
+    "a truncation and a look": ('os.truncate("g", 9)', 'os.stat("g")'),
+    "a change of times and a look": ('os.utime("d")', 'os.stat("d")'),
+}
+COMMUTES = {
+    "new entries of two directories": (MAKE_D, MAKE_E),
+    "two looks": ('os.stat("d/f")', 'os.stat("d/f")'),
+    "two shared locks": (SHARE, SHARE),
+    "a removal and a look elsewhere": ('os.unlink("d/f")', 'os.stat("e/f")'),
+    "two renames in two directories": ('os.rename("d/f", "d/h")', 'os.rename("e/f", "e/h")'),
+    "a failed removal and a look": ('tell(os.unlink, "none")', 'os.stat("g")'),
+}
+
+
+def pair(bench: Any, watch: Watching, texts: tuple[str, str], **rules: Any) -> Any:
+    return tuple(touched(bench, watch, text, **rules) for text in texts)
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_conflict(bench: Any, watch: Watching, name: str) -> None:
+    one, other = pair(bench, watch, CONFLICTS[name])
+    assert one.conflicts(other)
+    assert other.conflicts(one)
+
+
+@pytest.mark.parametrize("name", COMMUTES)
+def test_commute(bench: Any, watch: Watching, name: str) -> None:
+    one, other = pair(bench, watch, COMMUTES[name])
+    assert not one.conflicts(other)
+
+
+def test_inode_numbers_are_an_object_where_they_are_seen(bench: Any, watch: Watching) -> None:
+    one, other = pair(bench, watch, ('os.rmdir("d/sub")', MAKE_E), sees_inodes=True)
+    assert one.conflicts(other)
+    one, other = pair(bench, watch, ('os.rmdir("d/sub")', MAKE_E), sees_inodes=False)
+    assert not one.conflicts(other)
