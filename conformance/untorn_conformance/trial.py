@@ -95,16 +95,21 @@ class Trial:
         base.chmod(0o755)
         return Farm(base=base, spec=self.spec, hello=greeting.hello, run_token=self.run_token)
 
-    def laboratory(self, directory: Path) -> Laboratory:
-        """The backend under the gate. Raises RuntimeError when it did not say who it is."""
+    def laboratory(self, directory: Path, *, clip: str = "") -> Laboratory:
+        """The backend under the gate, to extract ``clip`` where programs do.
+
+        Raises RuntimeError when it did not say who it is.
+        """
         greeting = self.greet()
         if greeting.hello is None:
             raise RuntimeError(f"backend {self.spec.name} did not say hello: {greeting.problem}")
         base = self._base(directory)
         base.mkdir(exist_ok=True)
         base.chmod(0o755)
-        subject = subject_of(self.spec, greeting.hello, env={RUN_VARIABLE: self.run_token})
-        return Laboratory(subject, base=base)
+        subject = subject_of(
+            self.spec, greeting.hello, env={RUN_VARIABLE: self.run_token}, preload=bool(clip)
+        )
+        return Laboratory(subject, base=base, clip=clip)
 
     @property
     def findings(self) -> Path:

@@ -117,7 +117,7 @@ def _untrusted(trusted: Scenario, locks: Locks) -> Scenario:
         name=f"{trusted.name}-{locks.lower()}",
         title=f"{trusted.title.removesuffix('.')}, where lock calls {how}.",
         requirements=("P1", "P2", "P3", "N1", "L5"),
-        preemptions=trusted.preemptions if locks is Locks.NOOP else _UNTRUSTED,
+        preemptions=_UNTRUSTED,
         # After a crash of everything (C1 of N1), the two writers of one key are telling enough.
         harvest_preemptions=0 if locks is Locks.NOOP and trusted is _WRITER_WRITER else None,
         locks=locks,

@@ -12,19 +12,28 @@ import pytest
 from untorn_conformance import exploring
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
 from untorn_conformance.verdict import Evidence, EvidenceClass
+from untorn_fixtures import clips
 from untorn_stress import counterexample, timeline
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
+from untorn_stress.gate import availability
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory, TreeUnavailableError
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import SCENARIOS
+from untorn_stress.scenarios import scenario as scenario_named
+from untorn_stress.schedulers.pct import Pct
 
-MOST_RUNS = 1500
+MOST_RUNS = 1800
 """What one scenario may cost from its natural tree; what does not fit is SAMPLED."""
 
-MOST_RUNS_HARVESTED = 60
-"""What one scenario may cost from one harvested tree."""
+MOST_RUNS_HARVESTED = 12
+"""What one scenario may cost from one harvested tree: all without preemption, and some more."""
+
+DRAWN_RUNS = 12
+"""How many schedules of real decoders are drawn: each run starts and watches one or two ffmpegs."""
+
+DRAWN_SEED = 1901
 
 GATED = [each for each in SCENARIOS if not each.needs]
 HARVESTED = [each for each in GATED if each.harvest_preemptions is not None]
@@ -64,6 +73,29 @@ def test_every_schedule_after_a_crash(
         grounds,
         request,
     )
+
+
+SINGLE_FLIGHT = scenario_named("single-flight")
+
+
+@requires(*SINGLE_FLIGHT.requirements, evidence="schedules of two extractions, drawn by pct")
+def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> None:
+    """Two extractions of one clip, real decoders and all their threads held at the gate."""
+    trial = request.config.stash[TRIAL]
+    gate = availability.probe()
+    if not gate.ok:
+        unknown(f"the gate cannot be used here: {gate.reason}; {gate.advice}")
+    with trial.laboratory(trial.directories[0], clip=str(clips.clip("sdr"))) as laboratory:
+        if not SINGLE_FLIGHT.needs <= laboratory.subject.capabilities:
+            not_applicable("extraction or single-flight is not declared")
+        explored = Exploration(
+            laboratory,
+            SINGLE_FLIGHT,
+            natural(laboratory, SINGLE_FLIGHT),
+            Pct(seed=DRAWN_SEED, runs=DRAWN_RUNS, depth=2),
+            described=f"pct d=2 seed={DRAWN_SEED}",
+        ).run()
+    settle([explored], grounds, request)
 
 
 def natural(laboratory: Laboratory, scenario: Scenario) -> Start:
