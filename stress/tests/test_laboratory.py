@@ -138,6 +138,24 @@ def test_one_run_is_not_blamed_for_another_s_strays(tmp_path: Path) -> None:
     assert (around.changed(), os.listdir(tmp_path)) == ((), ["outside"])
 
 
+def test_a_cache_that_strays_once_and_not_again_is_called_nondeterministic(
+    laboratory_of: Make,
+) -> None:
+    explored = explore(
+        laboratory_of("""
+        def publish(self, *, handle):
+            once = Path(os.environ["TMPDIR"], "once")
+            if not once.exists():
+                once.write_bytes(b"")
+                Path(self._root).with_name("cache.lock").write_bytes(b"")
+            return super().publish(handle=handle)
+        """),
+        "reader-writer",
+    )
+    assert [each.finding.kind for each in explored.found] == [FindingKind.NONDETERMINISTIC]
+    assert explored.nondeterministic.endswith("not so when it was replayed")
+
+
 # --- deadlines ------------------------------------------------------------------------------------
 
 BLOCKS = "os.read(os.pipe()[0], 1)"
