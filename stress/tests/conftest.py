@@ -66,7 +66,8 @@ class Bench:
         self.folder = folder
         self.root = folder / "cache"
         self.root.mkdir()
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        path = os.pathsep.join(sys.path)
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         self.keeper = Keeper(FOREIGN_KEEPER, env=environment, stderr=folder / "stderr")
 
     def python(self, text: str) -> list[str]:
