@@ -149,6 +149,8 @@ class Exploration:
                 if notes.found and self._stop_at_first:
                     search.progress.stopped = Stopped.BUDGET
                     break
+            if self._is_whole(search):
+                notes.nondeterministic = notes.nondeterministic or differs_from_itself(system)
         except (NondeterminismError, ScheduleMismatchError) as error:
             notes.nondeterministic = str(error)
         except OUT_OF_HAND as error:
@@ -159,9 +161,6 @@ class Exploration:
     def _explored(self, search: Search[GatedRun]) -> Explored:
         notes = self._notes
         dfs = self._scheduler if isinstance(self._scheduler, BoundedDfs) else None
-        done = search.progress.stopped is Stopped.DONE
-        unbounded = isinstance(self._scheduler, UnboundedDfs)
-        whole = done and (unbounded or (dfs is not None and dfs.exhaustive))
         doubt = notes.undecided or notes.nondeterministic or notes.unobserved
         return Explored(
             scenario=self._scenario.name,
@@ -171,13 +170,21 @@ class Exploration:
             cut=search.progress.cut,
             seconds=search.progress.seconds,
             completed=-1 if dfs is None else dfs.completed,
-            exhaustive=whole and not doubt,
+            exhaustive=self._is_whole(search) and not doubt,
             found=tuple(notes.found.values()),
             undecided=notes.undecided,
             broken=notes.broken,
             nondeterministic=notes.nondeterministic,
             unobserved=tuple(notes.unobserved),
         )
+
+    def _is_whole(self, search: Search[GatedRun]) -> bool:
+        """Whether the search left no schedule within its bound."""
+        scheduler = self._scheduler
+        if search.progress.stopped is not Stopped.DONE:
+            return False
+        bounded_and_done = isinstance(scheduler, BoundedDfs) and scheduler.exhaustive
+        return bounded_and_done or isinstance(scheduler, UnboundedDfs)
 
     def _said(self) -> str:
         """The scheduler in words, with what its runs are worth where it can tell."""
@@ -247,6 +254,21 @@ def record(system: GatedSystem, run: Run) -> Run | None:
         return None
     finally:
         system.record = False
+
+
+def differs_from_itself(system: GatedSystem) -> str:
+    """Make the run without preemption twice, every step in words; where they part, or ""."""
+    system.record = True
+    try:
+        one, other = (system.run(Replay(()).choose).run for _ in range(2))
+    finally:
+        system.record = False
+    if one.steps == other.steps:
+        return ""
+    pairs = zip(one.steps, other.steps, strict=False)
+    parted = next((a for a, b in pairs if a != b), one.steps[-1] if one.steps else None)
+    where = "at its end" if parted is None else f"at step {parted.number}: {parted.call}"
+    return f"the same schedule, made twice, parts {where}"
 
 
 def bounded(preemptions: int) -> tuple[BoundedDfs, str]:
