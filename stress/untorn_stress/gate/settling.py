@@ -110,6 +110,8 @@ class Settling:
                 still = False
             elif worker.is_plain:
                 worker.asleep = seen
+            else:
+                worker.is_gone = worker.has_hung_up and not seen
         return still
 
     # --- what is no step -------------------------------------------------------------------------

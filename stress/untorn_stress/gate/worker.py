@@ -68,6 +68,7 @@ class GatedWorker:
         self.has_family = False
         self.is_dead = False
         self.has_hung_up = False
+        self.is_gone = False
         self.asleep: Sight | None = None
         self.awaits_answer = False
         self.held: dict[int, Held] = {}
@@ -181,18 +182,18 @@ class GatedWorker:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of its tree runs any more."""
-        if self.has_hung_up:
-            return True
+        """Whether nothing of its tree runs any more.
+
+        The gate's hang-up does not say so: it comes before the files of a process are closed and
+        its locks let go.
+        """
         return not self.held and self.look() == {}
 
     @property
     def is_settled(self) -> bool:
         """Whether a plain worker stands still; others need a look."""
-        if self.has_hung_up:
-            return True
         if not self.is_plain:
-            return False
+            return self.is_gone
         return self.is_dead or bool(self.held) or not self.awaits_answer or self.asleep is not None
 
     # --- files and locks -------------------------------------------------------------------------
