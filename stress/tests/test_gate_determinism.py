@@ -67,6 +67,22 @@ def test_three_threads_of_one_interpreter(bench: Any) -> None:
     assert {each.actor for each in run.steps} == {"A", "At1", "At2", "At3"}
 
 
+def test_threads_that_only_compute_until_they_come_to_a_call(bench: Any) -> None:
+    text = """
+turns = []
+def work(number):
+    for _ in range(6):
+        sum(each for each in range(20_000))
+        turns.append(number)
+    os.mkdir("-".join(map(str, turns)))
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    run = replays(bench, bench.python(text)[:-1], count=30)
+    assert [each.call for each in run.steps].count("mkdir") == 3
+
+
 def test_two_threads_without_an_interpreter(bench: Any, tmp_path: Path) -> None:
     run = replays(bench, [compiled(tmp_path, "two_threads")])
     assert {each.actor for each in run.steps} == {"A", "At1", "At2"}

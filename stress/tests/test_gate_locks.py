@@ -126,7 +126,14 @@ def test_record_locks_of_processes_are_the_kernels_and_their_wait_ends(
 take(fcntl.F_SETLK, fcntl.F_WRLCK, 0, 0); os.mkdir("d"); os.close(fd); os.mkdir("e")
 """
     )
-    waits = RECORD + 'take(fcntl.F_SETLKW, fcntl.F_WRLCK, 0, 0); os.mkdir("g")'
+    waits = (
+        RECORD
+        + """
+take(fcntl.F_SETLKW, fcntl.F_WRLCK, 0, 0)
+sum(range(3_000_000))  # whoever does not look again chooses meanwhile
+os.mkdir("g")
+"""
+    )
     watched = watch("3A 3B 2A B A")
     run = bench.run(holds, waits, watch=watched)
     assert watched.offers[6] == ("A",)

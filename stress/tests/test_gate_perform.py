@@ -137,3 +137,15 @@ tell(os.open, "f", os.O_CREAT)
 
 def test_both_names_of_a_rename_are_told(bench: Any) -> None:
     assert "A rename d -> e = 0" in bench.steps('os.mkdir("d"); os.rename("d", "e")')
+
+
+def test_a_path_is_read_to_the_end_of_its_page_and_no_further(bench: Any) -> None:
+    text = """
+libc.mmap.restype = ctypes.c_void_p
+libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+page = libc.mmap(None, ctypes.c_size_t(8192), 3, 0x22, -1, ctypes.c_size_t(0))
+libc.munmap(page + 4096, 4096)
+ctypes.memmove(page + 4091, b"edge\\0", 5)
+libc.mkdir(ctypes.c_void_p(page + 4091), 0o700)
+"""
+    assert "A mkdir edge = 0" in bench.steps(text), "the kernel's own result would be ?"

@@ -23,7 +23,7 @@ from untorn_stress.gate.worker import GatedWorker, Held
 
 _GLANCE_MS: Final = 3.0
 _COMPLEX_GLANCE_MS: Final = 1.0
-_PATIENCE_S: Final = 0.05
+_PATIENCE_S: Final = 0.2
 
 
 class UndecidedError(Exception):
