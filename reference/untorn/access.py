@@ -55,14 +55,6 @@ class Access:
                 root = self._root = self._open(self.settings.root)
             return root
 
-    def last_root(self) -> Root | None:
-        """The root as it was opened, wherever its path leads by now; else as `root`.
-
-        For lookups: a hit is checked by its full path (R3), and so needs no check of its own.
-        """
-        root = self._root
-        return self.root() if root is None else root
-
     def complete_root(self) -> Root | None:
         """`root`, with whatever was removed below it made again: for all that writes there."""
         root = self.root()

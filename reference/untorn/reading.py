@@ -56,16 +56,10 @@ class EntryHold:
 def find(access: Access, key: str) -> Frames | Miss:
     """The leased frames of `key`, or the miss; not counted as anybody's hit or miss.
 
-    A hit tells by itself that the root's path leads to the root that was opened. A miss does not.
+    Whether the root is in its place is asked first: the entry's full path (R3) would be the same
+    through a link that somebody planted where the entries were.
     """
-    root = access.last_root()
-    found = _look_up(access, root, key)
-    if isinstance(found, Miss) and root is not None and not root.is_current():
-        return _look_up(access, access.root(), key)
-    return found
-
-
-def _look_up(access: Access, root: Root | None, key: str) -> Frames | Miss:
+    root = access.root()
     if root is None:
         return Miss(reason=MissReason.UNREADABLE, detail=f"uncached: {access.degraded}")
     found = lookup.lease_entry(root, key, access.policy())
