@@ -27,7 +27,7 @@ from untorn_stress.schedulers.pct import Pct
 MOST_RUNS = 1800
 """What one scenario may cost from its natural tree; what does not fit is SAMPLED."""
 
-MOST_RUNS_HARVESTED = 12
+MOST_RUNS_HARVESTED = 6
 """What one scenario may cost from one harvested tree: all without preemption, and some more."""
 
 DRAWN_RUNS = 12
