@@ -135,6 +135,22 @@ def test_a_program_that_is_killed_at_the_gate_has_ended(bench: Any) -> None:
     assert "signal 9" in run.ends
 
 
+def test_a_thread_that_ends_its_process_takes_with_it_who_is_held(bench: Any) -> None:
+    text = """
+threading.Thread(target=os.mkdir, args=("never",)).start()
+tell(os.stat, "none")
+os._exit(0)
+"""
+
+    def choose(moment: Moment) -> Option:
+        return next(each for each in moment.options if each.actor == "A")
+
+    run = bench.system(text).run(choose)
+    assert run.ends == ("exit 0",)
+    assert "A newfstatat none = ?" in run.log
+    assert list(bench.root.iterdir()) == []
+
+
 def test_a_failing_program_is_told_by_its_code(bench: Any) -> None:
     assert bench.run("sys.exit(7)").ends == ("exit 7",)
 

@@ -63,7 +63,7 @@ class Execution:
         if result is None:
             held.waits_for_lock = True
             return Done("waits", touched.footprint())
-        del held.worker.held[held.notification.tid]
+        held.worker.held.pop(held.notification.tid, None)  # who ends is buried already
         held.worker.asleep = None
         return Done(result, touched.footprint())
 
@@ -142,6 +142,8 @@ class Execution:
         call, worker = held.call, held.worker
         if call.kind is Kind.FORK:
             worker.births += 1
+        elif call.kind is Kind.EXIT:
+            worker.bury(held)
         elif call.kind is Kind.EXEC:
             held.target.forget_memory()
         if call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):

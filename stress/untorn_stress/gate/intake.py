@@ -224,7 +224,11 @@ class Intake:
 
     def _admit_end(self, held: Held) -> bool:
         """An exec or an exit is a step when it may release locks."""
-        if held.call.name == "exit" or not held.worker.locked:
+        if held.call.name == "exit":
+            return False
+        if not held.worker.locked:
+            if held.call.kind is Kind.EXIT:
+                held.worker.bury(held)
             return False
         held.named = sorted(held.worker.locked)
         self.expect(held)

@@ -56,7 +56,8 @@ class Settling:
             self._passed.clear()
         while True:
             self._stand_still(end_s)
-            if self._has_woken():
+            complex_or_dead = [each for each in self._workers if each.is_dead or not each.is_plain]
+            if self._has_woken() or any(each.forget_dead() for each in complex_or_dead):
                 continue
             for worker in self._workers:
                 if not worker.is_plain:

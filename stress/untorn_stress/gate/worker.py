@@ -166,6 +166,22 @@ class GatedWorker:
         for tid, held in self.held.items():
             held.actor = self._actors.get(tid, held.actor)
 
+    def bury(self, held: Held) -> None:
+        """The caller ends its process: what else of it is held will never be let go."""
+        for tid in [tid for tid, other in self.held.items() if other.target is held.target]:
+            del self.held[tid]
+
+    def forget_dead(self) -> bool:
+        """Drop the calls of threads that were killed where they were held; whether there were."""
+        dead = [
+            tid
+            for tid, held in self.held.items()
+            if not self.listener.is_held(held.notification.id)
+        ]
+        for tid in dead:
+            del self.held[tid]
+        return bool(dead)
+
     def processes(self) -> list[int]:
         """The processes of the tree that still run, orphans too."""
         if not self.has_family:
