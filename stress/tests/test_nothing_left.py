@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import secrets
 import select
@@ -88,6 +89,7 @@ def laboratory_of(watch: Watch, tmp_path: Path) -> Callable[[str], Laboratory]:
 
 def descriptors() -> dict[str, str]:
     """What this process has open: the links by number."""
+    gc.collect()  # what other tests dropped is closed now, and not between two looks
     found = {}
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the descriptor of the listing itself
