@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from untorn_stress.ensemble import Cast
 from untorn_stress.laboratory import Subject
@@ -15,6 +16,9 @@ from untorn_stress.laboratory import Subject
 from untorn_conformance.backend import Hello
 from untorn_conformance.farm import HELLO_DEADLINE_S, say_hello, start_worker
 from untorn_conformance.registry import BackendSpec
+
+_NO_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""What the interpreter leaves beside its modules is no doing of the cache's."""
 
 
 def subject_of(
@@ -29,10 +33,10 @@ def subject_of(
     cast = Cast(
         name=spec.name,
         identity=identity,
-        env={**os.environ, **_our_path(), **(env or {})},
+        env={**os.environ, **_our_path(), **_NO_BYTECODE, **(env or {})},
         zygote=zygote,
         argv=() if spec.factory else spec.arguments,
-        program_env=env or {},
+        program_env={**_NO_BYTECODE, **(env or {})},
     )
     return Subject(spec=spec.name, identity=identity, cast=cast, capabilities=hello.capabilities)
 

@@ -15,6 +15,7 @@ Rule 3: what is made under lies about locks is made of trees that were made unde
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -91,7 +92,11 @@ class Laboratory:
         for each in (self.root, self.folder / "tmp"):
             each.mkdir(mode=0o700)
         self.surroundings = Surroundings(self.folder, ours=_OURS)
-        self._true = Rules(deadline_s=patience.step_deadline_s, most_steps=patience.most_steps)
+        self._true = Rules(
+            deadline_s=patience.step_deadline_s,
+            most_steps=patience.most_steps,
+            own_folder=os.path.join(os.path.realpath(self.folder), ""),
+        )
         self.payloads = Payloads(self.folder / "payload", frames=frames, clip=clip)
         words = [*map(self.payloads.key, LABELS), *self.payloads.names]
         self._names = Names(words)

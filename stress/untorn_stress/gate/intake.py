@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import stat
 import struct
 
@@ -28,16 +29,26 @@ _ACTION = struct.Struct("=QQ")  # struct sigaction of the kernel: handler, flags
 _SIG_IGN = 1
 _SA_RESTART = 0x10000000
 _CLONE_THREAD = 0x10000
+_CHANGES = frozenset({Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK})
 _DESCRIPTORS = frozenset({Kind.LIST, Kind.SYNC, Kind.READ, Kind.WRITE, Kind.FLOCK})
 
 
 class Intake:
     """Receives the calls of all workers of a run."""
 
-    def __init__(self, world: World, *, lie: str, sees_inodes: bool, moves: dict[str, int]) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        lie: str,
+        sees_inodes: bool,
+        own_folder: str,
+        moves: dict[str, int],
+    ) -> None:
         self._world = world
         self._lie = lie
         self._sees_inodes = sees_inodes
+        self._own_folder = own_folder
         self._moves = moves
 
     def receive(self, worker: GatedWorker) -> None:
@@ -134,7 +145,10 @@ class Intake:
         call, worker, pid = held.call, held.worker, held.target.pid
         match call.kind:
             case kind if kind in _PATHS or kind in _DESCRIPTORS:
-                return self.look(held)
+                is_ours = self.look(held)
+                if not is_ours and self._own_folder:
+                    self._note_stray(held)
+                return is_ours
             case Kind.FCNTL:
                 if locks.command_of(call) in locks.LOCK_COMMANDS:
                     return self.look(held)
@@ -233,6 +247,20 @@ class Intake:
         held.named = sorted(held.worker.locked)
         self.expect(held)
         return True
+
+    def _note_stray(self, held: Held) -> None:
+        """Note what is made or removed where nobody looks: neither below the root nor beside it."""
+        call, target = held.call, held.target
+        if call.kind not in _CHANGES and not (call.kind is Kind.OPEN and call.creates):
+            return
+        for each in call.paths:
+            path = os.fsdecode(each.path)
+            if path[:1] != "/":
+                path = os.path.join(target.link(each.dirfd), path)
+            if not os.path.normpath(path).startswith((self._own_folder, "/dev/", "/proc/")):
+                told = f"{held.worker.letter} changes {path}, where nobody looks"
+                if told not in held.worker.unobserved:
+                    held.worker.unobserved.append(told)
 
     def _note_mapping(self, held: Held) -> None:
         with contextlib.suppress(OSError):

@@ -37,7 +37,8 @@ class Rules:
     ``locks`` is what is said of them: "real", "noop" or an errno's name. ``sees_inodes`` has the
     freeing and taking of inode numbers count as an object. ``offers_yielded`` always offers who
     waits for time to pass, and not only when another has moved or nothing else can. A run of more
-    than ``most_steps`` steps is given up: somebody never ends.
+    than ``most_steps`` steps is given up: somebody never ends. What is made or removed outside of
+    ``own_folder`` is noted as unobserved; nothing is where it is empty.
     """
 
     grain: Grain = Grain.METADATA
@@ -46,6 +47,7 @@ class Rules:
     offers_yielded: bool = False
     deadline_s: float = STEP_DEADLINE_S
     most_steps: int = MOST_STEPS
+    own_folder: str = ""
 
 
 class Supervisor:
@@ -58,7 +60,11 @@ class Supervisor:
         self._moves: dict[str, int] = {}
         self._rules = rules
         self._intake = Intake(
-            world, lie=rules.locks, sees_inodes=rules.sees_inodes, moves=self._moves
+            world,
+            lie=rules.locks,
+            sees_inodes=rules.sees_inodes,
+            own_folder=rules.own_folder,
+            moves=self._moves,
         )
         self._execution = Execution(
             world, self._intake, lie=rules.locks, sees_inodes=rules.sees_inodes
