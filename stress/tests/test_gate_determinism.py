@@ -71,15 +71,15 @@ def test_threads_that_only_compute_until_they_come_to_a_call(bench: Any) -> None
     text = """
 turns = []
 def work(number):
-    for _ in range(6):
-        sum(each for each in range(20_000))
+    for _ in range(100):
+        sum(each for each in range(4_000))
         turns.append(number)
-    os.mkdir("-".join(map(str, turns)))
+    os.mkdir(f"{number} {hash(tuple(turns))}")
 threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
-    run = replays(bench, bench.python(text)[:-1], count=30)
+    run = replays(bench, bench.python(text)[:-1], count=20)
     assert [each.call for each in run.steps].count("mkdir") == 3
 
 
