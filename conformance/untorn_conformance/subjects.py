@@ -14,8 +14,8 @@ from untorn_stress.ensemble import Cast
 from untorn_stress.laboratory import Subject
 
 from untorn_conformance.backend import Hello
-from untorn_conformance.farm import HELLO_DEADLINE_S, say_hello, start_worker
 from untorn_conformance.registry import BackendSpec
+from untorn_conformance.starting import HELLO_DEADLINE_S, say_hello, start_worker
 
 _NO_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
 """What the interpreter leaves beside its modules is no doing of the cache's."""

@@ -17,9 +17,10 @@ from untorn_stress.laboratory import Laboratory
 from untorn_conformance.backend import Hello
 from untorn_conformance.contract import Requirement
 from untorn_conformance.errors import BackendError
-from untorn_conformance.farm import RUN_VARIABLE, Farm, remove_tree, say_hello, start_worker
+from untorn_conformance.farm import Farm, remove_tree
 from untorn_conformance.registry import BackendSpec
 from untorn_conformance.results import Manifest, Results
+from untorn_conformance.starting import RUN_VARIABLE, say_hello, start_worker
 from untorn_conformance.subjects import subject_of
 from untorn_conformance.wire import from_plain, to_plain
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,3 +155,13 @@ def test_the_check_sees_a_wrong_arrow(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text("from untorn_stress.worker import Worker\n", "utf-8")
     (found,) = arrows("untorn", tmp_path)
     assert (found.top, found.below, found.module) == ("untorn_stress", "worker", "wrong")
+
+
+def test_exploring_and_replaying_need_no_pytest() -> None:
+    code = "import sys; sys.modules['pytest'] = None; import untorn_conformance.exploring"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
+    assert done.returncode == 0
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
