@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from untorn_stress.schedulers.protocol import Ending, Moment, Option, Scheduler
+from untorn_stress.schedulers.protocol import Ending, Moment, NondeterminismError, Option, Scheduler
 
 
 class Ended(Protocol):
@@ -81,11 +81,19 @@ class Search(Generic[R]):
                 progress.stopped = Stopped.DONE
                 return
             result = self._system.run(self._scheduler.choose)
-            self._scheduler.end(result.ending)
             progress.runs += 1
             progress.cut += result.ending.cut
             progress.seconds = time.monotonic() - began_s
+            yield from self._ended(result)
+
+    def _ended(self, result: R) -> Iterator[R]:
+        """Tell the scheduler how the run ended; what the run showed stands, even if that fails."""
+        try:
+            self._scheduler.end(result.ending)
+        except NondeterminismError:
             yield result
+            raise
+        yield result
 
     def _is_spent(self) -> bool:
         budget, progress = self._budget, self.progress

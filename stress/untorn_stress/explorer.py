@@ -19,6 +19,7 @@ from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 from untorn_conformance.verdict import Evidence, EvidenceClass
 
 from untorn_stress.explore import Budget, Search, Stopped
+from untorn_stress.foresight import Foresight
 from untorn_stress.gate.hosting import GateRefusedError, HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import GatedRun, GatedSystem, Start
@@ -66,15 +67,17 @@ class Found:
 class Explored:
     """What a search of one scenario from one tree gave.
 
-    ``undecided`` and ``nondeterministic`` say why, or are empty; ``broken`` says that the backend
-    or the harness failed. ``completed`` is the highest number of preemptions within which nothing
-    is left, -1 for none or where there is no such bound.
+    ``runs`` counts the schedules, ``made`` those of them that processes ran: how the others go
+    follows from these. ``undecided`` and ``nondeterministic`` say why, or are empty; ``broken``
+    says that the backend or the harness failed. ``completed`` is the highest number of preemptions
+    within which nothing is left, -1 for none or where there is no such bound.
     """
 
     scenario: str
     tree: str
     scheduler: str
     runs: int
+    made: int
     cut: int
     seconds: float
     completed: int
@@ -88,10 +91,11 @@ class Explored:
     @property
     def evidence(self) -> Evidence:
         """What a search without a finding is evidence for."""
-        count = f"{self.runs} schedules of {self.scheduler} from {self.tree}"
+        made = f"{self.made} made" if self.made < self.runs else "all made"
         if self.exhaustive:
             detail = f"{self.scenario}: every schedule of {self.scheduler} from {self.tree}"
-            return Evidence(kind=EvidenceClass.EXHAUSTIVE, detail=f"{detail} ({self.runs} runs)")
+            return Evidence(kind=EvidenceClass.EXHAUSTIVE, detail=f"{detail} ({self.runs}, {made})")
+        count = f"{self.runs} schedules ({made}) of {self.scheduler} from {self.tree}"
         whole = f", whole to {self.completed}" if self.completed >= 0 else ""
         return Evidence(kind=EvidenceClass.SAMPLED, detail=f"{self.scenario}: {count}{whole}")
 
@@ -134,13 +138,16 @@ class Exploration:
         self._stop_at_first = stop_at_first
         self._notes = _Notes({}, {})
         self._told_s = 0.0
+        self._foresight: Foresight[GatedRun] | None = None
 
     def run(self) -> Explored:
         """Search until nothing is left, the budget is spent or it gets out of hand."""
         notes = self._notes
         system = self._laboratory.system(self._scenario, self._start)
         system.expects_endings = isinstance(self._scheduler, UnboundedDfs)
-        search = Search(system, self._scheduler, self._budget)
+        if isinstance(self._scheduler, BoundedDfs | UnboundedDfs):
+            self._foresight = Foresight(system)
+        search = Search(self._foresight or system, self._scheduler, self._budget)
         try:
             for result in search:
                 notes.unobserved.update(dict.fromkeys(result.run.unobserved))
@@ -167,6 +174,7 @@ class Exploration:
             tree=self._start.name,
             scheduler=self._said(),
             runs=search.progress.runs,
+            made=search.progress.runs if self._foresight is None else self._foresight.made,
             cut=search.progress.cut,
             seconds=search.progress.seconds,
             completed=-1 if dfs is None else dfs.completed,
@@ -250,8 +258,8 @@ def record(system: GatedSystem, run: Run) -> Run | None:
     system.record = True
     try:
         return system.run(Replay(run.choices).choose).run
-    except ScheduleMismatchError:
-        return None
+    except (ScheduleMismatchError, *OUT_OF_HAND):
+        return None  # what was found stands
     finally:
         system.record = False
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
 from untorn_stress.scenarios import labels_of
-from untorn_stress.schedulers.protocol import Ending, Executed, Moment, Option
+from untorn_stress.schedulers.protocol import Ending, Executed, Footprint, Moment, Option
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
 from untorn_stress.tree_digest import digest
@@ -144,7 +144,8 @@ class GatedSystem:
                 names.pid(worker.letter, worker.pid)
             supervisor.settle()
             while held := self._options(supervisor):
-                option = self._choose(choose, performance, held)
+                waiting = self._waiting(performance, held)
+                option = self._choose(choose, performance, held, waiting)
                 if option is None:
                     performance.cut = True
                     break
@@ -199,12 +200,31 @@ class GatedSystem:
     def _hear(self, performance: _Performance, worker: GatedWorker, line: bytes) -> None:
         performance.players[worker.letter].hear(line)
 
-    def _choose(self, choose: Choose, performance: _Performance, held: list[Held]) -> Option | None:
+    def _choose(
+        self,
+        choose: Choose,
+        performance: _Performance,
+        held: list[Held],
+        waiting: Iterable[Option],
+    ) -> Option | None:
         options = tuple(self._option_of(performance, each) for each in held)
-        moment = Moment(len(performance.choices), options, performance.executed)
+        moment = Moment(len(performance.choices), options, performance.executed, tuple(waiting))
         option = choose(moment)
         assert option is None or option in options, f"{option} was not offered"
         return option
+
+    def _waiting(self, performance: _Performance, offered: list[Held]) -> Iterator[Option]:
+        """Who is not on offer, and what for; of who is held nowhere and owes an answer: who knows.
+
+        Who was found to wait in the kernel, for a child or a pipe, may be woken by any step.
+        """
+        for player in performance.players.values():
+            held = list(player.worker.held.values())
+            if not held and player.current is not None and not player.worker.is_dead:
+                yield Option(player.worker.letter, Footprint(opaque=True))
+            for each in held:
+                if not each.is_inner and each not in offered:
+                    yield self._option_of(performance, each)
 
     def _option_of(self, performance: _Performance, held: Held) -> Option:
         option = Supervisor.option_of(held)
@@ -308,6 +328,20 @@ class GatedSystem:
             run = replace(run, findings=findings)
         outcome = ";".join(sorted(f"{each.requirement}.{each.rule}" for each in run.findings))
         return GatedRun(run=run, ending=Ending(performance.executed, performance.cut, outcome))
+
+    def unmade(self, labels: tuple[str, ...], ending: Ending) -> GatedRun:
+        """What a run gives that was cut after these choices, though it was not made."""
+        run = Run(
+            scenario=self.scenario.name,
+            tree=self._start.name,
+            seed=self._seed,
+            choices=labels,
+            steps=(),
+            operations=(),
+            cut=True,
+            unobserved=(),
+        )
+        return GatedRun(run=run, ending=ending)
 
     def _judge(self, run: Run, *, stuck: bool) -> tuple[Finding, ...]:
         aftermath = NO_AFTERMATH if stuck else self._aftermath(run)

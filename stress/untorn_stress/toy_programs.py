@@ -15,13 +15,14 @@ from untorn_stress.toys import NAMES, Fault, Kind, Program, ToyStep, Waiting
 _SHARED: Final = ("x", "y")
 _LOCKS: Final = ("m", "n")
 _PLAIN: Final = (Kind.READ, Kind.WRITE, Kind.STORE, Kind.WRITE_IF, Kind.REPLACE_IF)
+_TRIES: Final = (Kind.TRY, Kind.SHARE)
 _TIMED: Final = (*_PLAIN, Kind.POLL, Kind.PAUSE)
 
 # The chance of each feature in a program, and of what it brings at each place where it can be.
 _TIME_CHANCE: Final = 0.3
 _LOCKS_CHANCE: Final = 0.7
 _GUARD_CHANCE: Final = 0.7
-_TRY_CHANCE: Final = 0.3
+_TRY_CHANCE: Final = 0.5
 _UNLOCK_CHANCE: Final = 0.8
 _OPAQUE_CHANCES: Final = (0.15, 0.15)
 _FAULT_CHANCES: Final = (0.5, 0.2)
@@ -81,7 +82,7 @@ class _Drawing:
         """Put one or two locks over some of the steps; now and then one is never given back."""
         for lock in self.rng.sample(_LOCKS, self.rng.choice((1, 1, 2))):
             begin = self.rng.randrange(len(steps))
-            kind = Kind.TRY if self._happens(_TRY_CHANCE) else Kind.LOCK
+            kind = self.rng.choice(_TRIES) if self._happens(_TRY_CHANCE) else Kind.LOCK
             steps[begin] = ToyStep(kind=kind, variable=lock, faults=self._faults())
             if self._happens(_UNLOCK_CHANCE):
                 end = self.rng.randint(begin + 1, len(steps))

@@ -13,6 +13,8 @@ Rule 3: waiting for a lock is one of two things, by program. ATTEMPT, as at the 
         a step that reads the lock, and who fails is disabled until it is free. DISABLED: there is
         no attempt, and the step that leads to a lock reads it.
 Rule 4: a lock outlives its owner's program, not its owner's death. Deadlock is an outcome.
+Rule 5: to share a lock reads it: who shares it does not see the others. Who wants it alone does, so
+        an attempt that sharers bar is a write.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class Kind(StrEnum):
     REPLACE_IF = "if v==k: v=k+1"
     LOCK = "lock"
     TRY = "try, r=3r+got"
+    SHARE = "try to share, r=3r+got"
     UNLOCK = "unlock"
     POLL = "until v or twice, r=3r+v"
     PAUSE = "pause"
@@ -65,7 +68,7 @@ class Waiting(StrEnum):
 NAMES: Final = ("A", "B", "C")
 POLLS: Final = 2  # a poll gives up after so many looks
 
-_LOCKING: Final = frozenset({Kind.LOCK, Kind.TRY, Kind.UNLOCK})
+_LOCKING: Final = frozenset({Kind.LOCK, Kind.TRY, Kind.SHARE, Kind.UNLOCK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,7 @@ class ToyStep:
             return Footprint(opaque=True)
         if self.kind is Kind.PAUSE:
             return NOTHING
-        if self.kind in {Kind.READ, Kind.POLL}:
+        if self.kind in {Kind.READ, Kind.POLL, Kind.SHARE}:
             return Footprint(reads=touched)
         if self.kind is Kind.REPLACE_IF:
             return Footprint(reads=touched, writes=touched)
@@ -176,6 +179,7 @@ class _Machine:
         self.attempts = program.waiting is Waiting.ATTEMPT
         self.memory: dict[str, int] = {}
         self.owners: dict[str, str] = {}
+        self.sharers: set[tuple[str, str]] = set()  # lock, actor
         self.last = ""
         self.actors = [
             _Actor(name, steps) for name, steps in zip(NAMES, program.actors, strict=False)
@@ -189,15 +193,28 @@ class _Machine:
         rested = [a for a in ready if a.name != self.last or not a.yielded]
         return tuple(option for actor in rested or ready for option in actor.offers)
 
+    def waiting(self, options: tuple[Option, ...]) -> tuple[Option, ...]:
+        """Who stands before a step that is not among these."""
+        offered = {option.actor for option in options}
+        return tuple(
+            option for a in self.actors if a.name not in offered for option in a.offers[:1]
+        )
+
     def _disabled(self, actor: _Actor) -> bool:
         step = actor.pending
         assert step is not None
         if step.kind is not Kind.LOCK or (self.attempts and not actor.waits):
             return False
-        return self._held(step.variable, actor)
+        return self._is_barred(step.variable, actor)
+
+    def _is_barred(self, lock: str, actor: _Actor) -> bool:
+        return self._held(lock, actor) or self._shared(lock, actor)
 
     def _held(self, lock: str, actor: _Actor) -> bool:
         return self.owners.get(lock, actor.name) != actor.name
+
+    def _shared(self, lock: str, actor: _Actor) -> bool:
+        return any(shared == lock and name != actor.name for shared, name in self.sharers)
 
     def _offers(self, actor: _Actor) -> tuple[Option, ...]:
         step = actor.pending
@@ -213,6 +230,7 @@ class _Machine:
         """What a fault touches: what it is on offer by, and the locks that a death releases."""
         awaited = {step.variable} if step.kind is Kind.LOCK else set()
         owned = {lock for lock, owner in self.owners.items() if owner == actor.name}
+        owned |= {lock for lock, sharer in self.sharers if sharer == actor.name}
         return Footprint(
             reads=frozenset(awaited), writes=frozenset(owned if fault == Fault.KILL else ())
         )
@@ -231,10 +249,15 @@ class _Machine:
         if option.fault == Fault.KILL:
             actor.die()
             for lock in footprint.writes:
-                del self.owners[lock]
+                self._give_back(lock, actor)
         actor.offers = self._offers(actor)
         self.last = actor.name
         return Executed(actor.name, option.label, self._arriving(actor, footprint))
+
+    def _give_back(self, lock: str, actor: _Actor) -> None:
+        if self.owners.get(lock) == actor.name:
+            del self.owners[lock]
+        self.sharers.discard((lock, actor.name))
 
     def _arriving(self, actor: _Actor, footprint: Footprint) -> Footprint:
         step = actor.pending
@@ -244,9 +267,9 @@ class _Machine:
 
     def _act(self, actor: _Actor, step: ToyStep) -> Footprint:
         """Take the step, or find that it must wait; returns what it really touched."""
-        if step.kind is Kind.LOCK and self._held(step.variable, actor):
+        if step.kind is Kind.LOCK and self._is_barred(step.variable, actor):
             actor.waits = True
-            return Footprint(reads=frozenset({step.variable}))
+            return self._barred(step, actor)
         if step.kind is Kind.POLL:
             actor.polled += 1
             if not self.memory.get(step.variable) and actor.polled < POLLS:
@@ -256,17 +279,27 @@ class _Machine:
         return touched
 
     def _lock(self, actor: _Actor, step: ToyStep) -> Footprint:
-        lock, held = step.variable, self._held(step.variable, actor)
-        if step.kind is Kind.TRY:
-            actor.register = 3 * actor.register + (not held)
+        lock = step.variable
         if step.kind is Kind.UNLOCK:
-            if self.owners.get(lock) == actor.name:
-                del self.owners[lock]
-        elif held:
-            return Footprint(reads=frozenset({lock}))
+            self._give_back(lock, actor)
+            return step.footprint
+        is_share = step.kind is Kind.SHARE
+        barred = self._held(lock, actor) if is_share else self._is_barred(lock, actor)
+        if step.kind is not Kind.LOCK:
+            actor.register = 3 * actor.register + (not barred)
+        if barred:
+            return self._barred(step, actor)
+        if is_share:
+            self.sharers.add((lock, actor.name))
         else:
             self.owners[lock] = actor.name
         return step.footprint
+
+    def _barred(self, step: ToyStep, actor: _Actor) -> Footprint:
+        """What an attempt touches that fails: it sees the owner, or the sharers (rule 5)."""
+        if self._held(step.variable, actor):
+            return Footprint(reads=frozenset({step.variable}))
+        return Footprint(writes=frozenset({step.variable}))
 
     def _compute(self, actor: _Actor, step: ToyStep) -> Footprint:
         name, value = step.variable, step.value
@@ -291,6 +324,7 @@ class _Machine:
         """All that the run can show."""
         memory = [f"{name}={value}" for name, value in sorted(self.memory.items())]
         locks = [f"{name}:{owner}" for name, owner in sorted(self.owners.items())]
+        locks += [f"{name}/{sharer}" for name, sharer in sorted(self.sharers)]
         actors = [
             f"{a.name} r={a.register} failed={a.failed} "
             + ("dead" if a.dead else "stuck" if a.pending else "done")
@@ -311,13 +345,19 @@ class ToySystem:
         labels: list[str] = []
         executed: Executed | None = None
         while options := machine.options():
-            option = choose(Moment(len(labels), options, executed))
+            waiting = machine.waiting(options)
+            option = choose(Moment(len(labels), options, executed, waiting))
             if option is None:
                 return ToyResult(ending=Ending(executed, cut=True), labels=tuple(labels))
             executed = machine.take(option)
             labels.append(option.label)
         ending = Ending(executed, cut=False, outcome=machine.outcome())
         return ToyResult(ending=ending, labels=tuple(labels))
+
+    @staticmethod
+    def unmade(labels: tuple[str, ...], ending: Ending) -> ToyResult:
+        """What a run gives that was cut after these choices, though it was not made."""
+        return ToyResult(ending=ending, labels=labels)
 
 
 def outcomes(program: Program, scheduler: Scheduler) -> set[str]:

@@ -3,9 +3,10 @@
 Two steps are ordered when one actor took both, or when they conflict; the rest is chance. Prefixes
 with the same partial order lead to the same state, and have the same hash here.
 
-Rule 1: a step's digest stands for its label, its place among its actor's steps, and the last write
-        before it of each object that it touches. That a write comes after a read needs no mention
-        of its own: the read's digest does not know of the write.
+Rule 1: a step's digest stands for its label, its actor's step before it, the last write before it
+        of each object that it touches, and the reads since of each that it writes: for all that can
+        have influenced it. A read counts as well: who shares a lock decides what an exclusive
+        attempt comes to.
 Rule 2: an opaque step comes after everything before it and before everything after it.
 Rule 3: a prefix's hash is the sum of its steps' digests modulo 2**128: the order in which unordered
         steps were taken leaves no trace in it.
@@ -22,7 +23,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from untorn_stress.schedulers.protocol import Executed
+from untorn_stress.schedulers.protocol import Executed, Footprint
 
 DIGEST_BYTES: Final = 16
 _MODULUS_MASK: Final = (1 << (8 * DIGEST_BYTES)) - 1
@@ -31,42 +32,52 @@ _MODULUS_MASK: Final = (1 << (8 * DIGEST_BYTES)) - 1
 class HappensBefore:
     """The partial order of one run so far, as a hash that grows with each step."""
 
-    __slots__ = ("_barrier", "_latest", "_taken", "_writes", "value")
+    __slots__ = ("_barrier", "_latest", "_reads", "_writes", "value")
 
     def __init__(self) -> None:
         self.value = 0
-        self._taken: dict[str, int] = {}
         self._latest: dict[str, bytes] = {}  # each actor's last step since the barrier
         self._writes: dict[str, bytes] = {}  # each object's last write since the barrier
+        self._reads: dict[str, list[bytes]] = {}  # each object's reads since its last write
         self._barrier = b""  # the last opaque step
 
     def add(self, step: Executed) -> int:
         """Add a step that was taken; returns the hash of all steps so far."""
-        actor = step.actor
-        place = self._taken.get(actor, 0)
-        self._taken[actor] = place + 1
-        name = f"{step.label}\0{place}\0".encode()
-        digest = blake2b(name + self._predecessors(step), digest_size=DIGEST_BYTES).digest()
-        self._latest[actor] = digest
-        self._record(step, digest)
+        actor, footprint = step.actor, step.footprint
+        before = self.last_of(actor) + self.causes(footprint)
+        digest = blake2b(f"{step.label}\0".encode() + before, digest_size=DIGEST_BYTES).digest()
+        if footprint.opaque:
+            self._latest.clear()
+            self._writes.clear()
+            self._reads.clear()
+            self._barrier = digest
+        else:
+            self._latest[actor] = digest
+            self._record(footprint, digest)
         self.value = (self.value + int.from_bytes(digest, "little")) & _MODULUS_MASK
         return self.value
 
-    def _predecessors(self, step: Executed) -> bytes:
-        footprint = step.footprint
+    def _record(self, footprint: Footprint, digest: bytes) -> None:
+        for name in footprint.reads:
+            self._reads.setdefault(name, []).append(digest)
+        for name in footprint.writes:
+            self._writes[name] = digest
+            self._reads.pop(name, None)
+
+    def last_of(self, actor: str) -> bytes:
+        """The digest of the actor's last step, or of the opaque one since; empty before both."""
+        return self._latest.get(actor, self._barrier)
+
+    def causes(self, footprint: Footprint) -> bytes:
+        """The digests of what such a step would come after, were it taken now."""
         if footprint.opaque:
             found = set(self._latest.values())
         else:
-            writes = self._writes
-            found = {writes[name] for name in footprint.writes if name in writes}
-            found.update(writes[name] for name in footprint.reads if name in writes)
+            writes, reads = self._writes, self._reads
+            found = {writes[name] for name in footprint.reads if name in writes}
+            for name in footprint.writes:
+                if name in writes:
+                    found.add(writes[name])
+                if name in reads:
+                    found.update(reads[name])
         return self._barrier + b"".join(sorted(found))
-
-    def _record(self, step: Executed, digest: bytes) -> None:
-        if step.footprint.opaque:
-            self._latest.clear()
-            self._writes.clear()
-            self._barrier = digest
-            return
-        for name in step.footprint.writes:
-            self._writes[name] = digest

@@ -77,12 +77,14 @@ class Moment:
     """A point where a choice is due: ``step`` counts the choices made so far in this run.
 
     ``executed`` is the step that the last choice stood for, None at the first moment. ``options``
-    is never empty.
+    is never empty. ``waiting`` are those who have not ended and are not on offer, with what they
+    wait for: opaque where that is not known.
     """
 
     step: int
     options: tuple[Option, ...]
     executed: Executed | None = None
+    waiting: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

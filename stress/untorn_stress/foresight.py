@@ -1,0 +1,247 @@
+"""Foresight: a run whose every step is known from others need not be made to know how it goes.
+
+A search makes most of its runs only to find, some steps after the new choice, that what follows
+was explored before. Such a run is foreseen here: the scheduler is asked as ever, at moments put
+together from what earlier runs showed, and the system is run only where something new would happen.
+
+Rule 1: what a step touches, and what its actor stands before afterwards, follow from all that can
+        have influenced it (``happens_before``): the actor's step before, and the last write of each
+        object that it touches. Where these are the same, the step is.
+Rule 2: what an actor stands before changes only with what the pending step was expected to touch:
+        a footprint has what decides whether it is on offer (rule 5 of ``dfs_bounded``).
+Rule 3: never foreseen are waits for time, moments in which nobody is on offer but somebody waits,
+        what was once seen to differ, and all of a system in which actors are born.
+Rule 4: what was foreseen is compared whenever a run that goes on from it is made, and one in
+        ``check_every`` of the runs that were foreseen whole is made all the same. A difference is
+        nondeterminism: the reductions of the search rest on the same grounds as rule 1.
+
+Source: rule 1 is Mazurkiewicz's: a trace is determined by its events with their causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Generic, Protocol, TypeVar
+
+from untorn_stress.explore import R, R_co, System
+from untorn_stress.schedulers.choices import again
+from untorn_stress.schedulers.happens_before import HappensBefore
+from untorn_stress.schedulers.protocol import (
+    Ending,
+    Executed,
+    Footprint,
+    Moment,
+    NondeterminismError,
+    Option,
+)
+
+CHECK_EVERY: Final = 50
+"""How many foreseen runs there are to one of them that is made to see whether it goes like that."""
+
+
+class Foreseeable(System[R_co], Protocol):
+    """A system whose runs, when they are cut, need not have been made."""
+
+    def unmade(self, labels: tuple[str, ...], ending: Ending) -> R_co:
+        """What a run gives that was cut after these choices, though it was not made."""
+
+
+@dataclass(slots=True)
+class _Foreseen:
+    """The part of a run that is known: its moments, and what was chosen at each."""
+
+    moments: list[Moment] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    executed: Executed | None = None
+
+
+class Foresight(Generic[R]):
+    """A system in front of another: ``made`` and ``foreseen`` count the runs of either kind."""
+
+    def __init__(self, system: Foreseeable[R], *, check_every: int = CHECK_EVERY) -> None:
+        self.made = 0
+        self.foreseen = 0
+        self._system = system
+        self._check_every = check_every
+        self._memory = _Memory()
+        self._results: dict[int, R] = {}  # by the hash of all their steps
+
+    def run(self, choose: Callable[[Moment], Option | None]) -> R:
+        """Go through one run; make it from where it is not foreseen.
+
+        Raises NondeterminismError when a run goes another way than was foreseen, and whatever the
+        system raises.
+        """
+        run, order = _Foreseen(), HappensBefore()
+        moment = self._memory.moment(order, 0, None)
+        while moment is not None:
+            option = choose(moment)
+            if option is None:
+                return self._cut(run)
+            run.moments.append(moment)
+            run.labels.append(option.label)
+            executed = run.executed = self._memory.step(order, option)
+            if executed is None:
+                break
+            known = self._results.get(order.add(executed))
+            if known is not None:
+                return self._over(run, known)
+            moment = self._memory.moment(order, len(run.labels), executed)
+        return self._make(run, choose)
+
+    def _cut(self, run: _Foreseen) -> R:
+        self.foreseen += 1
+        if self.foreseen % self._check_every == 0:
+            return self._make(run, lambda _moment: None)
+        return self._system.unmade(tuple(run.labels), Ending(run.executed, cut=True))
+
+    def _over(self, run: _Foreseen, known: R) -> R:
+        self.foreseen += 1
+        if self.foreseen % self._check_every == 0:
+            again_known = self._make(run, lambda _moment: None)
+            if again_known.ending.outcome != known.ending.outcome:
+                raise NondeterminismError(
+                    f"the run ended with {again_known.ending.outcome!r}, an equivalent one with "
+                    f"{known.ending.outcome!r}"
+                )
+        return known
+
+    def _make(self, run: _Foreseen, choose: Callable[[Moment], Option | None]) -> R:
+        order, asked = HappensBefore(), 0
+
+        def choose_again(moment: Moment) -> Option | None:
+            nonlocal asked
+            asked += 1
+            self._memory.learn(order, moment)
+            if moment.step >= len(run.labels):
+                return choose(moment)
+            if moment != run.moments[moment.step]:
+                raise NondeterminismError(_difference(run.moments[moment.step], moment))
+            return again(moment, run.labels[moment.step])
+
+        result = self._system.run(choose_again)
+        self.made += 1
+        if asked < len(run.labels):
+            raise NondeterminismError(
+                f"the run ended after {asked} steps, though {len(run.labels)} were foreseen"
+            )
+        if not result.ending.cut:
+            if result.ending.executed is not None:
+                self._memory.learn_step(order, result.ending.executed)
+            self._results[order.value] = result
+        return result
+
+
+# --- what is known of a system --------------------------------------------------------------------
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """What an actor stands before: what it is offered, or what it waits for, or neither."""
+
+    options: tuple[Option, ...]
+    waiting: tuple[Option, ...]
+
+
+class _Known(Generic[V]):
+    """Values by what led there: a name, the actor's last step, and the causes of a footprint."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, bytes], dict[Footprint, dict[bytes, V | None]]] = {}
+
+    def find(self, led: tuple[str, bytes], order: HappensBefore) -> V | None:
+        """The value that came before where the same had led; None for none, or for several."""
+        for footprint, values in self._found.get(led, {}).items():
+            causes = order.causes(footprint)
+            if causes in values:
+                return values[causes]
+        return None
+
+    def add(
+        self, led: tuple[str, bytes], order: HappensBefore, footprint: Footprint, value: V
+    ) -> None:
+        """Take a value in."""
+        values = self._found.setdefault(led, {}).setdefault(footprint, {})
+        causes = order.causes(footprint)
+        if values.setdefault(causes, value) != value:
+            values[causes] = None
+
+
+class _Memory:
+    """What each step touched, and where each actor stood, by what led there."""
+
+    def __init__(self) -> None:
+        self._actors: tuple[str, ...] = ()
+        self._is_blind = False
+        self._steps: _Known[Footprint] = _Known()
+        self._stands: _Known[_Stand] = _Known()
+
+    def step(self, order: HappensBefore, option: Option) -> Executed | None:
+        """What the option would come to, None where that is not known."""
+        footprint = self._steps.find((option.label, order.last_of(option.actor)), order)
+        return None if footprint is None else Executed(option.actor, option.label, footprint)
+
+    def moment(self, order: HappensBefore, step: int, executed: Executed | None) -> Moment | None:
+        """The moment after these steps, None where that is not known."""
+        if self._is_blind:
+            return None
+        options: tuple[Option, ...] = ()
+        waiting: tuple[Option, ...] = ()
+        for actor in self._actors:
+            stand = self._stands.find((actor, order.last_of(actor)), order)
+            if stand is None:
+                return None
+            options += stand.options
+            waiting += stand.waiting
+        return Moment(step, options, executed, waiting) if options else None
+
+    def learn(self, order: HappensBefore, moment: Moment) -> None:
+        """Take in what a run shows: its last step, which joins the order, and who stands where."""
+        if moment.executed is not None:
+            self.learn_step(order, moment.executed)
+        present = {option.actor for option in (*moment.options, *moment.waiting)}
+        if moment.step == 0:
+            self._actors = self._actors or tuple(sorted(present))
+        self._is_blind = self._is_blind or not present.issubset(self._actors)
+        if self._is_blind:
+            return
+        for actor in self._actors:
+            options = tuple(each for each in moment.options if each.actor == actor)
+            waiting = tuple(each for each in moment.waiting if each.actor == actor)
+            both = (*options, *waiting)
+            if not any(each.yielded for each in both):
+                led = (actor, order.last_of(actor))
+                self._stands.add(led, order, _joined(both), _Stand(options, waiting))
+
+    def learn_step(self, order: HappensBefore, executed: Executed) -> None:
+        """Take in a step, and add it to the order."""
+        led = (executed.label, order.last_of(executed.actor))
+        self._steps.add(led, order, executed.footprint, executed.footprint)
+        order.add(executed)
+
+
+def _joined(options: Iterable[Option]) -> Footprint:
+    """All that these are expected to touch."""
+    footprints = [option.footprint for option in options]
+    return Footprint(
+        frozenset().union(*(each.reads for each in footprints)),
+        frozenset().union(*(each.writes for each in footprints)),
+        any(each.opaque for each in footprints),
+    )
+
+
+def _difference(foreseen: Moment, found: Moment) -> str:
+    """Where a run left what was foreseen."""
+    where = f"step {found.step}: equivalent schedules"
+    if foreseen.executed != found.executed:
+        return f"{where} led to {found.executed}, where {foreseen.executed} was foreseen"
+    return f"{where} led to {_stands(found)}, where {_stands(foreseen)} was foreseen"
+
+
+def _stands(moment: Moment) -> str:
+    offered = ", ".join(f"{each.label} {each.footprint}" for each in moment.options)
+    waiting = ", ".join(each.label for each in moment.waiting)
+    return f"{offered} on offer and {waiting or 'nobody'} waiting"
