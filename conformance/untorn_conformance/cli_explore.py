@@ -1,7 +1,8 @@
 """`untorn explore` and `untorn replay`: what a person types, checked and handed on.
 
-What the words mean is decided here; what is done with them in ``exploring``. Results go to stdout
-(the timeline, or one JSON object with --json), progress and errors to stderr.
+What the words mean is decided here; what is done with them in ``exploring`` and
+``replaying``. Results go to stdout (the timeline, or one JSON object with --json), progress and
+errors to stderr.
 """
 
 from __future__ import annotations
@@ -222,11 +223,11 @@ def explore(
 @_json_option
 def replay(*, subject: str, backend: str | None, times: int, fold: bool, as_json: bool) -> int:
     """Check what was typed, and replay."""
-    from untorn_conformance import exploring  # noqa: PLC0415
+    from untorn_conformance import replaying  # noqa: PLC0415
 
     with _progress() as progress, _usage_errors(as_json):
         token, saved = _read(subject)
-        done = exploring.replay_command(
+        done = replaying.replay_command(
             token=token,
             saved=saved,
             backend=backend,

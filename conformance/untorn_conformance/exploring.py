@@ -1,4 +1,4 @@
-"""`untorn explore` and `untorn replay`: from what was asked to text, document and exit code.
+"""`untorn explore`: from what was asked to text, document and exit code.
 
 Rule 1: an interrupt decides first (130), then what was found (1), then what broke (7), then what
         stayed undecided (6).
@@ -10,48 +10,38 @@ Rule 3: the last line of every failure is the line that replays it, and of every
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress import counterexample, timeline, tree_text
 from untorn_stress.counterexample import Counterexample, MadeWith
 from untorn_stress.explore import Budget
-from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found, leaves_open
+from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
-from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
-from untorn_stress.run import Run
-from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import SCENARIOS, TREES, scenario
-from untorn_stress.schedulers.protocol import ScheduleMismatchError
-from untorn_stress.schedulers.replay import Replay
-from untorn_stress.token import Token, TokenError, check_fits
+from untorn_stress.scenarios import SCENARIOS, TREES
+from untorn_stress.token import TokenError
 
-from untorn_conformance import registry, subjects
+from untorn_conformance import subjects
+from untorn_conformance.done import (
+    BROKEN,
+    FOUND,
+    INTERRUPTED,
+    SCHEMA,
+    UNDECIDED,
+    Done,
+    code_of,
+    refused,
+)
 from untorn_conformance.itinerary import Visit, Wishes, chosen, visits
 from untorn_conformance.wire import to_plain
 
-SCHEMA: Final = "untorn/exploration/1"
-_FOUND, _UNDECIDED, _BROKEN, _INTERRUPTED = 1, 6, 7, 130
-
 Draw = Callable[..., str]
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
-    """What to print, and the exit code."""
-
-    exit_code: int
-    text: str
-    document: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -75,7 +65,7 @@ class _Journal:
     def stop(self, error: Exception) -> None:
         """Note what ended it all early."""
         self.trouble = str(error) or type(error).__name__
-        self.trouble_code = _code_of(error)
+        self.trouble_code = code_of(error)
 
 
 def explore_command(
@@ -95,9 +85,9 @@ def explore_command(
     patience: Patience = Patience(),  # noqa: B008 (a frozen value)
 ) -> Done:
     """Explore, and say what came of it. Raises TokenError for a tree that there is not."""
-    refused = availability.probe()
-    if not refused.ok:
-        return _refused(refused)
+    gate = availability.probe()
+    if not gate.ok:
+        return refused(gate)
     wishes = Wishes(
         scenarios=scenarios,
         tree=tree,
@@ -108,14 +98,14 @@ def explore_command(
     )
     journal = _Journal(backend, _Folder(out, backend))
     try:
-        with _laboratory(backend, seed, grain, patience) as laboratory:
+        with subjects.laboratory(backend, seed=seed, grain=grain, patience=patience) as laboratory:
             able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
             journal.subject = laboratory.subject.identity
             budget = _Purse(budget_runs, budget_s)
             for visit in visits(laboratory, wishes, able):
                 if budget.is_spent(journal.explored):
                     journal.trouble = "the budget ended before the search did"
-                    journal.trouble_code = _UNDECIDED
+                    journal.trouble_code = UNDECIDED
                     break
                 journal.explored.append(_explore(laboratory, visit, budget, journal, progress))
     except TreeUnavailableError as error:
@@ -125,7 +115,7 @@ def explore_command(
     except OUT_OF_HAND as error:
         journal.stop(error)
     except KeyboardInterrupt:
-        journal.trouble, journal.trouble_code = "interrupted", _INTERRUPTED
+        journal.trouble, journal.trouble_code = "interrupted", INTERRUPTED
     return _conclude(journal, draw)
 
 
@@ -181,21 +171,6 @@ class _Folder:
         return self._out
 
 
-@contextmanager
-def _laboratory(backend: str, seed: int, grain: str, patience: Patience) -> Iterator[Laboratory]:
-    spec = registry.parse(backend)
-    base = Path(tempfile.gettempdir())
-    hello = subjects.ask_hello(spec, base, deadline_s=patience.step_deadline_s)
-    with Laboratory(
-        subjects.subject_of(spec, hello),
-        base=base,
-        seed=seed,
-        grain=Grain(grain),
-        patience=patience,
-    ) as laboratory:
-        yield laboratory
-
-
 def write_finding(folder: Path, found: Found) -> Path:
     """Write a finding as a file that replays; rule, scenario and tree name it."""
     finding, run = found.finding, found.run
@@ -215,25 +190,14 @@ def write_finding(folder: Path, found: Found) -> Path:
 # --- what is said ----------------------------------------------------------------------------
 
 
-def _refused(refused: availability.Availability) -> Done:
-    text = f"UNKNOWN: the gate cannot be used here: {refused.reason}\n{refused.advice}"
-    document = {"schema": SCHEMA, "verdict": "unknown", "reason": refused.reason}
-    return Done(exit_code=_UNDECIDED, text=text, document={**document, "advice": refused.advice})
-
-
-def _code_of(error: Exception) -> int:
-    is_open = leaves_open(error) or isinstance(error, TreeUnavailableError)
-    return _UNDECIDED if is_open else _BROKEN
-
-
 def _exit_code(journal: _Journal) -> int:
-    if journal.trouble_code == _INTERRUPTED:
-        return _INTERRUPTED
+    if journal.trouble_code == INTERRUPTED:
+        return INTERRUPTED
     if journal.found:
-        return _FOUND
-    if journal.trouble_code == _BROKEN or any(each.broken for each in journal.explored):
-        return _BROKEN
-    return _UNDECIDED if journal.trouble_code or any(map(_doubt, journal.explored)) else 0
+        return FOUND
+    if journal.trouble_code == BROKEN or any(each.broken for each in journal.explored):
+        return BROKEN
+    return UNDECIDED if journal.trouble_code or any(map(_doubt, journal.explored)) else 0
 
 
 def _doubt(explored: Explored) -> str:
@@ -271,7 +235,7 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
 def _without_finding(journal: _Journal, code: int, effort: str) -> str:
     doubts = [text for text in map(_doubt, journal.explored) if text]
     why = journal.trouble or next(iter(doubts), "")
-    word = {_BROKEN: "no verdict", _UNDECIDED: "UNKNOWN"}.get(code, "stopped")
+    word = {BROKEN: "no verdict", UNDECIDED: "UNKNOWN"}.get(code, "stopped")
     told = f"{effort}: nothing was found"
     return f"{told}\n{word}: {why}" if code else told
 
@@ -319,100 +283,6 @@ def _plain_found(found: Found, path: Path) -> dict[str, Any]:
         "replay": counterexample.replay_line(found.token),
         "run": timeline.to_json(found.run),
     }
-
-
-# --- replay ----------------------------------------------------------------------------------
-
-
-def replay_command(
-    *,
-    token: Token,
-    saved: Counterexample | None,
-    backend: str | None,
-    times: int,
-    draw: Draw,
-    progress: Tell,
-    patience: Patience = Patience(),  # noqa: B008 (a frozen value)
-) -> Done:
-    """Make a run again. Raises TokenError for a token that is not for this backend."""
-    refused = availability.probe()
-    if not refused.ok:
-        return _refused(refused)
-    played = _scenario_of(token)
-    try:
-        with _laboratory(
-            backend or token.backend, token.seed, token.grain.value, patience
-        ) as laboratory:
-            subject = laboratory.subject
-            check_fits(token, spec=subject.spec, identity=subject.identity)
-            start = _start_of(laboratory, token, saved)
-            system = laboratory.system(played, start)
-            system.record = True
-            return _replay(system, token, times, draw, progress)
-    except TreeUnavailableError as error:
-        raise TokenError(str(error)) from error
-    except OUT_OF_HAND as error:
-        return _stopped(str(error), _code_of(error))
-
-
-def _scenario_of(token: Token) -> Scenario:
-    try:
-        found = scenario(token.scenario)
-    except KeyError as error:
-        raise TokenError(str(error.args[0])) from error
-    if found.locks.value != token.locks:
-        raise TokenError(
-            f"the token says locks {token.locks!r}; scenario {found.name} has {found.locks.value!r}"
-        )
-    return found
-
-
-def _start_of(laboratory: Laboratory, token: Token, saved: Counterexample | None) -> Start:
-    """The tree of the file as it is; else the tree of that name, made or harvested here anew."""
-    if saved is None or token.tree in TREES:
-        return laboratory.start(token.tree)
-    tree = tree_text.from_json(saved.tree)
-    newest_ns = max(node.mtime_ns for node in tree.nodes.values())
-    laboratory.natural("empty")
-    return Start(name=token.tree, tree=tree, taken_s=newest_ns / 1e9)
-
-
-def _replay(system: GatedSystem, token: Token, times: int, draw: Draw, progress: Tell) -> Done:
-    shown: dict[tuple[str, str], int] = {}
-    logs: set[tuple[object, ...]] = set()
-    run: Run | None = None
-    for number in range(times):
-        try:
-            made = system.run(Replay(token.choices).choose).run
-        except ScheduleMismatchError as error:
-            return _stopped(f"replay {number + 1} went another way: {error}", _UNDECIDED)
-        run = run if run is not None and run.findings else made
-        logs.add(made.steps)
-        for key in {(each.requirement, each.rule) for each in made.findings}:
-            shown[key] = shown.get(key, 0) + 1
-        if times > 1:
-            progress(f"replayed {number + 1} of {times}")
-    assert run is not None
-    told = [f"{row} {rule}: {count} of {times} times" for (row, rule), count in shown.items()]
-    told = told or [f"nothing is wrong with this run ({times} of {times} times)"]
-    if len(logs) > 1:
-        told.append(f"NONDETERMINISTIC: {len(logs)} different logs in {times} replays")
-    text = "\n".join([*told, draw(run, replay=counterexample.replay_line(token))])
-    code = _FOUND if shown else (_UNDECIDED if len(logs) > 1 else 0)
-    document = {
-        "schema": SCHEMA,
-        "times": times,
-        "shown": {f"{row} {rule}": count for (row, rule), count in shown.items()},
-        "different_logs": len(logs),
-        "run": timeline.to_json(run),
-    }
-    return Done(exit_code=code, text=text, document=document)
-
-
-def _stopped(reason: str, code: int) -> Done:
-    document = {"schema": SCHEMA, "verdict": "unknown" if code == _UNDECIDED else "invalid"}
-    word = "UNKNOWN" if code == _UNDECIDED else "no verdict"
-    return Done(exit_code=code, text=f"{word}: {reason}", document={**document, "reason": reason})
 
 
 def list_command(*, backend: str) -> Done:

@@ -6,15 +6,17 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from untorn_stress.ensemble import Cast
-from untorn_stress.laboratory import Subject
+from untorn_stress.gate.filter import Grain
+from untorn_stress.laboratory import Laboratory, Patience, Subject
 
 from untorn_conformance.backend import Hello
-from untorn_conformance.registry import BackendSpec
+from untorn_conformance.registry import BackendSpec, parse
 from untorn_conformance.starting import HELLO_DEADLINE_S, say_hello, start_worker
 
 _NO_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -54,3 +56,15 @@ def ask_hello(spec: BackendSpec, base: Path, *, deadline_s: float = HELLO_DEADLI
             spec, run_token=secrets.token_hex(16), scratch=folder, stderr_path=folder / "stderr"
         ) as worker:
             return say_hello(worker, deadline_s=deadline_s)
+
+
+@contextmanager
+def laboratory(backend: str, *, seed: int, grain: str, patience: Patience) -> Iterator[Laboratory]:
+    """The backend of that text under the gate. Raises ValueError for a text that is none."""
+    spec = parse(backend)
+    base = Path(tempfile.gettempdir())
+    hello = ask_hello(spec, base, deadline_s=patience.step_deadline_s)
+    with Laboratory(
+        subject_of(spec, hello), base=base, seed=seed, grain=Grain(grain), patience=patience
+    ) as made:
+        yield made

@@ -55,8 +55,9 @@ class Exploring:
 @pytest.fixture
 def exploring(monkeypatch: pytest.MonkeyPatch) -> Exploring:
     double = Exploring()
-    monkeypatch.setitem(sys.modules, "untorn_conformance.exploring", double)
-    monkeypatch.setattr(untorn_conformance, "exploring", double, raising=False)
+    for name in ("exploring", "replaying"):
+        monkeypatch.setitem(sys.modules, f"untorn_conformance.{name}", double)
+        monkeypatch.setattr(untorn_conformance, name, double, raising=False)
     return double
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_conformance.exploring import Done, explore_command, replay_command
+from untorn_conformance.done import Done
+from untorn_conformance.exploring import explore_command
+from untorn_conformance.replaying import replay_command
 from untorn_stress import counterexample, supervise, timeline
 from untorn_stress.gate.availability import probe
 from untorn_stress.laboratory import Patience
