@@ -62,6 +62,11 @@ class _Journal:
         if key not in self.found:
             self.found[key] = (found, write_finding(self.folder.path(), found))
 
+    def run_out(self, how_far: str) -> None:
+        """Note that the budget ended first: what was not searched is not known."""
+        self.trouble = f"the budget ended before the search did: {how_far}"
+        self.trouble_code = UNDECIDED
+
     def stop(self, error: Exception) -> None:
         """Note what ended it all early."""
         self.trouble = str(error) or type(error).__name__
@@ -104,10 +109,13 @@ def explore_command(
             budget = _Purse(budget_runs, budget_s)
             for visit in visits(laboratory, wishes, able):
                 if budget.is_spent(journal.explored):
-                    journal.trouble = "the budget ended before the search did"
-                    journal.trouble_code = UNDECIDED
+                    journal.run_out(f"{visit.scenario.name} from {visit.start.name} was not begun")
                     break
-                journal.explored.append(_explore(laboratory, visit, budget, journal, progress))
+                explored = _explore(laboratory, visit, budget, journal, progress)
+                journal.explored.append(explored)
+                if not visit.was_made(explored) and not _doubt(explored):
+                    journal.run_out(explored.evidence.detail)
+                    break
     except TreeUnavailableError as error:
         if tree is not None and tree not in TREES:
             raise TokenError(str(error)) from error

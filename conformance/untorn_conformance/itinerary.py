@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from untorn_stress.explorer import bounded
+from untorn_stress.explorer import Explored, bounded
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
@@ -33,12 +33,22 @@ _PCT_DEPTH = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """One search: a scenario from a tree, with a fresh scheduler and its description."""
+    """One search: a scenario from a tree, with a fresh scheduler and its description.
+
+    ``drawn_runs`` is how many schedules the scheduler draws, None for one that searches them all.
+    """
 
     scenario: Scenario
     start: Start
     scheduler: Scheduler
     described: str
+    drawn_runs: int | None = None
+
+    def was_made(self, explored: Explored) -> bool:
+        """Whether the search did all that it set out to do."""
+        if self.drawn_runs is None:
+            return explored.exhaustive
+        return explored.runs == self.drawn_runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,4 +121,10 @@ def _drawn(wishes: Wishes, each: Scenario, start: Start) -> Visit:
         "random": lambda: (Uniform(seed=seed, runs=runs), f"random seed={seed}"),
     }
     scheduler, described = makers[wishes.scheduler]()
-    return Visit(scenario=each, start=start, scheduler=scheduler, described=described)
+    return Visit(
+        scenario=each,
+        start=start,
+        scheduler=scheduler,
+        described=described,
+        drawn_runs=None if isinstance(scheduler, UnboundedDfs) else runs,
+    )
