@@ -53,11 +53,12 @@ Each finding is drawn as a timeline, whose last line replays it.
 
 \b
 Exit codes:
-  0  explored to the bound, nothing found
+  0  explored to the bound, or all drawn that was to be; nothing found
   1  something was found
   2  an option is not right, or names what there is not
   6  undecided: the budget ended first, the gate is refused here, the
-     backend is not deterministic, or a deadline passed
+     backend is not deterministic or can do no scenario that was named,
+     or a deadline passed
   7  no verdict is possible: the backend or the harness itself failed
 130  interrupted; what was found so far is kept
 """
@@ -152,7 +153,7 @@ _fold_option = click.option(
 @click.option(
     "--scheduler", type=click.Choice(_SCHEDULERS), default=_BOUNDED, show_default=True,
     help="dfs is exhaustive up to a number of preemptions, dfs-unbounded altogether; pct and "
-    "random draw schedules from the seed.",
+    "random draw schedules from the seed. Where workers extract, pct draws for dfs, too.",
 )  # fmt: skip
 @click.option(
     "--preemptions", type=click.IntRange(0, _PREEMPTIONS_MAX), metavar="N",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from untorn_fixtures.errors import FixtureError
 from untorn_stress.explorer import leaves_open
 from untorn_stress.gate.availability import Availability
 from untorn_stress.laboratory import TreeUnavailableError
@@ -39,5 +40,5 @@ def stopped(reason: str, code: int) -> Done:
 
 def code_of(error: Exception) -> int:
     """Undecided for what leaves all open; for what failed, that no verdict is possible."""
-    is_open = leaves_open(error) or isinstance(error, TreeUnavailableError)
+    is_open = leaves_open(error) or isinstance(error, TreeUnavailableError | FixtureError)
     return UNDECIDED if is_open else BROKEN

@@ -13,9 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from untorn_fixtures.errors import FixtureError
 from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress import counterexample, timeline, tree_text
 from untorn_stress.counterexample import Counterexample, MadeWith
@@ -23,7 +25,8 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
-from untorn_stress.scenarios import SCENARIOS, TREES
+from untorn_stress.scenario import Scenario
+from untorn_stress.scenarios import SCENARIOS, TREES, scenario
 from untorn_stress.token import TokenError
 
 from untorn_conformance import subjects
@@ -37,11 +40,13 @@ from untorn_conformance.done import (
     code_of,
     refused,
 )
-from untorn_conformance.itinerary import Visit, Wishes, chosen, visits
+from untorn_conformance.itinerary import Visit, Wishes, chosen, extracts, visits
 from untorn_conformance.wire import to_plain
 
 Draw = Callable[..., str]
 Tell = Callable[[str], None]
+
+_BUDGET_ENDED: Final = "the budget ended before the search did"
 
 
 @dataclass(slots=True)
@@ -62,10 +67,9 @@ class _Journal:
         if key not in self.found:
             self.found[key] = (found, write_finding(self.folder.path(), found))
 
-    def run_out(self, how_far: str) -> None:
-        """Note that the budget ended first: what was not searched is not known."""
-        self.trouble = f"the budget ended before the search did: {how_far}"
-        self.trouble_code = UNDECIDED
+    def leave_open(self, why: str) -> None:
+        """Note that not all was searched that was to be."""
+        self.trouble, self.trouble_code = why, UNDECIDED
 
     def stop(self, error: Exception) -> None:
         """Note what ended it all early."""
@@ -102,33 +106,60 @@ def explore_command(
         seed=seed,
     )
     journal = _Journal(backend, _Folder(out, backend))
+    purse = _Purse(budget_runs, budget_s)
+    opened = partial(subjects.laboratory, backend, seed=seed, grain=grain, patience=patience)
     try:
-        with subjects.laboratory(backend, seed=seed, grain=grain, patience=patience) as laboratory:
-            able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
+        with opened() as laboratory:
             journal.subject = laboratory.subject.identity
-            budget = _Purse(budget_runs, budget_s)
-            for visit in visits(laboratory, wishes, able):
-                if budget.is_spent(journal.explored):
-                    journal.run_out(f"{visit.scenario.name} from {visit.start.name} was not begun")
-                    break
-                explored = _explore(laboratory, visit, budget, journal, progress)
-                journal.explored.append(explored)
-                if not visit.was_made(explored) and not _doubt(explored):
-                    journal.run_out(explored.evidence.detail)
-                    break
+            able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
+            if not able:
+                journal.leave_open(f"{backend} declares too little: {_needs(journal)}")
+            plain = visits(laboratory, wishes, [each for each in able if not extracts(each)])
+            _explore_all(laboratory, plain, purse, journal, progress)
+        for each in filter(extracts, able):
+            with opened(clip=subjects.clip_of(each)) as laboratory:
+                drawn = visits(laboratory, wishes, [each])
+                _explore_all(laboratory, drawn, purse, journal, progress)
     except TreeUnavailableError as error:
         if tree is not None and tree not in TREES:
             raise TokenError(str(error)) from error
         journal.stop(error)
-    except OUT_OF_HAND as error:
+    except (*OUT_OF_HAND, FixtureError) as error:
         journal.stop(error)
     except KeyboardInterrupt:
         journal.trouble, journal.trouble_code = "interrupted", INTERRUPTED
     return _conclude(journal, draw)
 
 
+def _needs(journal: _Journal) -> str:
+    """What the scenarios need that were left out."""
+    return "; ".join(
+        f"{name} needs {', '.join(sorted(scenario(name).needs))}" for name in journal.not_applicable
+    )
+
+
+def _explore_all(
+    laboratory: Laboratory,
+    visited: Iterable[Visit],
+    purse: _Purse,
+    journal: _Journal,
+    progress: Tell,
+) -> None:
+    """Make one search after the other, until something ends them all."""
+    for visit in () if journal.trouble else visited:
+        where = f"{visit.scenario.name} from {visit.start.name}"
+        if purse.is_spent(journal.explored):
+            journal.leave_open(f"{_BUDGET_ENDED}: {where} was not begun")
+            return
+        explored = _explore(laboratory, visit, purse, journal, progress)
+        journal.explored.append(explored)
+        if not visit.was_made(explored) and not _doubt(explored):
+            journal.leave_open(f"{_BUDGET_ENDED}: {explored.evidence.detail}")
+            return
+
+
 def _explore(
-    laboratory: Laboratory, visit: Visit, budget: _Purse, journal: _Journal, progress: Tell
+    laboratory: Laboratory, visit: Visit, purse: _Purse, journal: _Journal, progress: Tell
 ) -> Explored:
     return Exploration(
         laboratory,
@@ -136,7 +167,7 @@ def _explore(
         visit.start,
         visit.scheduler,
         described=visit.described,
-        budget=budget.left(journal.explored),
+        budget=purse.left(journal.explored),
         progress=progress,
         on_found=journal.keep,
     ).run()
@@ -293,12 +324,16 @@ def _plain_found(found: Found, path: Path) -> dict[str, Any]:
     }
 
 
+def _bound_of(each: Scenario) -> str:
+    return "drawn" if extracts(each) else f"<= {each.preemptions}"
+
+
 def list_command(*, backend: str) -> Done:
     """Name scenarios and natural trees; nothing is run."""
     width = max(len(each.name) for each in SCENARIOS)
     lines = ["scenarios (worker A, B, C in turn; bound of preemptions from the natural tree):"]
     lines += [
-        f"  {each.name:<{width}}  {each.tree:<13} <= {each.preemptions}  {each.title}"
+        f"  {each.name:<{width}}  {each.tree:<13} {_bound_of(each):<5} {each.title}"
         for each in SCENARIOS
     ]
     lines += [

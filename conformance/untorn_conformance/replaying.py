@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from untorn_fixtures.errors import FixtureError
 from untorn_stress import counterexample, timeline, tree_text
 from untorn_stress.counterexample import Counterexample
 from untorn_stress.explorer import OUT_OF_HAND
@@ -41,7 +42,11 @@ def replay_command(
     played = _scenario_of(token)
     try:
         with subjects.laboratory(
-            backend or token.backend, seed=token.seed, grain=token.grain.value, patience=patience
+            backend or token.backend,
+            seed=token.seed,
+            grain=token.grain.value,
+            patience=patience,
+            clip=subjects.clip_of(played),
         ) as laboratory:
             subject = laboratory.subject
             check_fits(token, spec=subject.spec, identity=subject.identity)
@@ -51,7 +56,7 @@ def replay_command(
             return _replay(system, token, times, draw, progress)
     except TreeUnavailableError as error:
         raise TokenError(str(error)) from error
-    except OUT_OF_HAND as error:
+    except (*OUT_OF_HAND, FixtureError) as error:
         return stopped(str(error), code_of(error))
 
 

@@ -238,7 +238,7 @@ def run_untorn(*words: str, env: dict[str, str] | None = None) -> subprocess.Com
     [
         (["explore", "--list", "--json"], 0),
         (["explore", "--backend", FIRST, "--scenario", "writer-writer", "--budget", "5"], 6),
-        (["explore", "--backend", FIRST, "--scenario", "single-flight"], 0),
+        (["explore", "--backend", FIRST, "--scenario", "single-flight"], 6),
         (["replay", "u1.writer-writer.empty"], 2),
         (["explore", "--backend", FIRST, "--tree", "none"], 2),
         (["explore", "--backend", "py:no_such_module:factory"], 7),
