@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from untorn_fixtures.errors import FixtureError
 from untorn_stress import counterexample, timeline, tree_text
-from untorn_stress.counterexample import Counterexample
+from untorn_stress.counterexample import Counterexample, CounterexampleError
 from untorn_stress.explorer import OUT_OF_HAND
 from untorn_stress.gate import availability
 from untorn_stress.gated import GatedSystem, Start
@@ -17,8 +17,10 @@ from untorn_stress.scenarios import TREES, scenario
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token, TokenError, check_fits
+from untorn_stress.tree import Tree
+from untorn_stress.tree_check import InvalidTreeError
 
-from untorn_conformance import subjects
+from untorn_conformance import registry, subjects
 from untorn_conformance.done import FOUND, SCHEMA, UNDECIDED, Done, code_of, refused, stopped
 
 Draw = Callable[..., str]
@@ -35,11 +37,17 @@ def replay_command(
     progress: Tell,
     patience: Patience = Patience(),  # noqa: B008 (a frozen value)
 ) -> Done:
-    """Make a run again. Raises TokenError for a token that is not for this backend."""
+    """Make a run again.
+
+    Raises TokenError for a token that is not for this backend, or of none that can be here, and
+    CounterexampleError for a file whose tree is none; before anything is started where it can.
+    """
     gate = availability.probe()
     if not gate.ok:
         return refused(gate)
     played = _scenario_of(token)
+    _check_backend(token)
+    carried = _carried_tree(token, saved)
     try:
         with subjects.laboratory(
             backend or token.backend,
@@ -50,7 +58,7 @@ def replay_command(
         ) as laboratory:
             subject = laboratory.subject
             check_fits(token, spec=subject.spec, identity=subject.identity)
-            start = _start_of(laboratory, token, saved)
+            start = _start_of(laboratory, token, carried)
             system = laboratory.system(played, start)
             system.record = True
             return _replay(system, token, times, draw, progress)
@@ -72,14 +80,30 @@ def _scenario_of(token: Token) -> Scenario:
     return found
 
 
-def _start_of(laboratory: Laboratory, token: Token, saved: Counterexample | None) -> Start:
-    """The tree of the file as it is; else the tree of that name, made or harvested here anew."""
+def _check_backend(token: Token) -> None:
+    try:
+        registry.parse(token.backend)
+    except ValueError as error:
+        raise TokenError(f"the token is for a backend that cannot be: {error}") from error
+
+
+def _carried_tree(token: Token, saved: Counterexample | None) -> Tree | None:
+    """The tree that the file brings along, where it is not one that every backend can make."""
     if saved is None or token.tree in TREES:
+        return None
+    try:
+        return tree_text.from_json(saved.tree)
+    except InvalidTreeError as error:
+        raise CounterexampleError(f"the initial tree of the file is none: {error}") from error
+
+
+def _start_of(laboratory: Laboratory, token: Token, carried: Tree | None) -> Start:
+    """The tree of the file as it is; else the tree of that name, made or harvested here anew."""
+    if carried is None:
         return laboratory.start(token.tree)
-    tree = tree_text.from_json(saved.tree)
-    newest_ns = max(node.mtime_ns for node in tree.nodes.values())
+    newest_ns = max(node.mtime_ns for node in carried.nodes.values())
     laboratory.natural("empty")
-    return Start(name=token.tree, tree=tree, taken_s=newest_ns / 1e9)
+    return Start(name=token.tree, tree=carried, taken_s=newest_ns / 1e9)
 
 
 def _replay(system: GatedSystem, token: Token, times: int, draw: Draw, progress: Tell) -> Done:

@@ -35,8 +35,10 @@ from untorn_stress.schedulers.protocol import (
 )
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Grain, Token
+from untorn_stress.tree import TreeError
 
-OUT_OF_HAND: Final = (UndecidedError, HostingError, ProtocolError, BackendError, OSError)
+_FAILED: Final = (HostingError, ProtocolError, BackendError, TreeError, OSError)
+OUT_OF_HAND: Final = (UndecidedError, *_FAILED)
 _TICK_S: Final = 0.5
 
 
