@@ -77,10 +77,11 @@ Examples:
 
 \b
 Exit codes:
-  0  the run was made, and nothing is wrong with it: fixed?
+  0  the run was made as it was, and nothing is wrong with it: fixed?
   1  it shows the finding (with --times: at least once)
   2  the file or token cannot be used, or is for another backend
-  6  undecided: the run could not be made again as it was
+  6  undecided: the run could not be made again as it was, ended before
+     its schedule, or is not the one that the file tells
   7  no verdict is possible: the backend or the harness itself failed
 130  interrupted
 """

@@ -1,8 +1,16 @@
-"""`untorn replay`: from a token or a file to text, document and exit code."""
+"""`untorn replay`: from a token or a file to text, document and exit code.
+
+Rule 1: a finding that was shown once was found (1), whatever the other replays gave. Then comes
+        what broke (7), then what stayed undecided (6).
+Rule 2: a run without a finding is an answer only if it is the run that was asked for: the schedule
+        to its end and, of a file, every step as it was.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from untorn_fixtures.errors import FixtureError
 from untorn_stress import counterexample, timeline, tree_text
@@ -11,7 +19,7 @@ from untorn_stress.explorer import OUT_OF_HAND
 from untorn_stress.gate import availability
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
-from untorn_stress.run import Run
+from untorn_stress.run import Run, Step
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import TREES, scenario
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
@@ -19,9 +27,19 @@ from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token, TokenError, check_fits
 from untorn_stress.tree import Tree
 from untorn_stress.tree_check import InvalidTreeError
+from untorn_stress.wording import printable
 
 from untorn_conformance import registry, subjects
-from untorn_conformance.done import FOUND, SCHEMA, UNDECIDED, Done, code_of, refused, stopped
+from untorn_conformance.done import (
+    BROKEN,
+    FOUND,
+    SCHEMA,
+    UNDECIDED,
+    Done,
+    code_of,
+    refused,
+    stopped,
+)
 
 Draw = Callable[..., str]
 Tell = Callable[[str], None]
@@ -61,7 +79,8 @@ def replay_command(
             start = _start_of(laboratory, token, carried)
             system = laboratory.system(played, start)
             system.record = True
-            return _replay(system, token, times, draw, progress)
+            run = None if saved is None else saved.run
+            return _conclude(_replay(system, token, run, times, progress), token, times, draw)
     except TreeUnavailableError as error:
         raise TokenError(str(error)) from error
     except (*OUT_OF_HAND, FixtureError) as error:
@@ -106,33 +125,113 @@ def _start_of(laboratory: Laboratory, token: Token, carried: Tree | None) -> Sta
     return Start(name=token.tree, tree=carried, taken_s=newest_ns / 1e9)
 
 
-def _replay(system: GatedSystem, token: Token, times: int, draw: Draw, progress: Tell) -> Done:
-    shown: dict[tuple[str, str], int] = {}
-    logs: set[tuple[object, ...]] = set()
+@dataclass(slots=True)
+class _Replays:
+    """What has come of the replays so far: how often each finding was shown, and what went wrong.
+
+    ``logs`` are the different runs that were made, ``astray`` says why a run could not be made as
+    the schedule has it, ``departed`` where a clean one is not the run of the file, and ``trouble``
+    what ended it all.
+    """
+
     run: Run | None = None
-    for number in range(times):
-        try:
-            made = system.run(Replay(token.choices).choose).run
-        except ScheduleMismatchError as error:
-            return stopped(f"replay {number + 1} went another way: {error}", UNDECIDED)
-        run = run if run is not None and run.findings else made
-        logs.add(made.steps)
+    tried: int = 0
+    shown: dict[tuple[str, str], int] = field(default_factory=dict)
+    logs: set[tuple[Step, ...]] = field(default_factory=set)
+    astray: list[str] = field(default_factory=list)
+    departed: str = ""
+    trouble: str = ""
+    trouble_code: int = 0
+
+    def note(self, made: Run, saved: Run | None) -> None:
+        """Take a run in that was made to its end."""
+        self.run = self.run if self.run is not None and self.run.findings else made
+        self.logs.add(made.steps)
         for key in {(each.requirement, each.rule) for each in made.findings}:
-            shown[key] = shown.get(key, 0) + 1
+            self.shown[key] = self.shown.get(key, 0) + 1
+        if saved is not None and not made.findings:
+            self.departed = self.departed or _departure(saved, made)
+
+    @property
+    def doubt(self) -> str:
+        """Why a run without a finding is no answer, or nothing."""
+        if self.trouble:
+            return self.trouble
+        if self.astray:
+            return f"{len(self.astray)} of {self.tried} went another way: {self.astray[0]}"
+        if len(self.logs) > 1:
+            return f"NONDETERMINISTIC: {len(self.logs)} different logs in {self.tried} replays"
+        return self.departed
+
+    @property
+    def code(self) -> int:
+        """The exit code: what was shown once counts, whatever came before or after it."""
+        if self.shown:
+            return FOUND
+        return self.trouble_code or (UNDECIDED if self.doubt else 0)
+
+
+def _replay(
+    system: GatedSystem, token: Token, saved: Run | None, times: int, progress: Tell
+) -> _Replays:
+    """Make the run so often; only what gets out of hand ends it before."""
+    replays = _Replays()
+    for number in range(1, times + 1):
+        replays.tried = number
+        scheduler = Replay(token.choices)
+        try:
+            made = system.run(scheduler.choose)
+            scheduler.end(made.ending)
+        except ScheduleMismatchError as error:
+            replays.astray.append(f"replay {number}, {error}")
+            continue
+        except OUT_OF_HAND as error:
+            replays.trouble = f"replay {number}: {error}"
+            replays.trouble_code = code_of(error)
+            break
+        replays.note(made.run, saved)
         if times > 1:
-            progress(f"replayed {number + 1} of {times}")
-    assert run is not None
-    told = [f"{row} {rule}: {count} of {times} times" for (row, rule), count in shown.items()]
-    told = told or [f"nothing is wrong with this run ({times} of {times} times)"]
-    if len(logs) > 1:
-        told.append(f"NONDETERMINISTIC: {len(logs)} different logs in {times} replays")
-    text = "\n".join([*told, draw(run, replay=counterexample.replay_line(token))])
-    code = FOUND if shown else (UNDECIDED if len(logs) > 1 else 0)
+            progress(f"replayed {number} of {times}")
+    return replays
+
+
+def _departure(saved: Run, made: Run) -> str:
+    """Where a run is not the one that was saved, or nothing."""
+    what = "nothing is wrong with this run, but it is not the one of the file"
+    if not saved.steps:  # it never came again, and so was kept without its steps
+        return "" if saved.choices == made.choices else f"{what}: the schedule goes on otherwise"
+    for number, (was, now) in enumerate(itertools.zip_longest(saved.steps, made.steps)):
+        if was != now:
+            return f"{what}: step {number} was {_in_words(was)}, and is {_in_words(now)}"
+    return ""
+
+
+def _in_words(step: Step | None) -> str:
+    if step is None:
+        return "not there"
+    said = printable(f"{step.actor} {step.call} {step.detail}".rstrip() + f" -> {step.result}")
+    return f"'{said}'"
+
+
+def _conclude(replays: _Replays, token: Token, times: int, draw: Draw) -> Done:
+    run, code, doubt = replays.run, replays.code, replays.doubt
+    if run is None:
+        return stopped(doubt, code)
+    shown = {f"{row} {rule}": count for (row, rule), count in replays.shown.items()}
+    told = [f"{name}: {count} of {replays.tried} times" for name, count in shown.items()]
+    if not doubt and not told:
+        told = [f"nothing is wrong with this run ({times} of {times} times)"]
+    if doubt:
+        word = {UNDECIDED: "UNKNOWN", BROKEN: "no verdict"}.get(code, "besides")
+        told.append(f"{word}: {doubt}")
     document = {
         "schema": SCHEMA,
         "times": times,
-        "shown": {f"{row} {rule}": count for (row, rule), count in shown.items()},
-        "different_logs": len(logs),
+        "shown": shown,
+        "different_logs": len(replays.logs),
+        "went_another_way": len(replays.astray),
+        "doubt": doubt,
         "run": timeline.to_json(run),
     }
+    text = "\n".join([*told, draw(run, replay=counterexample.replay_line(token))])
     return Done(exit_code=code, text=text, document=document)

@@ -250,8 +250,11 @@ class Exploration:
 def record(system: GatedSystem, run: Run) -> Run | None:
     """Make the run again with every step in words; None if it went another way."""
     system.record = True
+    replay = Replay(run.choices)
     try:
-        return system.run(Replay(run.choices).choose).run
+        made = system.run(replay.choose)
+        replay.end(made.ending)
+        return made.run
     except ScheduleMismatchError:
         return None
     finally:
