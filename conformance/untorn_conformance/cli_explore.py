@@ -255,13 +255,15 @@ def _read(subject: str) -> tuple[Token, Counterexample | None]:
 
 @contextlib.contextmanager
 def _usage_errors(as_json: bool) -> Iterator[None]:
-    """Turn a token, file or name that cannot be used into a sentence and exit code 2."""
+    """Turn a token, file, folder or name that cannot be used into a sentence and exit code 2."""
     from untorn_stress.counterexample import CounterexampleError  # noqa: PLC0415
     from untorn_stress.token import TokenError  # noqa: PLC0415
 
+    from untorn_conformance.done import UnwritableError  # noqa: PLC0415
+
     try:
         yield
-    except (TokenError, CounterexampleError) as error:
+    except (TokenError, CounterexampleError, UnwritableError) as error:
         if as_json:
             _emit({"schema": _ERROR_SCHEMA, "error": type(error).__name__, "message": str(error)})
         raise click.UsageError(str(error)) from error

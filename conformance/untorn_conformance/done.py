@@ -24,6 +24,10 @@ class Done:
     document: dict[str, Any]
 
 
+class UnwritableError(Exception):
+    """Where counterexamples are to go none can be written; the message names the place."""
+
+
 def refused(gate: Availability) -> Done:
     """There can be no gate here."""
     text = f"UNKNOWN: the gate cannot be used here: {gate.reason}\n{gate.advice}"

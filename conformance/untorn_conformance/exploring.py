@@ -3,13 +3,14 @@
 Rule 1: an interrupt decides first (130), then what was found (1), then what broke (7), then what
         stayed undecided (6).
 Rule 2: every finding is written as a file that replays before the search goes on; an interrupt
-        loses none of them.
+        loses none of them, and neither does a disk that takes no file.
 Rule 3: the last line of every failure is the line that replays it, and of every search that was not
         brought to its end, why.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from untorn_conformance.done import (
     SCHEMA,
     UNDECIDED,
     Done,
+    UnwritableError,
     code_of,
     refused,
 )
@@ -50,13 +52,29 @@ _BUDGET_ENDED: Final = "the budget ended before the search did"
 
 
 @dataclass(slots=True)
+class _Kept:
+    """A finding and its file, or the ``problem`` for which there is none."""
+
+    found: Found
+    path: Path | None = None
+    problem: str = ""
+
+    def write(self, folder: _Folder) -> None:
+        """Write it; what hinders that takes nothing from what was found."""
+        try:
+            self.path = write_finding(folder.path(), self.found)
+        except OSError as error:
+            self.problem = str(error)
+
+
+@dataclass(slots=True)
 class _Journal:
     """What has come of the searches so far."""
 
     subject: str
     folder: _Folder
     explored: list[Explored] = field(default_factory=list)
-    found: dict[tuple[str, str, str], tuple[Found, Path]] = field(default_factory=dict)
+    found: dict[tuple[str, str, str], _Kept] = field(default_factory=dict)
     not_applicable: list[str] = field(default_factory=list)
     trouble: str = ""
     trouble_code: int = 0
@@ -65,7 +83,8 @@ class _Journal:
         """Write a finding, if it is the first of its kind in its scenario."""
         key = (found.run.scenario, found.finding.requirement, found.finding.rule)
         if key not in self.found:
-            self.found[key] = (found, write_finding(self.folder.path(), found))
+            kept = self.found[key] = _Kept(found)
+            kept.write(self.folder)
 
     def leave_open(self, why: str) -> None:
         """Note that not all was searched that was to be."""
@@ -93,7 +112,12 @@ def explore_command(
     progress: Tell,
     patience: Patience = Patience(),  # noqa: B008 (a frozen value)
 ) -> Done:
-    """Explore, and say what came of it. Raises TokenError for a tree that there is not."""
+    """Explore, and say what came of it.
+
+    Raises TokenError for a tree that there is not, and UnwritableError for such an ``out``.
+    """
+    folder = _Folder(out, backend)
+    folder.check()
     gate = availability.probe()
     if not gate.ok:
         return refused(gate)
@@ -105,7 +129,7 @@ def explore_command(
         runs=budget_runs,
         seed=seed,
     )
-    journal = _Journal(backend, _Folder(out, backend))
+    journal = _Journal(backend, folder)
     purse = _Purse(budget_runs, budget_s)
     opened = partial(subjects.laboratory, backend, seed=seed, grain=grain, patience=patience)
     try:
@@ -195,11 +219,23 @@ class _Purse:
 
 
 class _Folder:
-    """Where counterexamples go; made when there is the first."""
+    """Where counterexamples go; one that nobody named is made when there is the first."""
 
     def __init__(self, out: Path | None, backend: str) -> None:
         self._out = out
         self._backend = backend
+
+    def check(self) -> None:
+        """See that files can be written where the user wants them. Raises UnwritableError."""
+        if self._out is None:
+            return
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._out):
+                pass
+        except OSError as error:
+            where = ascii(str(self._out))
+            raise UnwritableError(f"--out {where} cannot be written to: {error}") from error
 
     def path(self) -> Path:
         """The folder, which exists from now on."""
@@ -251,9 +287,10 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
         lines.append(f"not applicable: {', '.join(journal.not_applicable)}")
     if journal.trouble and journal.found:
         lines.append(f"stopped: {journal.trouble}")
-    for found, path in journal.found.values():
-        replay = counterexample.replay_line(found.token)
-        lines += ["", f"written to {path}", draw(found.run, replay=replay)]
+    for kept in journal.found.values():
+        replay = counterexample.replay_line(kept.found.token)
+        where = f"written to {kept.path}" if kept.path else f"NOT WRITTEN: {kept.problem}"
+        lines += ["", where, draw(kept.found.run, replay=replay)]
     runs = sum(each.runs for each in journal.explored)
     seconds = sum(each.seconds for each in journal.explored)
     if not journal.found:
@@ -264,7 +301,7 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
         "searches": [_plain(each) for each in journal.explored],
         "not_applicable": journal.not_applicable,
         "stopped": journal.trouble,
-        "found": [_plain_found(found, path) for found, path in journal.found.values()],
+        "found": [_plain_found(kept) for kept in journal.found.values()],
         "runs": runs,
         "seconds": seconds,
     }
@@ -310,7 +347,8 @@ def _plain(explored: Explored) -> dict[str, Any]:
     }
 
 
-def _plain_found(found: Found, path: Path) -> dict[str, Any]:
+def _plain_found(kept: _Kept) -> dict[str, Any]:
+    found = kept.found
     return {
         **to_plain(found.finding),
         "scenario": found.run.scenario,
@@ -318,7 +356,8 @@ def _plain_found(found: Found, path: Path) -> dict[str, Any]:
         "after_runs": found.runs,
         "after_s": round(found.seconds, 3),
         "token": found.token.encode(),
-        "file": str(path),
+        "file": None if kept.path is None else str(kept.path),
+        "not_written": kept.problem,
         "replay": counterexample.replay_line(found.token),
         "run": timeline.to_json(found.run),
     }

@@ -14,6 +14,7 @@ import pytest
 import untorn_conformance
 from click.testing import CliRunner, Result
 from untorn_conformance.cli_explore import explore, replay
+from untorn_conformance.done import UnwritableError
 from untorn_stress import counterexample
 from untorn_stress.counterexample import Counterexample, MadeWith
 from untorn_stress.run import Run
@@ -198,6 +199,12 @@ def test_a_token_found_foreign_later_is_a_usage_error(exploring: Exploring) -> N
     exploring.error = TokenError("this token was made with another backend")
     done = invoke(replay, TOKEN.encode())
     assert (done.exit_code, "another backend" in done.stderr) == (2, True)
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_usage_error(exploring: Exploring) -> None:
+    exploring.error = UnwritableError("--out '/proc/nope' cannot be written to")
+    done = invoke(explore, "--out", "/proc/nope")
+    assert (done.exit_code, "'/proc/nope' cannot be written to" in done.stderr) == (2, True)
 
 
 def test_an_error_of_ours_is_not_called_the_users(exploring: Exploring) -> None:
