@@ -69,6 +69,10 @@ Make one run again, from a counterexample file or from its token.
 The run is drawn in columns, one a worker, each finding below the step that shows it. A star
 marks the steps that another worker could have disturbed: look at those first.
 
+A file or token names the program that it is about, and that is started before anything can be
+known of it. One from a stranger may name any command (cmd:...): give --backend, and only what
+you gave is started.
+
 \b
 Examples:
   untorn replay reports/runs/latest/P3.json
@@ -215,7 +219,7 @@ def explore(
 @click.argument("subject", metavar="FILE|TOKEN")
 @click.option(
     "--backend", metavar="SPEC", callback=_known_backend,
-    help="How the same program is started here.  [default: as it was]",
+    help="How the same program is started here, and nothing else.  [default: as it was]",
 )  # fmt: skip
 @click.option(
     "--times", type=click.IntRange(1, _TIMES_MAX), default=1, show_default=True, metavar="N",

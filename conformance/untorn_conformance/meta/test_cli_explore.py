@@ -222,3 +222,8 @@ def test_help_shows_examples_and_every_exit_code(command: click.Command) -> None
         if line.split()
     ]
     assert {"0", "1", "2", "6", "7", "130"} <= set(rows)
+
+
+def test_help_warns_of_what_a_stranger_has_started() -> None:
+    said = " ".join(invoke(replay, "--help").stdout.split())
+    assert "One from a stranger may name any command (cmd:...): give --backend" in said

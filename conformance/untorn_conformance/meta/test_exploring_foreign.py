@@ -51,6 +51,13 @@ def test_a_token_of_an_unknown_backend_is_named(backend: str | None) -> None:
         replay(dataclasses.replace(TOKEN, backend="sqlite"), backend=backend)
 
 
+def test_beside_the_given_backend_nothing_that_a_token_names_is_started(tmp_path: Path) -> None:
+    mark = tmp_path / "started"
+    with pytest.raises(TokenError, match="made with another backend"):
+        replay(dataclasses.replace(TOKEN, backend=f"cmd:touch {mark}"), backend=FIRST)
+    assert not mark.exists()
+
+
 @pytest.mark.parametrize(
     ("tree", "said"), [([], "lacks its root"), ({"a": 1}, "a tree is a list of names")]
 )
