@@ -140,7 +140,7 @@ def explore_command(
                 journal.leave_open(f"{backend} declares too little: {_needs(journal)}")
             plain = visits(laboratory, wishes, [each for each in able if not extracts(each)])
             _explore_all(laboratory, plain, purse, journal, progress)
-        for each in filter(extracts, able):
+        for each in () if journal.trouble else filter(extracts, able):
             with opened(clip=subjects.clip_of(each)) as laboratory:
                 drawn = visits(laboratory, wishes, [each])
                 _explore_all(laboratory, drawn, purse, journal, progress)

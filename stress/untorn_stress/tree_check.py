@@ -4,6 +4,7 @@ Rule 1: no name leads out of the root: no empty name, no ``.`` or ``..``, no NUL
 Rule 2: what holds a name is a directory, and comes before it.
 Rule 3: hard links are the same node at two names at least; directories have none.
 Rule 4: the runs of a file ascend, do not touch the same byte, and end within its size.
+Rule 5: names, sizes and times are such that the system calls take them.
 """
 
 from __future__ import annotations

@@ -53,13 +53,22 @@ def test_scenarios_none_of_which_can_run_leave_all_open(tmp_path: Path) -> None:
     )
 
 
-def test_a_clip_that_cannot_be_made_leaves_it_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_scenario: object) -> str:
         raise FixtureError("no ffmpeg: there is none here")
 
     monkeypatch.setattr(subjects, "clip_of", none)
+
+
+@pytest.mark.usefixtures("no_clip")
+def test_a_budget_that_ended_before_asks_for_no_clip(tmp_path: Path) -> None:
+    done = explore("reference", tmp_path, "writer-writer", "single-flight", tree="empty", runs=3)
+    assert (done.exit_code, done.document["stopped"][:16]) == (6, "the budget ended")
+
+
+@pytest.mark.usefixtures("no_clip")
+def test_a_clip_that_cannot_be_made_leaves_it_open(tmp_path: Path) -> None:
     done = explore("reference", tmp_path, "single-flight")
     assert (done.exit_code, "UNKNOWN: no ffmpeg: there is none here" in done.text) == (6, True)
 
