@@ -1,7 +1,8 @@
 """`untorn explore` and `untorn replay`: what a person types, checked and handed on.
 
-What the words mean is decided here; what is done with them in ``exploring``. Results go to stdout
-(the timeline, or one JSON object with --json), progress and errors to stderr.
+What the words mean is decided here; what is done with them in ``exploring`` and
+``replaying``. Results go to stdout (the timeline, or one JSON object with --json), progress and
+errors to stderr.
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ Each finding is drawn as a timeline, whose last line replays it.
 
 \b
 Exit codes:
-  0  explored to the bound, nothing found
+  0  explored to the bound, or all drawn that was to be; nothing found
   1  something was found
   2  an option is not right, or names what there is not
   6  undecided: the budget ended first, the gate is refused here, the
-     backend is not deterministic, or a deadline passed
+     backend is not deterministic or can do no scenario that was named,
+     or a deadline passed
   7  no verdict is possible: the backend or the harness itself failed
 130  interrupted; what was found so far is kept
 """
@@ -67,6 +69,10 @@ Make one run again, from a counterexample file or from its token.
 The run is drawn in columns, one a worker, each finding below the step that shows it. A star
 marks the steps that another worker could have disturbed: look at those first.
 
+A file or token names the program that it is about, and that is started before anything can be
+known of it. One from a stranger may name any command (cmd:...): give --backend, and only what
+you gave is started.
+
 \b
 Examples:
   untorn replay reports/runs/latest/P3.json
@@ -75,10 +81,11 @@ Examples:
 
 \b
 Exit codes:
-  0  the run was made, and nothing is wrong with it: fixed?
+  0  the run was made as it was, and nothing is wrong with it: fixed?
   1  it shows the finding (with --times: at least once)
   2  the file or token cannot be used, or is for another backend
-  6  undecided: the run could not be made again as it was
+  6  undecided: the run could not be made again as it was, ended before
+     its schedule, or is not the one that the file tells
   7  no verdict is possible: the backend or the harness itself failed
 130  interrupted
 """
@@ -151,7 +158,7 @@ _fold_option = click.option(
 @click.option(
     "--scheduler", type=click.Choice(_SCHEDULERS), default=_BOUNDED, show_default=True,
     help="dfs is exhaustive up to a number of preemptions, dfs-unbounded altogether; pct and "
-    "random draw schedules from the seed.",
+    "random draw schedules from the seed. Where workers extract, pct draws for dfs, too.",
 )  # fmt: skip
 @click.option(
     "--preemptions", type=click.IntRange(0, _PREEMPTIONS_MAX), metavar="N",
@@ -212,7 +219,7 @@ def explore(
 @click.argument("subject", metavar="FILE|TOKEN")
 @click.option(
     "--backend", metavar="SPEC", callback=_known_backend,
-    help="How the same program is started here.  [default: as it was]",
+    help="How the same program is started here, and nothing else.  [default: as it was]",
 )  # fmt: skip
 @click.option(
     "--times", type=click.IntRange(1, _TIMES_MAX), default=1, show_default=True, metavar="N",
@@ -222,11 +229,11 @@ def explore(
 @_json_option
 def replay(*, subject: str, backend: str | None, times: int, fold: bool, as_json: bool) -> int:
     """Check what was typed, and replay."""
-    from untorn_conformance import exploring  # noqa: PLC0415
+    from untorn_conformance import replaying  # noqa: PLC0415
 
     with _progress() as progress, _usage_errors(as_json):
         token, saved = _read(subject)
-        done = exploring.replay_command(
+        done = replaying.replay_command(
             token=token,
             saved=saved,
             backend=backend,
@@ -252,13 +259,15 @@ def _read(subject: str) -> tuple[Token, Counterexample | None]:
 
 @contextlib.contextmanager
 def _usage_errors(as_json: bool) -> Iterator[None]:
-    """Turn a token, file or name that cannot be used into a sentence and exit code 2."""
+    """Turn a token, file, folder or name that cannot be used into a sentence and exit code 2."""
     from untorn_stress.counterexample import CounterexampleError  # noqa: PLC0415
     from untorn_stress.token import TokenError  # noqa: PLC0415
 
+    from untorn_conformance.done import UnwritableError  # noqa: PLC0415
+
     try:
         yield
-    except (TokenError, CounterexampleError) as error:
+    except (TokenError, CounterexampleError, UnwritableError) as error:
         if as_json:
             _emit({"schema": _ERROR_SCHEMA, "error": type(error).__name__, "message": str(error)})
         raise click.UsageError(str(error)) from error

@@ -1,9 +1,9 @@
-"""`untorn explore` and `untorn replay`: from what was asked to text, document and exit code.
+"""`untorn explore`: from what was asked to text, document and exit code.
 
 Rule 1: an interrupt decides first (130), then what was found (1), then what broke (7), then what
         stayed undecided (6).
 Rule 2: every finding is written as a file that replays before the search goes on; an interrupt
-        loses none of them.
+        loses none of them, and neither does a disk that takes no file.
 Rule 3: the last line of every failure is the line that replays it, and of every search that was not
         brought to its end, why.
 """
@@ -12,46 +12,59 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from untorn_fixtures.errors import FixtureError
 from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress import counterexample, timeline, tree_text
 from untorn_stress.counterexample import Counterexample, MadeWith
 from untorn_stress.explore import Budget
-from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found, leaves_open
+from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
-from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
-from untorn_stress.run import Run
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import SCENARIOS, TREES, scenario
-from untorn_stress.schedulers.protocol import ScheduleMismatchError
-from untorn_stress.schedulers.replay import Replay
-from untorn_stress.token import Token, TokenError, check_fits
+from untorn_stress.token import TokenError
 
-from untorn_conformance import registry, subjects
-from untorn_conformance.itinerary import Visit, Wishes, chosen, visits
+from untorn_conformance import subjects
+from untorn_conformance.done import (
+    BROKEN,
+    FOUND,
+    INTERRUPTED,
+    SCHEMA,
+    UNDECIDED,
+    Done,
+    UnwritableError,
+    code_of,
+    refused,
+)
+from untorn_conformance.itinerary import Visit, Wishes, chosen, extracts, visits
 from untorn_conformance.wire import to_plain
-
-SCHEMA: Final = "untorn/exploration/1"
-_FOUND, _UNDECIDED, _BROKEN, _INTERRUPTED = 1, 6, 7, 130
 
 Draw = Callable[..., str]
 Tell = Callable[[str], None]
 
+_BUDGET_ENDED: Final = "the budget ended before the search did"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
-    """What to print, and the exit code."""
 
-    exit_code: int
-    text: str
-    document: dict[str, Any]
+@dataclass(slots=True)
+class _Kept:
+    """A finding and its file, or the ``problem`` for which there is none."""
+
+    found: Found
+    path: Path | None = None
+    problem: str = ""
+
+    def write(self, folder: _Folder) -> None:
+        """Write it; what hinders that takes nothing from what was found."""
+        try:
+            self.path = write_finding(folder.path(), self.found)
+        except OSError as error:
+            self.problem = str(error)
 
 
 @dataclass(slots=True)
@@ -61,7 +74,7 @@ class _Journal:
     subject: str
     folder: _Folder
     explored: list[Explored] = field(default_factory=list)
-    found: dict[tuple[str, str, str], tuple[Found, Path]] = field(default_factory=dict)
+    found: dict[tuple[str, str, str], _Kept] = field(default_factory=dict)
     not_applicable: list[str] = field(default_factory=list)
     trouble: str = ""
     trouble_code: int = 0
@@ -70,12 +83,17 @@ class _Journal:
         """Write a finding, if it is the first of its kind in its scenario."""
         key = (found.run.scenario, found.finding.requirement, found.finding.rule)
         if key not in self.found:
-            self.found[key] = (found, write_finding(self.folder.path(), found))
+            kept = self.found[key] = _Kept(found)
+            kept.write(self.folder)
+
+    def leave_open(self, why: str) -> None:
+        """Note that not all was searched that was to be."""
+        self.trouble, self.trouble_code = why, UNDECIDED
 
     def stop(self, error: Exception) -> None:
         """Note what ended it all early."""
         self.trouble = str(error) or type(error).__name__
-        self.trouble_code = _code_of(error)
+        self.trouble_code = code_of(error)
 
 
 def explore_command(
@@ -94,10 +112,15 @@ def explore_command(
     progress: Tell,
     patience: Patience = Patience(),  # noqa: B008 (a frozen value)
 ) -> Done:
-    """Explore, and say what came of it. Raises TokenError for a tree that there is not."""
-    refused = availability.probe()
-    if not refused.ok:
-        return _refused(refused)
+    """Explore, and say what came of it.
+
+    Raises TokenError for a tree that there is not, and UnwritableError for such an ``out``.
+    """
+    folder = _Folder(out, backend)
+    folder.check()
+    gate = availability.probe()
+    if not gate.ok:
+        return refused(gate)
     wishes = Wishes(
         scenarios=scenarios,
         tree=tree,
@@ -106,31 +129,61 @@ def explore_command(
         runs=budget_runs,
         seed=seed,
     )
-    journal = _Journal(backend, _Folder(out, backend))
+    journal = _Journal(backend, folder)
+    purse = _Purse(budget_runs, budget_s)
+    opened = partial(subjects.laboratory, backend, seed=seed, grain=grain, patience=patience)
     try:
-        with _laboratory(backend, seed, grain, patience) as laboratory:
-            able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
+        with opened() as laboratory:
             journal.subject = laboratory.subject.identity
-            budget = _Purse(budget_runs, budget_s)
-            for visit in visits(laboratory, wishes, able):
-                if budget.is_spent(journal.explored):
-                    journal.trouble = "the budget ended before the search did"
-                    journal.trouble_code = _UNDECIDED
-                    break
-                journal.explored.append(_explore(laboratory, visit, budget, journal, progress))
+            able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
+            if not able:
+                journal.leave_open(f"{backend} declares too little: {_needs(journal)}")
+            plain = visits(laboratory, wishes, [each for each in able if not extracts(each)])
+            _explore_all(laboratory, plain, purse, journal, progress)
+        for each in () if journal.trouble else filter(extracts, able):
+            with opened(clip=subjects.clip_of(each)) as laboratory:
+                drawn = visits(laboratory, wishes, [each])
+                _explore_all(laboratory, drawn, purse, journal, progress)
     except TreeUnavailableError as error:
         if tree is not None and tree not in TREES:
             raise TokenError(str(error)) from error
         journal.stop(error)
-    except OUT_OF_HAND as error:
+    except (*OUT_OF_HAND, FixtureError) as error:
         journal.stop(error)
     except KeyboardInterrupt:
-        journal.trouble, journal.trouble_code = "interrupted", _INTERRUPTED
+        journal.trouble, journal.trouble_code = "interrupted", INTERRUPTED
     return _conclude(journal, draw)
 
 
+def _needs(journal: _Journal) -> str:
+    """What the scenarios need that were left out."""
+    return "; ".join(
+        f"{name} needs {', '.join(sorted(scenario(name).needs))}" for name in journal.not_applicable
+    )
+
+
+def _explore_all(
+    laboratory: Laboratory,
+    visited: Iterable[Visit],
+    purse: _Purse,
+    journal: _Journal,
+    progress: Tell,
+) -> None:
+    """Make one search after the other, until something ends them all."""
+    for visit in () if journal.trouble else visited:
+        where = f"{visit.scenario.name} from {visit.start.name}"
+        if purse.is_spent(journal.explored):
+            journal.leave_open(f"{_BUDGET_ENDED}: {where} was not begun")
+            return
+        explored = _explore(laboratory, visit, purse, journal, progress)
+        journal.explored.append(explored)
+        if not visit.was_made(explored) and not _doubt(explored):
+            journal.leave_open(f"{_BUDGET_ENDED}: {explored.evidence.detail}")
+            return
+
+
 def _explore(
-    laboratory: Laboratory, visit: Visit, budget: _Purse, journal: _Journal, progress: Tell
+    laboratory: Laboratory, visit: Visit, purse: _Purse, journal: _Journal, progress: Tell
 ) -> Explored:
     return Exploration(
         laboratory,
@@ -138,7 +191,7 @@ def _explore(
         visit.start,
         visit.scheduler,
         described=visit.described,
-        budget=budget.left(journal.explored),
+        budget=purse.left(journal.explored),
         progress=progress,
         on_found=journal.keep,
     ).run()
@@ -166,11 +219,23 @@ class _Purse:
 
 
 class _Folder:
-    """Where counterexamples go; made when there is the first."""
+    """Where counterexamples go; one that nobody named is made when there is the first."""
 
     def __init__(self, out: Path | None, backend: str) -> None:
         self._out = out
         self._backend = backend
+
+    def check(self) -> None:
+        """See that files can be written where the user wants them. Raises UnwritableError."""
+        if self._out is None:
+            return
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._out):
+                pass
+        except OSError as error:
+            where = ascii(str(self._out))
+            raise UnwritableError(f"--out {where} cannot be written to: {error}") from error
 
     def path(self) -> Path:
         """The folder, which exists from now on."""
@@ -179,21 +244,6 @@ class _Folder:
             self._out = RunDirectory.create(base, f"explore-{self._backend}").path
         self._out.mkdir(parents=True, exist_ok=True)
         return self._out
-
-
-@contextmanager
-def _laboratory(backend: str, seed: int, grain: str, patience: Patience) -> Iterator[Laboratory]:
-    spec = registry.parse(backend)
-    base = Path(tempfile.gettempdir())
-    hello = subjects.ask_hello(spec, base, deadline_s=patience.step_deadline_s)
-    with Laboratory(
-        subjects.subject_of(spec, hello),
-        base=base,
-        seed=seed,
-        grain=Grain(grain),
-        patience=patience,
-    ) as laboratory:
-        yield laboratory
 
 
 def write_finding(folder: Path, found: Found) -> Path:
@@ -215,25 +265,14 @@ def write_finding(folder: Path, found: Found) -> Path:
 # --- what is said ----------------------------------------------------------------------------
 
 
-def _refused(refused: availability.Availability) -> Done:
-    text = f"UNKNOWN: the gate cannot be used here: {refused.reason}\n{refused.advice}"
-    document = {"schema": SCHEMA, "verdict": "unknown", "reason": refused.reason}
-    return Done(exit_code=_UNDECIDED, text=text, document={**document, "advice": refused.advice})
-
-
-def _code_of(error: Exception) -> int:
-    is_open = leaves_open(error) or isinstance(error, TreeUnavailableError)
-    return _UNDECIDED if is_open else _BROKEN
-
-
 def _exit_code(journal: _Journal) -> int:
-    if journal.trouble_code == _INTERRUPTED:
-        return _INTERRUPTED
+    if journal.trouble_code == INTERRUPTED:
+        return INTERRUPTED
     if journal.found:
-        return _FOUND
-    if journal.trouble_code == _BROKEN or any(each.broken for each in journal.explored):
-        return _BROKEN
-    return _UNDECIDED if journal.trouble_code or any(map(_doubt, journal.explored)) else 0
+        return FOUND
+    if journal.trouble_code == BROKEN or any(each.broken for each in journal.explored):
+        return BROKEN
+    return UNDECIDED if journal.trouble_code or any(map(_doubt, journal.explored)) else 0
 
 
 def _doubt(explored: Explored) -> str:
@@ -248,9 +287,10 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
         lines.append(f"not applicable: {', '.join(journal.not_applicable)}")
     if journal.trouble and journal.found:
         lines.append(f"stopped: {journal.trouble}")
-    for found, path in journal.found.values():
-        replay = counterexample.replay_line(found.token)
-        lines += ["", f"written to {path}", draw(found.run, replay=replay)]
+    for kept in journal.found.values():
+        replay = counterexample.replay_line(kept.found.token)
+        where = f"written to {kept.path}" if kept.path else f"NOT WRITTEN: {kept.problem}"
+        lines += ["", where, draw(kept.found.run, replay=replay)]
     runs = sum(each.runs for each in journal.explored)
     seconds = sum(each.seconds for each in journal.explored)
     if not journal.found:
@@ -261,7 +301,7 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
         "searches": [_plain(each) for each in journal.explored],
         "not_applicable": journal.not_applicable,
         "stopped": journal.trouble,
-        "found": [_plain_found(found, path) for found, path in journal.found.values()],
+        "found": [_plain_found(kept) for kept in journal.found.values()],
         "runs": runs,
         "seconds": seconds,
     }
@@ -271,7 +311,7 @@ def _conclude(journal: _Journal, draw: Draw) -> Done:
 def _without_finding(journal: _Journal, code: int, effort: str) -> str:
     doubts = [text for text in map(_doubt, journal.explored) if text]
     why = journal.trouble or next(iter(doubts), "")
-    word = {_BROKEN: "no verdict", _UNDECIDED: "UNKNOWN"}.get(code, "stopped")
+    word = {BROKEN: "no verdict", UNDECIDED: "UNKNOWN"}.get(code, "stopped")
     told = f"{effort}: nothing was found"
     return f"{told}\n{word}: {why}" if code else told
 
@@ -307,7 +347,8 @@ def _plain(explored: Explored) -> dict[str, Any]:
     }
 
 
-def _plain_found(found: Found, path: Path) -> dict[str, Any]:
+def _plain_found(kept: _Kept) -> dict[str, Any]:
+    found = kept.found
     return {
         **to_plain(found.finding),
         "scenario": found.run.scenario,
@@ -315,104 +356,15 @@ def _plain_found(found: Found, path: Path) -> dict[str, Any]:
         "after_runs": found.runs,
         "after_s": round(found.seconds, 3),
         "token": found.token.encode(),
-        "file": str(path),
+        "file": None if kept.path is None else str(kept.path),
+        "not_written": kept.problem,
         "replay": counterexample.replay_line(found.token),
         "run": timeline.to_json(found.run),
     }
 
 
-# --- replay ----------------------------------------------------------------------------------
-
-
-def replay_command(
-    *,
-    token: Token,
-    saved: Counterexample | None,
-    backend: str | None,
-    times: int,
-    draw: Draw,
-    progress: Tell,
-    patience: Patience = Patience(),  # noqa: B008 (a frozen value)
-) -> Done:
-    """Make a run again. Raises TokenError for a token that is not for this backend."""
-    refused = availability.probe()
-    if not refused.ok:
-        return _refused(refused)
-    played = _scenario_of(token)
-    try:
-        with _laboratory(
-            backend or token.backend, token.seed, token.grain.value, patience
-        ) as laboratory:
-            subject = laboratory.subject
-            check_fits(token, spec=subject.spec, identity=subject.identity)
-            start = _start_of(laboratory, token, saved)
-            system = laboratory.system(played, start)
-            system.record = True
-            return _replay(system, token, times, draw, progress)
-    except TreeUnavailableError as error:
-        raise TokenError(str(error)) from error
-    except OUT_OF_HAND as error:
-        return _stopped(str(error), _code_of(error))
-
-
-def _scenario_of(token: Token) -> Scenario:
-    try:
-        found = scenario(token.scenario)
-    except KeyError as error:
-        raise TokenError(str(error.args[0])) from error
-    if found.locks.value != token.locks:
-        raise TokenError(
-            f"the token says locks {token.locks!r}; scenario {found.name} has {found.locks.value!r}"
-        )
-    return found
-
-
-def _start_of(laboratory: Laboratory, token: Token, saved: Counterexample | None) -> Start:
-    """The tree of the file as it is; else the tree of that name, made or harvested here anew."""
-    if saved is None or token.tree in TREES:
-        return laboratory.start(token.tree)
-    tree = tree_text.from_json(saved.tree)
-    newest_ns = max(node.mtime_ns for node in tree.nodes.values())
-    laboratory.natural("empty")
-    return Start(name=token.tree, tree=tree, taken_s=newest_ns / 1e9)
-
-
-def _replay(system: GatedSystem, token: Token, times: int, draw: Draw, progress: Tell) -> Done:
-    shown: dict[tuple[str, str], int] = {}
-    logs: set[tuple[object, ...]] = set()
-    run: Run | None = None
-    for number in range(times):
-        try:
-            made = system.run(Replay(token.choices).choose).run
-        except ScheduleMismatchError as error:
-            return _stopped(f"replay {number + 1} went another way: {error}", _UNDECIDED)
-        run = run if run is not None and run.findings else made
-        logs.add(made.steps)
-        for key in {(each.requirement, each.rule) for each in made.findings}:
-            shown[key] = shown.get(key, 0) + 1
-        if times > 1:
-            progress(f"replayed {number + 1} of {times}")
-    assert run is not None
-    told = [f"{row} {rule}: {count} of {times} times" for (row, rule), count in shown.items()]
-    told = told or [f"nothing is wrong with this run ({times} of {times} times)"]
-    if len(logs) > 1:
-        told.append(f"NONDETERMINISTIC: {len(logs)} different logs in {times} replays")
-    text = "\n".join([*told, draw(run, replay=counterexample.replay_line(token))])
-    code = _FOUND if shown else (_UNDECIDED if len(logs) > 1 else 0)
-    document = {
-        "schema": SCHEMA,
-        "times": times,
-        "shown": {f"{row} {rule}": count for (row, rule), count in shown.items()},
-        "different_logs": len(logs),
-        "run": timeline.to_json(run),
-    }
-    return Done(exit_code=code, text=text, document=document)
-
-
-def _stopped(reason: str, code: int) -> Done:
-    document = {"schema": SCHEMA, "verdict": "unknown" if code == _UNDECIDED else "invalid"}
-    word = "UNKNOWN" if code == _UNDECIDED else "no verdict"
-    return Done(exit_code=code, text=f"{word}: {reason}", document={**document, "reason": reason})
+def _bound_of(each: Scenario) -> str:
+    return "drawn" if extracts(each) else f"<= {each.preemptions}"
 
 
 def list_command(*, backend: str) -> Done:
@@ -420,7 +372,7 @@ def list_command(*, backend: str) -> Done:
     width = max(len(each.name) for each in SCENARIOS)
     lines = ["scenarios (worker A, B, C in turn; bound of preemptions from the natural tree):"]
     lines += [
-        f"  {each.name:<{width}}  {each.tree:<13} <= {each.preemptions}  {each.title}"
+        f"  {each.name:<{width}}  {each.tree:<13} {_bound_of(each):<5} {each.title}"
         for each in SCENARIOS
     ]
     lines += [

@@ -5,7 +5,9 @@
                         its natural tree up to its whole bound
 
 Rule 1: a scenario that needs an undeclared capability is left out, and named.
-Rule 2: the order is fixed, so that equal runs find equal things at equal places.
+Rule 2: one whose workers extract is not searched: its runs start decoders, and hold all their
+        threads. Few are drawn, from its natural tree, and after all else.
+Rule 3: the order is fixed, so that equal runs find equal things at equal places.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from untorn_stress.explorer import bounded
+from untorn_stress.explorer import Explored, bounded
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
@@ -28,17 +30,31 @@ from untorn_conformance.contract import Capability
 DRAWN_RUNS = 200
 """How many schedules pct and random draw from each tree, where no budget says otherwise."""
 
+EXTRACTING_RUNS = 12
+"""The same for workers that extract."""
+
 _PCT_DEPTH = 3
+_DRAWING = ("pct", "random")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """One search: a scenario from a tree, with a fresh scheduler and its description."""
+    """One search: a scenario from a tree, with a fresh scheduler and its description.
+
+    ``drawn_runs`` is how many schedules the scheduler draws, None for one that searches them all.
+    """
 
     scenario: Scenario
     start: Start
     scheduler: Scheduler
     described: str
+    drawn_runs: int | None = None
+
+    def was_made(self, explored: Explored) -> bool:
+        """Whether the search did all that it set out to do."""
+        if self.drawn_runs is None:
+            return explored.exhaustive
+        return explored.runs == self.drawn_runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +72,13 @@ class Wishes:
 def chosen(wishes: Wishes, capabilities: frozenset[Capability]) -> tuple[list[Scenario], list[str]]:
     """The scenarios to visit, and the names of those that the backend does not claim to do."""
     wanted = [scenario(name) for name in wishes.scenarios] or list(SCENARIOS)
-    able = [each for each in wanted if each.needs <= capabilities and not each.needs]
+    able = [each for each in wanted if each.needs <= capabilities]
     return able, [each.name for each in wanted if each not in able]
+
+
+def extracts(each: Scenario) -> bool:
+    """Whether its workers extract, which takes a clip and decoders."""
+    return Capability.EXTRACT in each.needs
 
 
 def visits(
@@ -65,7 +86,7 @@ def visits(
 ) -> Iterator[Visit]:
     """Every search, in order. Raises TreeUnavailableError for a tree that there is not."""
     for each in scenarios:
-        if wishes.scheduler == "dfs":
+        if wishes.scheduler == "dfs" and not extracts(each):
             yield from _bounded(laboratory, wishes, each)
         else:
             for start in _starts(laboratory, wishes, each):
@@ -101,7 +122,11 @@ def _search(each: Scenario, start: Start, bound: int) -> Visit:
 
 
 def _drawn(wishes: Wishes, each: Scenario, start: Start) -> Visit:
-    runs, seed = wishes.runs or DRAWN_RUNS, wishes.seed
+    runs, seed, name = wishes.runs or DRAWN_RUNS, wishes.seed, wishes.scheduler
+    if extracts(each):
+        is_drawn = name in _DRAWING
+        runs = wishes.runs if wishes.runs and is_drawn else EXTRACTING_RUNS
+        name = name if is_drawn else _DRAWING[0]
     makers: dict[str, Callable[[], tuple[Scheduler, str]]] = {
         "dfs-unbounded": lambda: (UnboundedDfs(), "any number of preemptions"),
         "pct": lambda: (
@@ -110,5 +135,11 @@ def _drawn(wishes: Wishes, each: Scenario, start: Start) -> Visit:
         ),
         "random": lambda: (Uniform(seed=seed, runs=runs), f"random seed={seed}"),
     }
-    scheduler, described = makers[wishes.scheduler]()
-    return Visit(scenario=each, start=start, scheduler=scheduler, described=described)
+    scheduler, described = makers[name]()
+    return Visit(
+        scenario=each,
+        start=start,
+        scheduler=scheduler,
+        described=described,
+        drawn_runs=None if isinstance(scheduler, UnboundedDfs) else runs,
+    )

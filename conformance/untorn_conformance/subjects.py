@@ -6,19 +6,42 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from untorn_stress.ensemble import Cast
-from untorn_stress.laboratory import Subject
+from untorn_stress.gate.filter import Grain
+from untorn_stress.laboratory import Laboratory, Patience, Subject
+from untorn_stress.scenario import Scenario
 
 from untorn_conformance.backend import Hello
-from untorn_conformance.registry import BackendSpec
+from untorn_conformance.contract import Capability
+from untorn_conformance.registry import BackendSpec, parse
 from untorn_conformance.starting import HELLO_DEADLINE_S, say_hello, start_worker
 
 _NO_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
 """What the interpreter leaves beside its modules is no doing of the cache's."""
+
+
+CLIP: Final = "sdr"
+"""The recipe of the clip that workers extract, wherever a scenario has them do so.
+
+A token does not name its clip: it is this one, in the suite, too.
+"""
+
+
+def clip_of(scenario: Scenario) -> str:
+    """The path of the clip that the scenario's workers extract; empty where they extract none.
+
+    Raises FixtureError when it cannot be made.
+    """
+    if Capability.EXTRACT not in scenario.needs:
+        return ""
+    from untorn_fixtures import clips  # noqa: PLC0415 (few need it, and none should wait for it)
+
+    return str(clips.clip(CLIP))
 
 
 def subject_of(
@@ -54,3 +77,25 @@ def ask_hello(spec: BackendSpec, base: Path, *, deadline_s: float = HELLO_DEADLI
             spec, run_token=secrets.token_hex(16), scratch=folder, stderr_path=folder / "stderr"
         ) as worker:
             return say_hello(worker, deadline_s=deadline_s)
+
+
+@contextmanager
+def laboratory(
+    backend: str, *, seed: int, grain: str, patience: Patience, clip: str = ""
+) -> Iterator[Laboratory]:
+    """The backend of that text under the gate, to extract ``clip`` where programs do.
+
+    Raises ValueError for a text that is none, BackendError for a backend that does not say hello.
+    """
+    spec = parse(backend)
+    base = Path(tempfile.gettempdir())
+    hello = ask_hello(spec, base, deadline_s=patience.step_deadline_s)
+    with Laboratory(
+        subject_of(spec, hello, preload=bool(clip)),
+        base=base,
+        seed=seed,
+        grain=Grain(grain),
+        clip=clip,
+        patience=patience,
+    ) as made:
+        yield made

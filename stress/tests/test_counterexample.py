@@ -128,6 +128,12 @@ def test_an_error_that_was_answered_comes_back(path: Path) -> None:
     assert back.args == error.args
 
 
+def test_a_run_without_its_steps_counts_them_all_the_same(path: Path) -> None:
+    unrecorded = dataclasses.replace(FOUND, run=dataclasses.replace(RUN, steps=()))
+    counterexample.write(path, unrecorded)
+    assert plain(counterexample.read(path).run) == plain(unrecorded.run)
+
+
 def test_equal_runs_make_equal_files(path: Path) -> None:
     other = path.with_name("other.json")
     counterexample.write(path, FOUND)

@@ -36,8 +36,10 @@ from untorn_stress.schedulers.protocol import (
 )
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Grain, Token
+from untorn_stress.tree import TreeError
 
-OUT_OF_HAND: Final = (UndecidedError, HostingError, ProtocolError, BackendError, OSError)
+_FAILED: Final = (HostingError, ProtocolError, BackendError, TreeError, OSError)
+OUT_OF_HAND: Final = (UndecidedError, *_FAILED)
 _TICK_S: Final = 0.5
 
 
@@ -256,8 +258,11 @@ class Exploration:
 def record(system: GatedSystem, run: Run) -> Run | None:
     """Make the run again with every step in words; None if it went another way."""
     system.record = True
+    replay = Replay(run.choices)
     try:
-        return system.run(Replay(run.choices).choose).run
+        made = system.run(replay.choose)
+        replay.end(made.ending)
+        return made.run
     except (ScheduleMismatchError, *OUT_OF_HAND):
         return None  # what was found stands
     finally:

@@ -2,7 +2,8 @@
 
 Rule 1: the next request follows its answer at once: that a worker begins is no choice, since before
         its first gated call it touches nothing.
-Rule 2: an answer that is no message, or of another request, ends the run: the adapter is broken.
+Rule 2: an answer that is no message, or of another request or of none, ends the run: the adapter is
+        broken.
 """
 
 from __future__ import annotations
@@ -83,9 +84,14 @@ class Player:
         self._ask(next(self._program, None))
 
     def hear(self, line: bytes) -> None:
-        """Take an answer in, and ask the next thing. Raises ProtocolError for what is no answer."""
+        """Take an answer in, and ask the next thing.
+
+        Raises ProtocolError for what is no answer, or answers what nobody asked.
+        """
         asked = self.current
-        assert asked is not None, f"{self.worker.letter} answered what nobody asked"
+        if asked is None:
+            said = line.decode("utf-8", "replace")
+            raise ProtocolError(f"{self.worker.letter} answered what nobody asked", line=said)
         answer = wire.decode_answer(line, verb=asked.ask.verb)
         if answer.id != asked.index + 1:
             raise ProtocolError(f"an answer to request {answer.id}, not {asked.index + 1}")

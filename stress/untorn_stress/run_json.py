@@ -168,17 +168,21 @@ class _PlainError:
 
 
 def _check_numbers(run: Run) -> None:
-    """Refuse a run whose parts point at what is not there. Raises ValueError."""
+    """Refuse a run whose parts point at what is not there. Raises ValueError.
+
+    A run that was not recorded has no steps, yet its operations and findings count them.
+    """
+    last = len(run.steps) or len(run.choices)
     for number, step in enumerate(run.steps):
         if step.number != number or not -1 <= step.operation < len(run.operations):
             raise ValueError(f"steps[{number}] has a number or an operation that cannot be")
     for index, operation in enumerate(run.operations):
-        never, last = operation.ended == -1, len(run.steps)
+        never = operation.ended == -1
         in_order = 0 <= operation.began <= (last if never else operation.ended) <= last
         if operation.index != index or not in_order:
             raise ValueError(f"operations[{index}] has an index, beginning or end that cannot be")
     for index, finding in enumerate(run.findings):
-        if not -1 <= finding.step < len(run.steps):
+        if not -1 <= finding.step < last:
             raise ValueError(f"findings[{index}] is beside a step that is not there")
 
 

@@ -4,10 +4,12 @@ Rule 1: no name leads out of the root: no empty name, no ``.`` or ``..``, no NUL
 Rule 2: what holds a name is a directory, and comes before it.
 Rule 3: hard links are the same node at two names at least; directories have none.
 Rule 4: the runs of a file ascend, do not touch the same byte, and end within its size.
+Rule 5: names, sizes and times are such that the system calls take them.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from untorn_conformance.probe import Kind
@@ -15,6 +17,10 @@ from untorn_conformance.probe import Kind
 from untorn_stress.tree import PERMISSION_BITS, Node, Tree, TreeError
 
 KINDS: Final = frozenset(Kind) - {Kind.DEVICE}
+
+_MTIME_NS_MAX: Final = 2**80
+_SIZE_MAX: Final = 2**63
+"""Beyond these the system calls take no such number; file systems hold less."""
 
 
 class InvalidTreeError(TreeError):
@@ -40,6 +46,8 @@ def _check_place(path: str, node: Node, tree: Tree, seen: set[str]) -> None:
         return
     if "\0" in path or any(name in ("", ".", "..") for name in path.split("/")):
         raise InvalidTreeError(f"{path!r} is no path below the root")
+    if not (_is_name(path) and _is_name(node.target)):
+        raise InvalidTreeError(f"{path!a} has a name or a target that no file system can hold")
     above = path.rpartition("/")[0]
     if above in tree.nodes and tree.nodes[above].kind is not Kind.DIRECTORY:
         raise InvalidTreeError(f"{path!r} is in a {tree.nodes[above].kind}, not in a directory")
@@ -63,6 +71,17 @@ def _check_node(path: str, node: Node) -> None:
         end = offset + len(data)
     if end > node.size or node.size < 0:
         raise InvalidTreeError(f"{path!r} has data up to {end} and a size of {node.size}")
+    if abs(node.mtime_ns) >= _MTIME_NS_MAX or node.size >= _SIZE_MAX:
+        raise InvalidTreeError(f"{path!r} has an mtime or a size that no file can have")
+
+
+def _is_name(text: str) -> bool:
+    """Whether it is a text that os.fsdecode gives: other surrogates stand for no byte."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_groups(tree: Tree) -> None:

@@ -14,6 +14,7 @@ import pytest
 import untorn_conformance
 from click.testing import CliRunner, Result
 from untorn_conformance.cli_explore import explore, replay
+from untorn_conformance.done import UnwritableError
 from untorn_stress import counterexample
 from untorn_stress.counterexample import Counterexample, MadeWith
 from untorn_stress.run import Run
@@ -55,8 +56,9 @@ class Exploring:
 @pytest.fixture
 def exploring(monkeypatch: pytest.MonkeyPatch) -> Exploring:
     double = Exploring()
-    monkeypatch.setitem(sys.modules, "untorn_conformance.exploring", double)
-    monkeypatch.setattr(untorn_conformance, "exploring", double, raising=False)
+    for name in ("exploring", "replaying"):
+        monkeypatch.setitem(sys.modules, f"untorn_conformance.{name}", double)
+        monkeypatch.setattr(untorn_conformance, name, double, raising=False)
     return double
 
 
@@ -199,6 +201,12 @@ def test_a_token_found_foreign_later_is_a_usage_error(exploring: Exploring) -> N
     assert (done.exit_code, "another backend" in done.stderr) == (2, True)
 
 
+def test_a_folder_that_cannot_be_written_to_is_a_usage_error(exploring: Exploring) -> None:
+    exploring.error = UnwritableError("--out '/proc/nope' cannot be written to")
+    done = invoke(explore, "--out", "/proc/nope")
+    assert (done.exit_code, "'/proc/nope' cannot be written to" in done.stderr) == (2, True)
+
+
 def test_an_error_of_ours_is_not_called_the_users(exploring: Exploring) -> None:
     exploring.error = ValueError("a bug")
     assert isinstance(invoke(replay, TOKEN.encode()).exception, ValueError)
@@ -214,3 +222,8 @@ def test_help_shows_examples_and_every_exit_code(command: click.Command) -> None
         if line.split()
     ]
     assert {"0", "1", "2", "6", "7", "130"} <= set(rows)
+
+
+def test_help_warns_of_what_a_stranger_has_started() -> None:
+    said = " ".join(invoke(replay, "--help").stdout.split())
+    assert "One from a stranger may name any command (cmd:...): give --backend" in said

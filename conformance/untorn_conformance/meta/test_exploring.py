@@ -9,55 +9,21 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_conformance.exploring import Done, explore_command, replay_command
-from untorn_stress import counterexample, supervise, timeline
+from untorn_conformance.done import Done
+from untorn_conformance.exploring import explore_command
+from untorn_conformance.meta.asking import DRAW, FIRST, REVIEWED, explore, replay
+from untorn_stress import counterexample, supervise
 from untorn_stress.gate.availability import probe
 from untorn_stress.laboratory import Patience
 from untorn_stress.token import Token, TokenError
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
 
-FIRST = "py:untorn_conformance.specimens.first_posted:factory"
-REVIEWED = "py:untorn_conformance.specimens.after_review:factory"
-DRAW = partial(timeline.render, width=150)
 RACE = ("P2", "winners")
-
-
-def explore(backend: str, out: Path, *scenarios: str, runs: int | None = None, **how: Any) -> Done:
-    asked: dict[str, Any] = {
-        "tree": None,
-        "scheduler": "dfs",
-        "preemptions": None,
-        "budget_s": None,
-        "seed": 0,
-        "grain": "metadata",
-        **how,
-    }
-    return explore_command(
-        backend=backend,
-        scenarios=scenarios,
-        budget_runs=runs,
-        out=out,
-        draw=DRAW,
-        progress=lambda _line: None,
-        **asked,
-    )
-
-
-def replay(token: Token, *, times: int = 1, file: Path | None = None, backend: str = "") -> Done:
-    return replay_command(
-        token=token,
-        saved=None if file is None else counterexample.read(file),
-        backend=backend or None,
-        times=times,
-        draw=DRAW,
-        progress=lambda _line: None,
-    )
 
 
 def rules(done: Done) -> set[tuple[str, str]]:
@@ -272,7 +238,7 @@ def run_untorn(*words: str, env: dict[str, str] | None = None) -> subprocess.Com
     [
         (["explore", "--list", "--json"], 0),
         (["explore", "--backend", FIRST, "--scenario", "writer-writer", "--budget", "5"], 6),
-        (["explore", "--backend", FIRST, "--scenario", "single-flight"], 0),
+        (["explore", "--backend", FIRST, "--scenario", "single-flight"], 6),
         (["replay", "u1.writer-writer.empty"], 2),
         (["explore", "--backend", FIRST, "--tree", "none"], 2),
         (["explore", "--backend", "py:no_such_module:factory"], 7),

@@ -158,7 +158,8 @@ def test_the_check_sees_a_wrong_arrow(tmp_path: Path) -> None:
 
 
 def test_exploring_and_replaying_need_no_pytest() -> None:
-    code = "import sys; sys.modules['pytest'] = None; import untorn_conformance.exploring"
+    modules = "untorn_conformance.exploring, untorn_conformance.replaying"
+    code = f"import sys; sys.modules['pytest'] = None; import {modules}"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
     assert done.returncode == 0
 
