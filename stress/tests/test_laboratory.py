@@ -227,6 +227,22 @@ def test_a_worker_that_ends_is_dead_and_no_deadlock(laboratory_of: Make) -> None
     assert {each.finding.kind for each in explored.found} == {FindingKind.DIED}
 
 
+DIES_OF_WHAT_IT_FINDS = """
+def lookup(self, *, key):
+    found = super().lookup(key=key)
+    if hasattr(found, "files"):
+        os._exit(3)
+    return found
+"""
+
+
+def test_a_cache_that_dies_of_what_a_run_left_is_found(laboratory_of: Make) -> None:
+    (found, *more) = explore(laboratory_of(DIES_OF_WHAT_IT_FINDS), "writer-writer").found
+    told = (found.finding.kind, found.finding.requirement, found.finding.rule)
+    assert (told, more) == ((FindingKind.DIED, "L2", "died"), [])
+    assert found.finding.message == "the run is over, and a fresh worker died in lookup"
+
+
 # --- trees ----------------------------------------------------------------------------------------
 
 
@@ -239,6 +255,12 @@ def test_a_harvest_is_the_same_in_another_laboratory(laboratory_of: Make) -> Non
 def test_a_tree_that_there_is_not_is_said_to_be_unavailable(laboratory_of: Make) -> None:
     with pytest.raises(TreeUnavailableError, match=r"natural are empty.*harvested here were harv"):
         laboratory_of().start("harvest-00000000")
+
+
+def test_a_tree_whose_maker_dies_is_said_to_be_unavailable(laboratory_of: Make) -> None:
+    laboratory = laboratory_of("def publish(self, *, handle): os._exit(3)")
+    with pytest.raises(TreeUnavailableError, match="the worker that was to make it died in pub"):
+        laboratory.natural("published")
 
 
 def test_a_finding_says_after_how_many_runs_it_came(laboratory_of: Make) -> None:

@@ -9,7 +9,7 @@ from untorn_conformance.backend import Hit, Verb
 from untorn_stress.payloads import Payloads
 from untorn_stress.rules.history import history_of, precedes
 from untorn_stress.rules.literal import LEASE, NOTHING, judged, rows
-from untorn_stress.run import Operation, Run
+from untorn_stress.run import FindingKind, Operation, Run
 from untorn_stress.scenarios import scenario
 
 # --- what precedes what
@@ -251,3 +251,9 @@ def test_a_torn_entry_that_a_run_left_is_P1() -> None:
     """
     (found,) = judged(history)
     assert (found.requirement, found.rule, found.step) == ("P1", "torn", -1)
+
+
+def test_a_fresh_worker_that_gives_no_answer_died_and_that_is_L2() -> None:
+    (found,) = judged(f"{AFTER.partition('r 0-0')[0]}r 0-0 lookup -> hit\nr 0-? read 0")
+    told = (found.kind, found.requirement, found.rule, found.step)
+    assert told == (FindingKind.DIED, "L2", "died", -1)

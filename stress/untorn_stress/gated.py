@@ -323,19 +323,28 @@ class GatedSystem:
             known = self._judged[left] = self._look_afterwards()
         shift, steps = len(run.operations), len(run.choices)
         moved = tuple(
-            replace(each, index=each.index + shift, began=steps, ended=steps)
+            replace(
+                each,
+                index=each.index + shift,
+                began=steps,
+                ended=steps if each.is_answered else each.ended,
+            )
             for each in known.operations
         )
         return replace(known, operations=moved)
 
     def _look_afterwards(self) -> Aftermath:
-        operations = self.play_alone(
+        played = self.play_alone(
             [program for label in labels_of(self.scenario) for program in afterwards(label)]
         )
-        return Aftermath(operations=tuple(each.operation() for each in operations.asked))
+        return Aftermath(operations=played.operations())
 
     def play_alone(self, programs: Sequence[Program]) -> Ledger:
-        """Let one fresh worker play programs in turn, held by nobody and with true locks."""
+        """Let one fresh worker play programs in turn, held by nobody and with true locks.
+
+        When it dies, what it was asked last stays without an answer, and nothing more is asked.
+        Raises UndecidedError, HostingError, BackendError, ProtocolError.
+        """
         ledger = Ledger()
         players: list[Player] = []
         supervisor = Supervisor(
@@ -348,6 +357,9 @@ class GatedSystem:
                 players.append(Player(worker, program(self._payloads), ledger))
                 players[-1].begin()
                 supervisor.settle_until(lambda: players[-1].current is None)
+                if players[-1].current is not None:
+                    self._judges.check()
+                    break
         finally:
             self._judges.leave(worker, at_rest=not worker.awaits_answer)
         return ledger

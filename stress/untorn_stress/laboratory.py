@@ -198,10 +198,18 @@ class Laboratory:
         system.play_alone([])
         for step in prepare(name):
             if isinstance(step, Play):
-                system.play_alone([step.program])
+                self._play(system, step)
             else:
                 self._thin(step)
         return self._take(name)
+
+    @staticmethod
+    def _play(system: GatedSystem, step: Play) -> None:
+        for operation in system.play_alone([step.program]).operations():
+            if not operation.is_answered:
+                raise TreeUnavailableError(
+                    f"the worker that was to make it died in {operation.verb}"
+                )
 
     def _thin(self, step: Thin) -> None:
         wanted = self.payloads.digests(step.label, step.writer)[step.index]

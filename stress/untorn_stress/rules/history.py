@@ -213,7 +213,7 @@ class History:
 
 def precedes(first: Operation, second: Operation) -> bool:
     """Whether the first was over before the second began."""
-    if first.ended < 0:
+    if not first.is_answered:
         return False
     if first.ended != second.began:
         return first.ended < second.began
@@ -240,7 +240,13 @@ def history_of(
     for number, operation in enumerate(run.operations):
         assert operation.index == number, "operations are numbered from 0, in their order"
     after = (
-        replace(each, index=count + number, worker=f"after {each.worker}", began=done, ended=done)
+        replace(
+            each,
+            index=count + number,
+            worker=f"after {each.worker}",
+            began=done,
+            ended=done if each.is_answered else each.ended,
+        )
         for number, each in enumerate(aftermath.operations)
     )
     operations = (*run.operations, *after)
