@@ -19,7 +19,8 @@ from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.laboratory import Laboratory, Patience, Subject, TreeUnavailableError
 from untorn_stress.run import FindingKind
-from untorn_stress.scenarios import scenario
+from untorn_stress.scenario import Start
+from untorn_stress.scenarios import scenario, starts_of
 from untorn_stress.surroundings import Surroundings
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
@@ -261,6 +262,37 @@ def test_a_tree_whose_maker_dies_is_said_to_be_unavailable(laboratory_of: Make) 
     laboratory = laboratory_of("def publish(self, *, handle): os._exit(3)")
     with pytest.raises(TreeUnavailableError, match="the worker that was to make it died in pub"):
         laboratory.natural("published")
+
+
+TAKES_FRAMES_FIRST = """
+def collect(self, *, budget_bytes, min_age_s, dry_run):
+    for frame in sorted(Path(self._root).rglob("frame_*")):
+        frame.unlink()
+    return super().collect(budget_bytes=budget_bytes, min_age_s=min_age_s, dry_run=dry_run)
+"""
+
+
+def test_what_a_crash_left_is_a_crash_state_though_an_outsider_may_leave_the_same(
+    laboratory_of: Make,
+) -> None:
+    laboratory = laboratory_of(TAKES_FRAMES_FIRST)
+    thinned = set(laboratory.natural("damaged").tree.nodes)
+    assert thinned in [
+        set(start.tree.nodes)
+        for name, start in laboratory.harvest().items()
+        if starts_of(name)["k"] is Start.CRASHED
+    ]
+
+
+def test_a_torn_hit_after_a_crash_is_found(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(TAKES_FRAMES_FIRST)
+    rules = {
+        (each.finding.requirement, each.finding.rule)
+        for name in laboratory.harvest()
+        for each in explore(laboratory, "reader-writer", name).found
+        if starts_of(name)["k"] is Start.CRASHED
+    }
+    assert ("C1", "in-part") in rules
 
 
 def test_a_finding_says_after_how_many_runs_it_came(laboratory_of: Make) -> None:

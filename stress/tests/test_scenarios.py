@@ -24,6 +24,7 @@ from untorn_stress.scenarios import (
     SCENARIOS,
     SOURCES,
     TREES,
+    harvest_name,
     labels_of,
     prepare,
     scenario,
@@ -197,6 +198,11 @@ def test_the_damaged_tree_is_published_and_then_thinned() -> None:
 def test_what_a_natural_tree_holds_is_known_and_what_a_crash_left_is_not() -> None:
     assert starts_of("published") == {"k": Start.COMPLETE, "l": Start.ABSENT}
     assert set(starts_of("publish-3").values()) == {Start.UNKNOWN}
+
+
+@pytest.mark.parametrize(("of_damaged", "start"), [(False, Start.CRASHED), (True, Start.UNKNOWN)])
+def test_a_crash_state_says_whether_its_source_was_damaged(of_damaged: bool, start: Start) -> None:
+    assert set(starts_of(harvest_name("1a2b3c4d", of_damaged=of_damaged)).values()) == {start}
 
 
 def test_the_labels_to_look_at_are_those_that_the_scenario_touches() -> None:

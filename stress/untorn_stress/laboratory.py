@@ -33,7 +33,7 @@ from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads
 from untorn_stress.scenario import Play, Scenario, Source, Thin
-from untorn_stress.scenarios import SOURCES, TREES, prepare
+from untorn_stress.scenarios import SOURCES, TREES, harvest_name, is_damaged, prepare
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
@@ -225,17 +225,32 @@ class Laboratory:
         return Start(name=name, tree=capture(self.root), taken_s=time.time())
 
     def harvest(self) -> Mapping[str, Start]:
-        """The crash states of publish, adopt, repair, collect and lookup, by name, each once."""
+        """The crash states of publish, adopt, repair, collect and lookup, by name, each once.
+
+        A state that a crash leaves of a damaged tree and of a sound one counts as of the sound.
+        """
         if self._harvest is None:
-            known = {self._digest(self.natural(name).tree) for name in TREES}
-            self._harvest = {}
+            natural: dict[str, str] = {}
+            for name in TREES:
+                natural.setdefault(self._digest(self.natural(name).tree), name)
+            starts: dict[str, Start] = {}
+            of_damaged: dict[str, bool] = {}
             for source in SOURCES:
+                damaged = is_damaged(source.tree)
                 for start in self._crash_states(source):
                     found = self._digest(start.tree)
-                    if found not in known:
-                        known.add(found)
-                        name = f"harvest-{found[:_DIGEST_DIGITS]}"
-                        self._harvest[name] = replace(start, name=name)
+                    same = natural.get(found)
+                    # What an outsider may leave, a crash may not: then it is a tree of its own.
+                    if same is None or is_damaged(same) > damaged:
+                        starts.setdefault(found, start)
+                        of_damaged[found] = damaged and of_damaged.get(found, True)
+            names = {
+                found: harvest_name(found[:_DIGEST_DIGITS], of_damaged=of_damaged[found])
+                for found in starts
+            }
+            self._harvest = {
+                names[found]: replace(start, name=names[found]) for found, start in starts.items()
+            }
         return self._harvest
 
     def _crash_states(self, source: Source) -> list[Start]:

@@ -45,12 +45,11 @@ GATED = [each for each in SCENARIOS if not each.needs]
 HARVESTED = [each for each in GATED if each.harvest_preemptions is not None]
 
 
-def case(scenario: Scenario) -> object:
-    """The parameter of one scenario, with its rows."""
+def case(scenario: Scenario, *more: str) -> object:
+    """The parameter of one scenario, with its rows and those that its trees add."""
     rests_on = "the schedules of the scenario; the run says how many, and whether all"
-    return pytest.param(
-        scenario, id=scenario.name, marks=requires(*scenario.requirements, evidence=rests_on)
-    )
+    rows = (*scenario.requirements, *more)
+    return pytest.param(scenario, id=scenario.name, marks=requires(*rows, evidence=rests_on))
 
 
 @pytest.mark.parametrize("scenario", [case(each) for each in GATED])
@@ -63,7 +62,7 @@ def test_every_schedule(
     settle([explored], grounds, request)
 
 
-@pytest.mark.parametrize("scenario", [case(each) for each in HARVESTED])
+@pytest.mark.parametrize("scenario", [case(each, "C1") for each in HARVESTED])
 def test_every_schedule_after_a_crash(
     scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:

@@ -47,8 +47,8 @@ def _judge_publish(history: History, publish: Publish) -> Iterator[Finding]:
     if isinstance(answer, Unpublished):
         if answer.reason is UnpublishedReason.TOO_LARGE:
             return
-        may_be_harmed = damaged or history.start(label) is Start.UNKNOWN
-        if answer.reason is UnpublishedReason.UNTRUSTED and may_be_harmed:
+        may_be_torn = history.start(label) in {Start.DAMAGED, Start.CRASHED, Start.UNKNOWN}
+        if answer.reason is UnpublishedReason.UNTRUSTED and may_be_torn:
             return
         why = f"{answer.reason} {answer.errno or ''}".strip()
         message = f"the run is over, and key {label} cannot be published: {why}"
