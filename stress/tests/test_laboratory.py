@@ -18,6 +18,7 @@ from untorn_stress.gate.availability import probe
 from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.laboratory import Laboratory, Patience, Subject, TreeUnavailableError
+from untorn_stress.payloads import Payloads
 from untorn_stress.run import FindingKind
 from untorn_stress.scenario import Start
 from untorn_stress.scenarios import scenario, starts_of
@@ -242,6 +243,21 @@ def test_a_cache_that_dies_of_what_a_run_left_is_found(laboratory_of: Make) -> N
     told = (found.finding.kind, found.finding.requirement, found.finding.rule)
     assert (told, more) == ((FindingKind.DIED, "L2", "died"), [])
     assert found.finding.message == "the run is over, and a fresh worker died in lookup"
+
+
+def test_every_key_of_the_tree_is_looked_at_when_a_run_is_over(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(
+        """
+    def lookup(self, *, key):
+        if key == KEY:
+            os._exit(3)
+        return super().lookup(key=key)
+    """.replace("KEY", repr(Payloads(Path("/nowhere")).key("l")))
+    )
+    explored = explore(laboratory, "reader-collector", "two-published", runs=1)
+    assert ("L2", "died") in [
+        (each.finding.requirement, each.finding.rule) for each in explored.found
+    ]
 
 
 # --- trees ----------------------------------------------------------------------------------------

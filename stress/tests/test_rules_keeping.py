@@ -129,6 +129,13 @@ def test_freed_bytes_are_those_that_left_the_tree() -> None:
     assert both("evicted 1 freed 256", "evicted 1 freed 256", lost_bytes=256) == ["G8 bytes"]
 
 
+def test_what_the_tree_of_the_run_held_is_what_can_be_evicted() -> None:
+    history = "B 0-9 collect -> evicted {}"
+    assert on("two-published", "reader-collector", history.format(2)) == []
+    assert on("two-published", "reader-collector", history.format(3)) == ["G7 counted-too-much"]
+    assert on("published", "collector-collector", history.format(2)) == ["G7 counted-too-much"]
+
+
 def test_what_a_writer_published_may_be_counted_too() -> None:
     history = """
         A 0-6 publish wA -> published

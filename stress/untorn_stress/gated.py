@@ -334,9 +334,8 @@ class GatedSystem:
         return replace(known, operations=moved)
 
     def _look_afterwards(self) -> Aftermath:
-        played = self.play_alone(
-            [program for label in labels_of(self.scenario) for program in afterwards(label)]
-        )
+        labels = labels_of(self.scenario, self._start.name)
+        played = self.play_alone([program for label in labels for program in afterwards(label)])
         return Aftermath(operations=played.operations())
 
     def play_alone(self, programs: Sequence[Program]) -> Ledger:

@@ -100,14 +100,16 @@ def is_damaged(tree_name: str) -> bool:
     return Start.DAMAGED in starts_of(tree_name).values()
 
 
-def labels_of(scenario: Scenario) -> tuple[str, ...]:
-    """The labels whose keys the scenario touches: those to look at when a run of it is over.
+def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:
+    """The labels whose keys a run from this tree touches: those to look at when it is over.
 
-    None where workers extract, since the backend makes that key itself.
+    They are what the tree holds; a crash leaves no more than the scenario's own tree holds. None
+    where workers extract, since the backend makes that key itself.
     """
     if Capability.EXTRACT in scenario.needs:
         return ()
-    return tuple(sorted({"k", *TREES[scenario.tree].holds}))
+    begins = TREES.get(tree_name, TREES[scenario.tree])
+    return tuple(sorted({"k", *begins.holds}))
 
 
 def _pair(

@@ -33,7 +33,7 @@ from untorn_conformance.contract import Capability
 from untorn_stress.payloads import Origin, Payloads
 from untorn_stress.run import Finding, FindingKind, Operation, Run
 from untorn_stress.scenario import Locks, Scenario, Start
-from untorn_stress.scenarios import starts_of
+from untorn_stress.scenarios import labels_of, starts_of
 
 Handed: TypeAlias = Hit | Published | Adopted | Unpublished | Extracted
 _HANDED_OUT = (Hit, Published, Adopted, Unpublished, Extracted)
@@ -130,6 +130,11 @@ class History:
     def start(self, label: str | None) -> Start:
         """What the key held at the start."""
         return starts_of(self.run.tree).get(label or "", Start.UNKNOWN)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels whose keys the run touches."""
+        return labels_of(self.scenario, self.run.tree)
 
     @property
     def knows_its_start(self) -> bool:
