@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from untorn_conformance.backend import BytesMeaning, Limits
+from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError
 from untorn_stress.ensemble import Cast
 from untorn_stress.explore import Budget
@@ -47,7 +49,14 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
     """Makes the laboratory of a good cache with one method of its own."""
     made: list[Laboratory] = []
 
-    def make(method: str = "pass", **patience: Any) -> Laboratory:
+    def make(
+        method: str = "pass",
+        *,
+        capabilities: frozenset[Capability] = frozenset(),
+        limits: Limits | None = None,
+        clip: str = "",
+        **patience: Any,
+    ) -> Laboratory:
         (tmp_path / "cache_of_a_test.py").write_text(
             GOOD.format(method=textwrap.indent(textwrap.dedent(method), "    ").strip())
         )
@@ -61,8 +70,10 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
                 "cache_of_a_test:factory",
             ),
         )
-        subject = Subject(spec="test", identity="test@1", cast=cast, capabilities=frozenset())
-        made.append(Laboratory(subject, base=tmp_path, patience=Patience(**patience)))
+        subject = Subject(
+            spec="test", identity="test@1", cast=cast, capabilities=capabilities, limits=limits
+        )
+        made.append(Laboratory(subject, base=tmp_path, clip=clip, patience=Patience(**patience)))
         return made[-1]
 
     yield make
@@ -258,6 +269,88 @@ def test_every_key_of_the_tree_is_looked_at_when_a_run_is_over(laboratory_of: Ma
     assert ("L2", "died") in [
         (each.finding.requirement, each.finding.rule) for each in explored.found
     ]
+
+
+# --- what a run is judged by ----------------------------------------------------------------------
+
+
+def limits(flight_wait_s: float = 0.0, meaning: BytesMeaning = BytesMeaning.ST_SIZE) -> Limits:
+    return Limits(
+        reap_grace_s=0.0,
+        recency_resolution_s=0.0,
+        flight_wait_s=flight_wait_s,
+        bytes_meaning=meaning,
+    )
+
+
+def rules(explored: Explored) -> set[tuple[str, str]]:
+    return {(each.finding.requirement, each.finding.rule) for each in explored.found}
+
+
+COUNTS_ONE_BYTE_MORE = """
+def collect(self, **orders):
+    from dataclasses import replace
+    done = super().collect(**orders)
+    return replace(done, freed_bytes=done.freed_bytes + 1)
+"""
+
+
+def test_freed_bytes_are_compared_with_what_left_the_tree(laboratory_of: Make) -> None:
+    right = explore(laboratory_of(limits=limits()), "collector-collector", runs=1)
+    wrong = explore(laboratory_of(COUNTS_ONE_BYTE_MORE, limits=limits()), "collector-collector")
+    assert (rules(right), ("G8", "bytes") in rules(wrong)) == (set(), True)
+
+
+def test_freed_bytes_in_a_meaning_that_a_tree_does_not_tell_are_not_judged(
+    laboratory_of: Make,
+) -> None:
+    allocated = limits(meaning=BytesMeaning.ALLOCATED)
+    laboratory = laboratory_of(COUNTS_ONE_BYTE_MORE, limits=allocated)
+    assert rules(explore(laboratory, "collector-collector", runs=1)) == set()
+
+
+SKIPS = """
+def collect(self, **orders):
+    from untorn_conformance.backend import Skipped
+    Path(self._root, "collector-" + str(os.getpid())).touch()
+    if len(list(Path(self._root).glob("collector-*"))) > {others}:
+        return Skipped(reason="in-use")
+    return super().collect(**orders)
+"""
+
+
+@pytest.mark.parametrize(("others", "found"), [(0, set()), (1, {("G8", "all-skipped")})])
+def test_where_every_collect_is_skipped_collectors_are_not_in_each_other_s_way(
+    laboratory_of: Make, others: int, found: set[tuple[str, str]]
+) -> None:
+    laboratory = laboratory_of(SKIPS.format(others=others))
+    skipped = rules(explore(laboratory, "collector-collector", runs=200))
+    assert skipped & {("G8", "all-skipped")} == found
+
+
+WORKS_EACH_TIME = """
+def extract(self, *, inputs):
+    from untorn_conformance.backend import Extracted, ExtractOutcome
+    return Extracted(handle="h", files=(), outcome=ExtractOutcome.PUBLISHED)
+
+def release(self, *, handle):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("flight_wait_s", "found"), [(0.0, set()), (3600.0, {("P7", "worked-twice")})]
+)
+def test_a_second_worker_is_right_when_the_run_outlasts_the_wait(
+    laboratory_of: Make, flight_wait_s: float, found: set[tuple[str, str]]
+) -> None:
+    laboratory = laboratory_of(
+        WORKS_EACH_TIME,
+        capabilities=frozenset({Capability.EXTRACT, Capability.SINGLE_FLIGHT}),
+        limits=limits(flight_wait_s),
+        clip="/no/clip",
+    )
+    assert rules(explore(laboratory, "single-flight", runs=1)) == found
 
 
 # --- trees ----------------------------------------------------------------------------------------

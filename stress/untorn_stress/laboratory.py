@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from untorn_conformance import probe
+from untorn_conformance.backend import Limits
 from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
@@ -50,12 +51,16 @@ class TreeUnavailableError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """A backend under test: how its workers are started and what it says of itself."""
+    """A backend under test: how its workers are started and what it says of itself.
+
+    Where no ``limits`` are known, nothing is judged that rests on one.
+    """
 
     spec: str
     identity: str
     cast: Cast
     capabilities: frozenset[Capability]
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +151,7 @@ class Laboratory:
             judges_rules=self._true,
             payloads=self.payloads,
             capabilities=self.subject.capabilities,
+            limits=self.subject.limits,
             root=self.root,
             surroundings=self.surroundings,
             start=start,

@@ -102,8 +102,9 @@ def _somebody_replaced(history: History) -> bool:
 
 
 def _bytes(history: History, last: Operation) -> Iterator[Finding]:
-    if history.lost_bytes is None or _written(history):
-        return
+    harmed = any(history.start(label) is Start.DAMAGED for label in history.labels)
+    if history.lost_bytes is None or harmed or _written(history):
+        return  # who looks at a harmed entry may take it away, and no writer leaves only what was
     freed = sum(each.freed_bytes for each in history.collected)
     if freed != history.lost_bytes:
         requirement = "G8" if len(history.collected) > 1 else "G7"

@@ -45,7 +45,7 @@ class Aftermath:
 
     ``operations`` are those of ``programs.afterwards`` for each label of the scenario, in the order
     in which they were asked, one at a time. ``lost_bytes`` is what left the tree during the run, in
-    the backend's meaning of bytes; None if the trees were not weighed.
+    the backend's meaning of bytes; None if the trees could not be weighed in it.
     """
 
     operations: tuple[Operation, ...] = ()
