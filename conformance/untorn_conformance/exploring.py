@@ -35,7 +35,7 @@ from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token, TokenError, check_fits
 
 from untorn_conformance import registry, subjects
-from untorn_conformance.itinerary import Visit, Wishes, chosen, visits
+from untorn_conformance.itinerary import Visit, Wishes, chosen, passed_over, visits
 from untorn_conformance.wire import to_plain
 
 SCHEMA: Final = "untorn/exploration/1"
@@ -118,6 +118,8 @@ def explore_command(
                     journal.trouble_code = _UNDECIDED
                     break
                 journal.explored.append(_explore(laboratory, visit, budget, journal, progress))
+            if tree is None:
+                journal.not_applicable += passed_over(laboratory, able)
     except TreeUnavailableError as error:
         if tree is not None and tree not in TREES:
             raise TokenError(str(error)) from error

@@ -15,6 +15,7 @@ Rule 3: what is made under lies about locks is made of trees that were made unde
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -76,7 +77,10 @@ class Patience:
 
 
 class Laboratory:
-    """A context manager: closing it ends all processes and removes the directory."""
+    """A context manager: closing it ends all processes and removes the directory.
+
+    ``unavailable`` says of natural trees that were asked for why they cannot be made.
+    """
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class Laboratory:
         self._names = Names(words)
         self._ensembles: dict[str, Ensemble] = {}
         self._natural: dict[str, Start] = {}
+        self.unavailable: dict[str, str] = {}
         self._harvest: dict[str, Start] | None = None
 
     def __enter__(self) -> Laboratory:
@@ -191,11 +196,19 @@ class Laboratory:
         return found
 
     def natural(self, name: str) -> Start:
-        """Make a natural tree, once."""
-        known = self._natural.get(name)
-        if known is None:
-            known = self._natural[name] = self._make(name)
-        return known
+        """Make a natural tree, once. Raises TreeUnavailableError, KeyError."""
+        if why := self.why_not(name):
+            raise TreeUnavailableError(why)
+        return self._natural[name]
+
+    def why_not(self, name: str) -> str:
+        """Why this backend cannot be brought to the natural tree, or "" where it can."""
+        if name not in self._natural and name not in self.unavailable:
+            try:
+                self._natural[name] = self._make(name)
+            except TreeUnavailableError as error:
+                self.unavailable[name] = str(error)
+        return self.unavailable.get(name, "")
 
     def _make(self, name: str) -> Start:
         scenario = _alone(Source(name=name, tree=name, program=lambda _payloads: iter(())))  # type: ignore[arg-type,return-value]
@@ -234,14 +247,17 @@ class Laboratory:
         """The crash states of publish, adopt, repair, collect and lookup, by name, each once.
 
         A state that a crash leaves of a damaged tree and of a sound one counts as of the sound.
+        Sources whose tree cannot be made are left out; ``not_harvested`` says which and why.
         """
         if self._harvest is None:
             natural: dict[str, str] = {}
-            for name in TREES:
+            for name in itertools.filterfalse(self.why_not, TREES):
                 natural.setdefault(self._digest(self.natural(name).tree), name)
             starts: dict[str, Start] = {}
             of_damaged: dict[str, bool] = {}
             for source in SOURCES:
+                if self.why_not(source.tree):
+                    continue
                 damaged = is_damaged(source.tree)
                 for start in self._crash_states(source):
                     found = self._digest(start.tree)
@@ -258,6 +274,17 @@ class Laboratory:
                 names[found]: replace(start, name=names[found]) for found, start in starts.items()
             }
         return self._harvest
+
+    @property
+    def not_harvested(self) -> dict[str, str]:
+        """The sources that the harvest had to leave out, and why."""
+        if self._harvest is None:
+            return {}
+        return {
+            source.name: self.unavailable[source.tree]
+            for source in SOURCES
+            if source.tree in self.unavailable
+        }
 
     def _crash_states(self, source: Source) -> list[Start]:
         """The root at every stop of one sequential run."""
