@@ -42,7 +42,7 @@ from untorn_conformance.done import (
     code_of,
     refused,
 )
-from untorn_conformance.itinerary import Visit, Wishes, chosen, extracts, visits
+from untorn_conformance.itinerary import Visit, Wishes, chosen, extracts, passed_over, visits
 from untorn_conformance.wire import to_plain
 
 Draw = Callable[..., str]
@@ -140,6 +140,8 @@ def explore_command(
                 journal.leave_open(f"{backend} declares too little: {_needs(journal)}")
             plain = visits(laboratory, wishes, [each for each in able if not extracts(each)])
             _explore_all(laboratory, plain, purse, journal, progress)
+            if tree is None:
+                journal.not_applicable += passed_over(laboratory, able)
         for each in () if journal.trouble else filter(extracts, able):
             with opened(clip=subjects.clip_of(each)) as laboratory:
                 drawn = visits(laboratory, wishes, [each])

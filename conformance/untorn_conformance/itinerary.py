@@ -84,13 +84,24 @@ def extracts(each: Scenario) -> bool:
 def visits(
     laboratory: Laboratory, wishes: Wishes, scenarios: Sequence[Scenario]
 ) -> Iterator[Visit]:
-    """Every search, in order. Raises TreeUnavailableError for a tree that there is not."""
+    """Every search, in order; a scenario whose natural tree cannot be made is passed over.
+
+    Raises TreeUnavailableError for a tree that was wished for and that there is not.
+    """
     for each in scenarios:
+        if wishes.tree is None and laboratory.why_not(each.tree):
+            continue
         if wishes.scheduler == "dfs" and not extracts(each):
             yield from _bounded(laboratory, wishes, each)
         else:
             for start in _starts(laboratory, wishes, each):
                 yield _drawn(wishes, each, start)
+
+
+def passed_over(laboratory: Laboratory, scenarios: Sequence[Scenario]) -> list[str]:
+    """What ``visits`` has left out, for trees that this backend cannot be brought to."""
+    sources = [f"crash states of {name}" for name in laboratory.not_harvested]
+    return [each.name for each in scenarios if each.tree in laboratory.unavailable] + sources
 
 
 def _starts(laboratory: Laboratory, wishes: Wishes, each: Scenario) -> Iterator[Start]:

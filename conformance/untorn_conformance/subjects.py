@@ -61,7 +61,13 @@ def subject_of(
         argv=() if spec.factory else spec.arguments,
         program_env={**_NO_BYTECODE, **(env or {})},
     )
-    return Subject(spec=spec.name, identity=identity, cast=cast, capabilities=hello.capabilities)
+    return Subject(
+        spec=spec.name,
+        identity=identity,
+        cast=cast,
+        capabilities=hello.capabilities,
+        limits=hello.limits,
+    )
 
 
 def _our_path() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Collect: what it says it did, beside other collectors, over jumps of the clock (G7-G13)."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Collected, Frames, Skipped, collect, syscalls
+from untorn import Cache, Collected, Frames, Skipped, collect, syscalls, upkeep
+from untorn.access import Access
 
 OpenCache = Callable[..., Cache]
 Put = Callable[..., Frames]
@@ -112,6 +114,20 @@ def test_step_that_fails_does_not_lose_what_was_evicted_before_it(
     answer = done(cache.collect(budget_bytes=0))
     assert (answer.evicted, answer.protected) == (2, {"eio": 1})
     assert cache.stats().counters["evicted"] == 2
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO])
+@pytest.mark.parametrize(("where", "name"), [(Access, "complete_root"), (upkeep, "collect")])
+def test_collect_that_is_skipped_for_an_errno_is_counted_as_every_skip(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, where: object, name: str, error: int
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(where, name, fail)
+    answer = cache.collect()
+    assert isinstance(answer, Skipped)
+    assert (answer.reason, cache.stats().counters["collect_skipped.degraded"]) == ("degraded", 1)
 
 
 # --- several collectors

@@ -71,10 +71,9 @@ class Upkeep:
             root = access.complete_root()
         except OSError as error:
             access.degrade(errno_name(error), f"collect failed: {error}")
-            return Skipped(reason=SkipReason.DEGRADED, detail=str(error))
+            return self._skip_degraded(str(error))
         if root is None:
-            access.counters.add("collect_skipped.degraded")
-            return Skipped(reason=SkipReason.DEGRADED, detail=access.degraded)
+            return self._skip_degraded(access.degraded)
         settings = access.settings
         orders = Orders(
             budget_bytes=_budget(budget_bytes, settings.budget_bytes),
@@ -90,13 +89,17 @@ class Upkeep:
         except OSError as error:
             failure = Failure.of(error, Step.ROOT)
             access.degrade(failure.errno_name or "collect", f"collect failed: {failure}")
-            return Skipped(reason=SkipReason.DEGRADED, detail=str(failure))
+            return self._skip_degraded(str(failure))
         if isinstance(done, Skipped):
             access.counters.add(f"collect_skipped.{done.reason}")
             self._warn_if_over(root, orders, done)
         elif not dry_run:
             self._count(root, done)
         return done
+
+    def _skip_degraded(self, why: str) -> Skipped:
+        self._access.counters.add(f"collect_skipped.{SkipReason.DEGRADED}")
+        return Skipped(reason=SkipReason.DEGRADED, detail=why)
 
     def _count(self, root: Root, done: Collected) -> None:
         counters = self._access.counters

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from untorn_conformance.backend import BytesMeaning, Limits
+from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError
 from untorn_stress.ensemble import Cast
 from untorn_stress.explore import Budget
@@ -18,8 +20,10 @@ from untorn_stress.gate.availability import probe
 from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.laboratory import Laboratory, Patience, Subject, TreeUnavailableError
+from untorn_stress.payloads import Payloads
 from untorn_stress.run import FindingKind
-from untorn_stress.scenarios import scenario
+from untorn_stress.scenario import Start
+from untorn_stress.scenarios import scenario, starts_of
 from untorn_stress.surroundings import Surroundings
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
@@ -45,7 +49,14 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
     """Makes the laboratory of a good cache with one method of its own."""
     made: list[Laboratory] = []
 
-    def make(method: str = "pass", **patience: Any) -> Laboratory:
+    def make(
+        method: str = "pass",
+        *,
+        capabilities: frozenset[Capability] = frozenset(),
+        limits: Limits | None = None,
+        clip: str = "",
+        **patience: Any,
+    ) -> Laboratory:
         (tmp_path / "cache_of_a_test.py").write_text(
             GOOD.format(method=textwrap.indent(textwrap.dedent(method), "    ").strip())
         )
@@ -59,8 +70,10 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
                 "cache_of_a_test:factory",
             ),
         )
-        subject = Subject(spec="test", identity="test@1", cast=cast, capabilities=frozenset())
-        made.append(Laboratory(subject, base=tmp_path, patience=Patience(**patience)))
+        subject = Subject(
+            spec="test", identity="test@1", cast=cast, capabilities=capabilities, limits=limits
+        )
+        made.append(Laboratory(subject, base=tmp_path, clip=clip, patience=Patience(**patience)))
         return made[-1]
 
     yield make
@@ -227,6 +240,119 @@ def test_a_worker_that_ends_is_dead_and_no_deadlock(laboratory_of: Make) -> None
     assert {each.finding.kind for each in explored.found} == {FindingKind.DIED}
 
 
+DIES_OF_WHAT_IT_FINDS = """
+def lookup(self, *, key):
+    found = super().lookup(key=key)
+    if hasattr(found, "files"):
+        os._exit(3)
+    return found
+"""
+
+
+def test_a_cache_that_dies_of_what_a_run_left_is_found(laboratory_of: Make) -> None:
+    (found, *more) = explore(laboratory_of(DIES_OF_WHAT_IT_FINDS), "writer-writer").found
+    told = (found.finding.kind, found.finding.requirement, found.finding.rule)
+    assert (told, more) == ((FindingKind.DIED, "L2", "died"), [])
+    assert found.finding.message == "the run is over, and a fresh worker died in lookup"
+
+
+def test_every_key_of_the_tree_is_looked_at_when_a_run_is_over(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(
+        """
+    def lookup(self, *, key):
+        if key == KEY:
+            os._exit(3)
+        return super().lookup(key=key)
+    """.replace("KEY", repr(Payloads(Path("/nowhere")).key("l")))
+    )
+    explored = explore(laboratory, "reader-collector", "two-published", runs=1)
+    assert ("L2", "died") in [
+        (each.finding.requirement, each.finding.rule) for each in explored.found
+    ]
+
+
+# --- what a run is judged by ----------------------------------------------------------------------
+
+
+def limits(flight_wait_s: float = 0.0, meaning: BytesMeaning = BytesMeaning.ST_SIZE) -> Limits:
+    return Limits(
+        reap_grace_s=0.0,
+        recency_resolution_s=0.0,
+        flight_wait_s=flight_wait_s,
+        bytes_meaning=meaning,
+    )
+
+
+def rules(explored: Explored) -> set[tuple[str, str]]:
+    return {(each.finding.requirement, each.finding.rule) for each in explored.found}
+
+
+COUNTS_ONE_BYTE_MORE = """
+def collect(self, **orders):
+    from dataclasses import replace
+    done = super().collect(**orders)
+    return replace(done, freed_bytes=done.freed_bytes + 1)
+"""
+
+
+def test_freed_bytes_are_compared_with_what_left_the_tree(laboratory_of: Make) -> None:
+    right = explore(laboratory_of(limits=limits()), "collector-collector", runs=1)
+    wrong = explore(laboratory_of(COUNTS_ONE_BYTE_MORE, limits=limits()), "collector-collector")
+    assert (rules(right), ("G8", "bytes") in rules(wrong)) == (set(), True)
+
+
+def test_freed_bytes_in_a_meaning_that_a_tree_does_not_tell_are_not_judged(
+    laboratory_of: Make,
+) -> None:
+    allocated = limits(meaning=BytesMeaning.ALLOCATED)
+    laboratory = laboratory_of(COUNTS_ONE_BYTE_MORE, limits=allocated)
+    assert rules(explore(laboratory, "collector-collector", runs=1)) == set()
+
+
+SKIPS = """
+def collect(self, **orders):
+    from untorn_conformance.backend import Skipped
+    Path(self._root, "collector-" + str(os.getpid())).touch()
+    if len(list(Path(self._root).glob("collector-*"))) > {others}:
+        return Skipped(reason="in-use")
+    return super().collect(**orders)
+"""
+
+
+@pytest.mark.parametrize(("others", "found"), [(0, set()), (1, {("G8", "all-skipped")})])
+def test_where_every_collect_is_skipped_collectors_are_not_in_each_other_s_way(
+    laboratory_of: Make, others: int, found: set[tuple[str, str]]
+) -> None:
+    laboratory = laboratory_of(SKIPS.format(others=others))
+    skipped = rules(explore(laboratory, "collector-collector", runs=200))
+    assert skipped & {("G8", "all-skipped")} == found
+
+
+WORKS_EACH_TIME = """
+def extract(self, *, inputs):
+    from untorn_conformance.backend import Extracted, ExtractOutcome
+    return Extracted(handle="h", files=(), outcome=ExtractOutcome.PUBLISHED)
+
+def release(self, *, handle):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("flight_wait_s", "found"), [(0.0, set()), (3600.0, {("P7", "worked-twice")})]
+)
+def test_a_second_worker_is_right_when_the_run_outlasts_the_wait(
+    laboratory_of: Make, flight_wait_s: float, found: set[tuple[str, str]]
+) -> None:
+    laboratory = laboratory_of(
+        WORKS_EACH_TIME,
+        capabilities=frozenset({Capability.EXTRACT, Capability.SINGLE_FLIGHT}),
+        limits=limits(flight_wait_s),
+        clip="/no/clip",
+    )
+    assert rules(explore(laboratory, "single-flight", runs=1)) == found
+
+
 # --- trees ----------------------------------------------------------------------------------------
 
 
@@ -239,6 +365,43 @@ def test_a_harvest_is_the_same_in_another_laboratory(laboratory_of: Make) -> Non
 def test_a_tree_that_there_is_not_is_said_to_be_unavailable(laboratory_of: Make) -> None:
     with pytest.raises(TreeUnavailableError, match=r"natural are empty.*harvested here were harv"):
         laboratory_of().start("harvest-00000000")
+
+
+def test_a_tree_whose_maker_dies_is_said_to_be_unavailable(laboratory_of: Make) -> None:
+    laboratory = laboratory_of("def publish(self, *, handle): os._exit(3)")
+    with pytest.raises(TreeUnavailableError, match="the worker that was to make it died in pub"):
+        laboratory.natural("published")
+
+
+TAKES_FRAMES_FIRST = """
+def collect(self, *, budget_bytes, min_age_s, dry_run):
+    for frame in sorted(Path(self._root).rglob("frame_*")):
+        frame.unlink()
+    return super().collect(budget_bytes=budget_bytes, min_age_s=min_age_s, dry_run=dry_run)
+"""
+
+
+def test_what_a_crash_left_is_a_crash_state_though_an_outsider_may_leave_the_same(
+    laboratory_of: Make,
+) -> None:
+    laboratory = laboratory_of(TAKES_FRAMES_FIRST)
+    thinned = set(laboratory.natural("damaged").tree.nodes)
+    assert thinned in [
+        set(start.tree.nodes)
+        for name, start in laboratory.harvest().items()
+        if starts_of(name)["k"] is Start.CRASHED
+    ]
+
+
+def test_a_torn_hit_after_a_crash_is_found(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(TAKES_FRAMES_FIRST)
+    rules = {
+        (each.finding.requirement, each.finding.rule)
+        for name in laboratory.harvest()
+        for each in explore(laboratory, "reader-writer", name).found
+        if starts_of(name)["k"] is Start.CRASHED
+    }
+    assert ("C1", "in-part") in rules
 
 
 def test_a_finding_says_after_how_many_runs_it_came(laboratory_of: Make) -> None:

@@ -80,6 +80,51 @@ def test_a_shorter_list_of_a_thinned_entry_is_allowed() -> None:
     )
 
 
+CRASHED, CRASHED_DAMAGED = "harvest-1a2b3c4d", "harvest-damaged-1a2b3c4d"
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ("A 0-2 lookup -> hit lists 1", "C1 in-part"),
+        ("A 0-2 lookup -> hit\nA 2-3 read 0 -> evicted", "C1 torn"),
+        ("A 0-2 lookup -> hit\nA 2-3 read 0 -> ?", "C1 nobodys-bytes"),
+        ("A 0-2 lookup -> hit lists 0\nA 2-3 read 0 -> w0\nB 1-9 publish wB", "C1 in-part"),
+    ],
+)
+def test_a_torn_hit_after_a_crash_is_C1(history: str, expected: str) -> None:
+    assert rows(judged(history, tree=CRASHED)) == [expected]
+
+
+def test_a_torn_hit_after_a_crash_of_what_an_outsider_harmed_is_allowed() -> None:
+    history = "A 0-2 lookup -> hit lists 1\nA 2-3 read 0 -> evicted"
+    assert not judged(history, tree=CRASHED_DAMAGED)
+
+
+def test_what_a_run_tore_after_a_crash_is_P1() -> None:
+    history = """
+        A 0-2 publish wA -> published
+        B 2-4 lookup -> hit lists 1 0 0
+        B 4-5 read 0 -> wA
+    """
+    assert rows(judged(history, tree=CRASHED)) == ["P1 in-part"]
+
+
+def test_a_miss_and_a_whole_hit_after_a_crash_are_right() -> None:
+    assert not judged("A 0-2 lookup -> miss incomplete", tree=CRASHED)
+    assert not judged("A 0-2 lookup -> hit\nA 2-3 read 0 -> wh", tree=CRASHED)
+
+
+def test_a_writer_may_end_a_removal_that_a_crash_interrupted() -> None:
+    history = """
+        A 0-2 lookup -> hit
+        B 0-4 publish wB -> published
+        A 4-5 read 0 -> evicted
+    """
+    assert not judged(history, tree=CRASHED, capabilities=NOTHING)
+    assert rows(judged(history, tree=CRASHED)) == ["P3 taken-by-a-writer"]
+
+
 def test_work_that_shows_before_its_publish_is_asked_for_is_P1() -> None:
     found = judged("""
         B 0-2 lookup -> hit

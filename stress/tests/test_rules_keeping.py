@@ -9,7 +9,7 @@ from untorn_conformance.backend import Hit, Verb
 from untorn_stress.payloads import Payloads
 from untorn_stress.rules.history import history_of, precedes
 from untorn_stress.rules.literal import LEASE, NOTHING, judged, rows
-from untorn_stress.run import Operation, Run
+from untorn_stress.run import FindingKind, Operation, Run
 from untorn_stress.scenarios import scenario
 
 # --- what precedes what
@@ -127,6 +127,13 @@ def test_what_was_counted_is_gone_in_the_end_and_the_rest_is_there() -> None:
 def test_freed_bytes_are_those_that_left_the_tree() -> None:
     assert both("evicted 1 freed 128", "evicted 1 freed 128", lost_bytes=256) == []
     assert both("evicted 1 freed 256", "evicted 1 freed 256", lost_bytes=256) == ["G8 bytes"]
+
+
+def test_what_the_tree_of_the_run_held_is_what_can_be_evicted() -> None:
+    history = "B 0-9 collect -> evicted {}"
+    assert on("two-published", "reader-collector", history.format(2)) == []
+    assert on("two-published", "reader-collector", history.format(3)) == ["G7 counted-too-much"]
+    assert on("published", "collector-collector", history.format(2)) == ["G7 counted-too-much"]
 
 
 def test_what_a_writer_published_may_be_counted_too() -> None:
@@ -251,3 +258,9 @@ def test_a_torn_entry_that_a_run_left_is_P1() -> None:
     """
     (found,) = judged(history)
     assert (found.requirement, found.rule, found.step) == ("P1", "torn", -1)
+
+
+def test_a_fresh_worker_that_gives_no_answer_died_and_that_is_L2() -> None:
+    (found,) = judged(f"{AFTER.partition('r 0-0')[0]}r 0-0 lookup -> hit\nr 0-? read 0")
+    told = (found.kind, found.requirement, found.rule, found.step)
+    assert told == (FindingKind.DIED, "L2", "died", -1)

@@ -213,7 +213,7 @@ def findings(
     operations, steps = tuple(world.operations), world.steps
     after = _World(cache)
     cache.trusted = True
-    for label in labels_of(scenario):
+    for label in labels_of(scenario, scenario.tree):
         for number, each in enumerate(afterwards(label)):
             after.play([after.worker(f"{label}{number}", each(listed))], draw)
     run = Run(

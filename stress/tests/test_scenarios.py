@@ -24,6 +24,7 @@ from untorn_stress.scenarios import (
     SCENARIOS,
     SOURCES,
     TREES,
+    harvest_name,
     labels_of,
     prepare,
     scenario,
@@ -199,9 +200,26 @@ def test_what_a_natural_tree_holds_is_known_and_what_a_crash_left_is_not() -> No
     assert set(starts_of("publish-3").values()) == {Start.UNKNOWN}
 
 
-def test_the_labels_to_look_at_are_those_that_the_scenario_touches() -> None:
-    names = ("collector-collector", "writer-writer", "single-flight")
-    assert [labels_of(scenario(name)) for name in names] == [("k", "l"), ("k",), ()]
+@pytest.mark.parametrize(("of_damaged", "start"), [(False, Start.CRASHED), (True, Start.UNKNOWN)])
+def test_a_crash_state_says_whether_its_source_was_damaged(of_damaged: bool, start: Start) -> None:
+    assert set(starts_of(harvest_name("1a2b3c4d", of_damaged=of_damaged)).values()) == {start}
+
+
+@pytest.mark.parametrize(
+    ("name", "tree", "labels"),
+    [
+        ("collector-collector", "two-published", ("k", "l")),
+        ("collector-collector", "harvest-1a2b3c4d", ("k", "l")),
+        ("collector-collector", "published", ("k",)),
+        ("reader-collector", "two-published", ("k", "l")),
+        ("writer-writer", "empty", ("k",)),
+        ("single-flight", "empty", ()),
+    ],
+)
+def test_the_labels_to_look_at_are_those_of_the_tree(
+    name: str, tree: str, labels: tuple[str, ...]
+) -> None:
+    assert labels_of(scenario(name), tree) == labels
 
 
 def test_harvest_begins_from_natural_trees() -> None:

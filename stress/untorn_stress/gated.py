@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from untorn_conformance.backend import BytesMeaning, Limits, Skipped, Verb
 from untorn_conformance.contract import Capability
 
 from untorn_stress import operation_order
@@ -31,7 +32,7 @@ from untorn_stress.names import Names
 from untorn_stress.narration import Narrator
 from untorn_stress.payloads import Payloads
 from untorn_stress.player import Ledger, Player
-from untorn_stress.programs import afterwards
+from untorn_stress.programs import afterwards, collector
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath
 from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, FindingKind, Run, Step
@@ -75,6 +76,7 @@ class _Performance:
     findings: list[Finding] = field(default_factory=list)
     executed: Executed | None = None
     cut: bool = False
+    began_s: float = field(default_factory=time.monotonic)
 
     @property
     def is_stuck(self) -> bool:
@@ -98,6 +100,7 @@ class GatedSystem:
         judges_rules: Rules,
         payloads: Payloads,
         capabilities: frozenset[Capability],
+        limits: Limits | None,
         root: Path,
         surroundings: Surroundings,
         start: Start,
@@ -114,6 +117,7 @@ class GatedSystem:
         self._judges_rules = judges_rules
         self._payloads = payloads
         self._capabilities = capabilities
+        self._limits = limits
         self._root = str(root)
         self._surroundings = surroundings
         self._start = start
@@ -126,6 +130,7 @@ class GatedSystem:
         words = (payloads.key(label) for label in ("k", "l"))
         self._names = Names((*words, *payloads.names, *start.tree.nodes))
         self._judged: dict[str, Aftermath] = {}
+        self._collects_alone: bool | None = None
 
     # --- one run ---------------------------------------------------------------------------------
 
@@ -324,8 +329,7 @@ class GatedSystem:
             unobserved=unobserved,
         )
         if not performance.cut:
-            findings = (*performance.findings, *self._judge(run, stuck=performance.is_stuck))
-            run = replace(run, findings=findings)
+            run = replace(run, findings=(*performance.findings, *self._judge(run, performance)))
         outcome = ";".join(sorted(f"{each.requirement}.{each.rule}" for each in run.findings))
         return GatedRun(run=run, ending=Ending(performance.executed, performance.cut, outcome))
 
@@ -343,33 +347,78 @@ class GatedSystem:
         )
         return GatedRun(run=run, ending=ending)
 
-    def _judge(self, run: Run, *, stuck: bool) -> tuple[Finding, ...]:
-        aftermath = NO_AFTERMATH if stuck else self._aftermath(run)
+    def _judge(self, run: Run, performance: _Performance) -> tuple[Finding, ...]:
+        waited_out = self._has_waited_out(time.monotonic() - performance.began_s)
+        aftermath = NO_AFTERMATH if performance.is_stuck else self._aftermath(run)
         # A run that was not recorded has no steps, yet its operations count them.
         counted = run if run.steps else replace(run, steps=(_UNTOLD,) * len(run.choices))
-        return judge(counted, self.scenario, self._payloads, self._capabilities, aftermath)
+        return judge(
+            counted,
+            self.scenario,
+            self._payloads,
+            self._capabilities,
+            aftermath,
+            waited_out=waited_out,
+            collects=self._collects(run),
+        )
+
+    def _has_waited_out(self, taken_s: float) -> bool:
+        """Whether the run may have outlasted a wait: clocks go on at the gate."""
+        return self._limits is None or taken_s >= self._limits.flight_wait_s
+
+    def _collects(self, run: Run) -> bool:
+        """Whether an undisturbed collect does its work here; tried where all of a run did not."""
+        asked = [each.answer for each in run.operations if each.verb is Verb.COLLECT]
+        if not asked or not all(isinstance(each, Skipped) for each in asked):
+            return True
+        if self._collects_alone is None:
+            self._restorer.restore(self._tree_of_now())
+            (alone,) = self.play_alone([collector()]).operations()
+            self._collects_alone = not isinstance(alone.answer, Skipped)
+        return self._collects_alone
 
     def _aftermath(self, run: Run) -> Aftermath:
         """What fresh workers find in the tree as it is now; it is looked at once."""
-        left = digest(capture(self._root), self._names.fresh(), mtimes=False)
+        tree = capture(self._root)
+        left = digest(tree, self._names.fresh(), mtimes=False)
         known = self._judged.get(left)
         if known is None:
             known = self._judged[left] = self._look_afterwards()
         shift, steps = len(run.operations), len(run.choices)
         moved = tuple(
-            replace(each, index=each.index + shift, began=steps, ended=steps)
+            replace(
+                each,
+                index=each.index + shift,
+                began=steps,
+                ended=steps if each.is_answered else each.ended,
+            )
             for each in known.operations
         )
-        return replace(known, operations=moved)
+        return replace(known, operations=moved, lost_bytes=self._lost_bytes(tree))
+
+    def _lost_bytes(self, left: Tree) -> int | None:
+        """Bytes of the files that left; None where the tree does not tell what counts as freed.
+
+        So it is where the backend counts allocated blocks, and where a file that stayed shrank.
+        """
+        if self._limits is None or self._limits.bytes_meaning is not BytesMeaning.ST_SIZE:
+            return None
+        before = self._start.tree.nodes
+        if any(left.nodes[path].size < before[path].size for path in before.keys() & left.nodes):
+            return None
+        return sum(node.size for path, node in before.items() if path not in left.nodes)
 
     def _look_afterwards(self) -> Aftermath:
-        operations = self.play_alone(
-            [program for label in labels_of(self.scenario) for program in afterwards(label)]
-        )
-        return Aftermath(operations=tuple(each.operation() for each in operations.asked))
+        labels = labels_of(self.scenario, self._start.name)
+        played = self.play_alone([program for label in labels for program in afterwards(label)])
+        return Aftermath(operations=played.operations())
 
     def play_alone(self, programs: Sequence[Program]) -> Ledger:
-        """Let one fresh worker play programs in turn, held by nobody and with true locks."""
+        """Let one fresh worker play programs in turn, held by nobody and with true locks.
+
+        When it dies, what it was asked last stays without an answer, and nothing more is asked.
+        Raises UndecidedError, HostingError, BackendError, ProtocolError.
+        """
         ledger = Ledger()
         players: list[Player] = []
         supervisor = Supervisor(
@@ -382,6 +431,9 @@ class GatedSystem:
                 players.append(Player(worker, program(self._payloads), ledger))
                 players[-1].begin()
                 supervisor.settle_until(lambda: players[-1].current is None)
+                if players[-1].current is not None:
+                    self._judges.check()
+                    break
         finally:
             self._judges.leave(worker, at_rest=not worker.awaits_answer)
         return ledger

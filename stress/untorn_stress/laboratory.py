@@ -15,6 +15,7 @@ Rule 3: what is made under lies about locks is made of trees that were made unde
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from untorn_conformance import probe
+from untorn_conformance.backend import Limits
 from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
@@ -33,7 +35,7 @@ from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads
 from untorn_stress.scenario import Play, Scenario, Source, Thin
-from untorn_stress.scenarios import SOURCES, TREES, prepare
+from untorn_stress.scenarios import SOURCES, TREES, harvest_name, is_damaged, prepare
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
@@ -50,12 +52,16 @@ class TreeUnavailableError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """A backend under test: how its workers are started and what it says of itself."""
+    """A backend under test: how its workers are started and what it says of itself.
+
+    Where no ``limits`` are known, nothing is judged that rests on one.
+    """
 
     spec: str
     identity: str
     cast: Cast
     capabilities: frozenset[Capability]
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +77,10 @@ class Patience:
 
 
 class Laboratory:
-    """A context manager: closing it ends all processes and removes the directory."""
+    """A context manager: closing it ends all processes and removes the directory.
+
+    ``unavailable`` says of natural trees that were asked for why they cannot be made.
+    """
 
     def __init__(
         self,
@@ -102,6 +111,7 @@ class Laboratory:
         self._names = Names(words)
         self._ensembles: dict[str, Ensemble] = {}
         self._natural: dict[str, Start] = {}
+        self.unavailable: dict[str, str] = {}
         self._harvest: dict[str, Start] | None = None
 
     def __enter__(self) -> Laboratory:
@@ -146,6 +156,7 @@ class Laboratory:
             judges_rules=self._true,
             payloads=self.payloads,
             capabilities=self.subject.capabilities,
+            limits=self.subject.limits,
             root=self.root,
             surroundings=self.surroundings,
             start=start,
@@ -185,11 +196,19 @@ class Laboratory:
         return found
 
     def natural(self, name: str) -> Start:
-        """Make a natural tree, once."""
-        known = self._natural.get(name)
-        if known is None:
-            known = self._natural[name] = self._make(name)
-        return known
+        """Make a natural tree, once. Raises TreeUnavailableError, KeyError."""
+        if why := self.why_not(name):
+            raise TreeUnavailableError(why)
+        return self._natural[name]
+
+    def why_not(self, name: str) -> str:
+        """Why this backend cannot be brought to the natural tree, or "" where it can."""
+        if name not in self._natural and name not in self.unavailable:
+            try:
+                self._natural[name] = self._make(name)
+            except TreeUnavailableError as error:
+                self.unavailable[name] = str(error)
+        return self.unavailable.get(name, "")
 
     def _make(self, name: str) -> Start:
         scenario = _alone(Source(name=name, tree=name, program=lambda _payloads: iter(())))  # type: ignore[arg-type,return-value]
@@ -198,10 +217,18 @@ class Laboratory:
         system.play_alone([])
         for step in prepare(name):
             if isinstance(step, Play):
-                system.play_alone([step.program])
+                self._play(system, step)
             else:
                 self._thin(step)
         return self._take(name)
+
+    @staticmethod
+    def _play(system: GatedSystem, step: Play) -> None:
+        for operation in system.play_alone([step.program]).operations():
+            if not operation.is_answered:
+                raise TreeUnavailableError(
+                    f"the worker that was to make it died in {operation.verb}"
+                )
 
     def _thin(self, step: Thin) -> None:
         wanted = self.payloads.digests(step.label, step.writer)[step.index]
@@ -217,18 +244,47 @@ class Laboratory:
         return Start(name=name, tree=capture(self.root), taken_s=time.time())
 
     def harvest(self) -> Mapping[str, Start]:
-        """The crash states of publish, adopt, repair, collect and lookup, by name, each once."""
+        """The crash states of publish, adopt, repair, collect and lookup, by name, each once.
+
+        A state that a crash leaves of a damaged tree and of a sound one counts as of the sound.
+        Sources whose tree cannot be made are left out; ``not_harvested`` says which and why.
+        """
         if self._harvest is None:
-            known = {self._digest(self.natural(name).tree) for name in TREES}
-            self._harvest = {}
+            natural: dict[str, str] = {}
+            for name in itertools.filterfalse(self.why_not, TREES):
+                natural.setdefault(self._digest(self.natural(name).tree), name)
+            starts: dict[str, Start] = {}
+            of_damaged: dict[str, bool] = {}
             for source in SOURCES:
+                if self.why_not(source.tree):
+                    continue
+                damaged = is_damaged(source.tree)
                 for start in self._crash_states(source):
                     found = self._digest(start.tree)
-                    if found not in known:
-                        known.add(found)
-                        name = f"harvest-{found[:_DIGEST_DIGITS]}"
-                        self._harvest[name] = replace(start, name=name)
+                    same = natural.get(found)
+                    # What an outsider may leave, a crash may not: then it is a tree of its own.
+                    if same is None or is_damaged(same) > damaged:
+                        starts.setdefault(found, start)
+                        of_damaged[found] = damaged and of_damaged.get(found, True)
+            names = {
+                found: harvest_name(found[:_DIGEST_DIGITS], of_damaged=of_damaged[found])
+                for found in starts
+            }
+            self._harvest = {
+                names[found]: replace(start, name=names[found]) for found, start in starts.items()
+            }
         return self._harvest
+
+    @property
+    def not_harvested(self) -> dict[str, str]:
+        """The sources that the harvest had to leave out, and why."""
+        if self._harvest is None:
+            return {}
+        return {
+            source.name: self.unavailable[source.tree]
+            for source in SOURCES
+            if source.tree in self.unavailable
+        }
 
     def _crash_states(self, source: Source) -> list[Start]:
         """The root at every stop of one sequential run."""

@@ -51,6 +51,11 @@ class Operation:
     ended: int = -1
     answer: object = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether its answer came; ``answer`` alone does not tell, since None is done."""
+        return self.ended >= 0
+
 
 class FindingKind(StrEnum):
     """What sort of thing was found."""

@@ -46,11 +46,16 @@ class Locks(StrEnum):
 
 
 class Start(StrEnum):
-    """What a key holds at the beginning of a run; unknown in a tree that a crash left behind."""
+    """What a key holds at the beginning of a run.
+
+    Crashed is what a crash left where no outsider had harmed anything: a miss or a complete entry
+    (C1). Unknown is what may have been harmed before, too (T1).
+    """
 
     ABSENT = "absent"
     COMPLETE = "complete"
     DAMAGED = "damaged"
+    CRASHED = "crashed"
     UNKNOWN = "unknown"
 
 

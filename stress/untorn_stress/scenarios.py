@@ -34,6 +34,9 @@ _PAIR_HARVESTED: Final = 1
 _TRIPLE: Final = 1
 _UNTRUSTED: Final = 1
 
+_HARVEST: Final = "harvest-"
+_HARVEST_OF_DAMAGED: Final = "harvest-damaged-"
+
 _first: Final = Play(program=writer("k", NATURAL_WRITER))
 _second: Final = Play(program=writer("l", NATURAL_WRITER))
 _writers: Final = (writer("k", "wA"), writer("k", "wB"))
@@ -78,22 +81,35 @@ def prepare(tree_name: str) -> tuple[Play | Thin, ...]:
     return TREES[tree_name].steps
 
 
+def harvest_name(digest: str, *, of_damaged: bool) -> str:
+    """How a crash state is called; its name says whether an outsider had damaged its source."""
+    return f"{_HARVEST_OF_DAMAGED if of_damaged else _HARVEST}{digest}"
+
+
 def starts_of(tree_name: str) -> Mapping[str, Start]:
-    """What each label holds at the start of a run from this tree; unknown for harvested ones."""
+    """What each label holds at the start of a run from this tree, natural or harvested."""
     natural = TREES.get(tree_name)
-    if natural is None:
-        return dict.fromkeys(LABELS, Start.UNKNOWN)
-    return {label: natural.holds.get(label, Start.ABSENT) for label in LABELS}
+    if natural is not None:
+        return {label: natural.holds.get(label, Start.ABSENT) for label in LABELS}
+    is_of_sound = tree_name.startswith(_HARVEST) and not tree_name.startswith(_HARVEST_OF_DAMAGED)
+    return dict.fromkeys(LABELS, Start.CRASHED if is_of_sound else Start.UNKNOWN)
 
 
-def labels_of(scenario: Scenario) -> tuple[str, ...]:
-    """The labels whose keys the scenario touches: those to look at when a run of it is over.
+def is_damaged(tree_name: str) -> bool:
+    """Whether an outsider harmed an entry of the natural tree."""
+    return Start.DAMAGED in starts_of(tree_name).values()
 
-    None where workers extract, since the backend makes that key itself.
+
+def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:
+    """The labels whose keys a run from this tree touches: those to look at when it is over.
+
+    They are what the tree holds; a crash leaves no more than the scenario's own tree holds. None
+    where workers extract, since the backend makes that key itself.
     """
     if Capability.EXTRACT in scenario.needs:
         return ()
-    return tuple(sorted({"k", *TREES[scenario.tree].holds}))
+    begins = TREES.get(tree_name, TREES[scenario.tree])
+    return tuple(sorted({"k", *begins.holds}))
 
 
 def _pair(

@@ -197,6 +197,20 @@ def test_a_tree_that_there_is_not_is_named(tmp_path: Path) -> None:
         explore(FIRST, tmp_path, "writer-writer", tree="publishd")
 
 
+def test_a_cache_whose_frames_are_no_files_is_explored_as_far_as_it_goes(tmp_path: Path) -> None:
+    done = explore(
+        "py:untorn_conformance.meta.demo.packed:PackedCache",
+        tmp_path,
+        "reader-writer",
+        "repair",
+        "adopt-reader",
+        preemptions=0,
+    )
+    searched = [each["scenario"] for each in done.document["searches"]]
+    assert (done.exit_code, set(searched)) == (0, {"reader-writer", "adopt-reader"}), done.text
+    assert done.document["not_applicable"] == ["repair", "crash states of repair"]
+
+
 # --- documents ------------------------------------------------------------------------------------
 
 

@@ -12,18 +12,33 @@ from untorn_stress.gate.availability import probe
 
 SUITE = Path(__file__).resolve().parents[1] / "suite/test_interleavings.py"
 NO_GATE = Path(__file__).resolve().parents[3] / "stress/tests/programs/no_gate.py"
+STOPPED = SUITE.with_name("test_stopped_workers.py")
+PACKED = "py:untorn_conformance.meta.demo.packed:PackedCache"
+REFUSING = """
+from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.meta.demo.packed import PackedCache
+
+class Refusing(PackedCache):
+    def open(self, *, root, env, clock_offset_s):
+        raise BackendError(ErrorCode.ROOT_REFUSED, "not this one")
+"""
 SPECIMEN = "py:untorn_conformance.specimens.after_review:factory"
 
 gated = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
 
 
 def run_suite(
-    folder: Path, case: str, backend: str, *more: str, launcher: tuple[str, ...] = ()
+    folder: Path,
+    case: str,
+    backend: str,
+    *more: str,
+    launcher: tuple[str, ...] = (),
+    suite: Path = SUITE,
 ) -> Ran:
     """Run one case of the suite, as a project of its own."""
     config = ("-c", str(folder / "pytest.ini"), f"--rootdir={folder}")
     return run_pytest(
-        folder, *config, f"{SUITE}::{case}", *more, backend=backend, launcher=launcher
+        folder, *config, f"{suite}::{case}", *more, backend=backend, launcher=launcher
     )
 
 
@@ -80,6 +95,56 @@ def test_a_pass_says_that_every_schedule_was_made_and_to_which_bound(tmp_path: P
     told = "reader-writer: every schedule of at most 2 preemptions from empty ("
     assert evidence["detail"].startswith(told)
     assert ran.leftovers == []
+
+
+# --- a cache whose frames are no files of the root ------------------------------------------------
+
+
+@gated
+@pytest.mark.parametrize(
+    "case", ["test_every_schedule[repair]", "test_every_schedule[repair-reader]"]
+)
+def test_a_tree_that_a_cache_cannot_be_brought_to_is_not_applicable(
+    case: str, tmp_path: Path
+) -> None:
+    ran = run_suite(tmp_path, case, PACKED)
+    (judged,) = ran.document["cases"]
+    assert (ran.exit_code, judged["outcome"]) == (0, "NOT_APPLICABLE"), ran.text
+    assert "the tree 'damaged' cannot be made: the published frame is no file" in judged["detail"]
+
+
+@gated
+def test_the_crash_states_that_can_be_made_are_judged_and_the_others_named(tmp_path: Path) -> None:
+    ran = run_suite(tmp_path, "test_every_schedule_after_a_crash[reader-writer]", PACKED)
+    (judged,) = ran.document["cases"]
+    assert (ran.exit_code, judged["outcome"]) == (0, "PASS"), ran.text
+    assert "; not harvested: repair (the published frame is no" in judged["evidence"]["detail"]
+
+
+@gated
+def test_nobody_is_stopped_in_a_tree_that_there_is_not(tmp_path: Path) -> None:
+    case = "test_L4_nobody_spins_or_waits_for_a_stopped_worker[repair-A]"
+    ran = run_suite(tmp_path, case, PACKED, suite=STOPPED)
+    (judged,) = ran.document["cases"]
+    assert (ran.exit_code, judged["outcome"]) == (0, "NOT_APPLICABLE"), ran.text
+
+
+@gated
+@pytest.mark.parametrize(
+    ("suite", "case"),
+    [
+        (SUITE, "test_every_schedule[adopt]"),
+        (SUITE, "test_every_schedule_after_a_crash[writer-writer]"),
+        (STOPPED, "test_L4_nobody_spins_or_waits_for_a_stopped_worker[reader-collector-A]"),
+    ],
+)
+def test_a_cache_that_cannot_be_opened_leaves_the_case_unknown(
+    suite: Path, case: str, tmp_path: Path
+) -> None:
+    (tmp_path / "refusing.py").write_text(REFUSING)
+    ran = run_suite(tmp_path, case, "py:refusing:Refusing", suite=suite)
+    (judged,) = ran.document["cases"]
+    assert (judged["outcome"], "not this one" in judged["detail"]) == ("UNKNOWN", True), ran.text
 
 
 # --- where there is no gate -----------------------------------------------------------------------

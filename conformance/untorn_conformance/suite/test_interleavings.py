@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from untorn_conformance import exploring
+from untorn_conformance import beginnings, exploring
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_fixtures import clips
@@ -18,7 +18,7 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
 from untorn_stress.gated import Start
-from untorn_stress.laboratory import Laboratory, TreeUnavailableError
+from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import SCENARIOS
 from untorn_stress.scenarios import scenario as scenario_named
@@ -45,12 +45,11 @@ GATED = [each for each in SCENARIOS if not each.needs]
 HARVESTED = [each for each in GATED if each.harvest_preemptions is not None]
 
 
-def case(scenario: Scenario) -> object:
-    """The parameter of one scenario, with its rows."""
+def case(scenario: Scenario, *more: str) -> object:
+    """The parameter of one scenario, with its rows and those that its trees add."""
     rests_on = "the schedules of the scenario; the run says how many, and whether all"
-    return pytest.param(
-        scenario, id=scenario.name, marks=requires(*scenario.requirements, evidence=rests_on)
-    )
+    rows = (*scenario.requirements, *more)
+    return pytest.param(scenario, id=scenario.name, marks=requires(*rows, evidence=rests_on))
 
 
 @pytest.mark.parametrize("scenario", [case(each) for each in GATED])
@@ -58,27 +57,27 @@ def test_every_schedule(
     scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
     """From the natural tree, up to the scenario's bound of preemptions."""
-    start = natural(laboratory, scenario)
+    start = beginnings.natural(laboratory, scenario.tree)
     explored = explore(laboratory, scenario, start, scenario.preemptions, MOST_RUNS)
     settle([explored], grounds, request)
 
 
-@pytest.mark.parametrize("scenario", [case(each) for each in HARVESTED])
+@pytest.mark.parametrize("scenario", [case(each, "C1") for each in HARVESTED])
 def test_every_schedule_after_a_crash(
     scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
     """From each state that a crash of everything can leave."""
-    natural(laboratory, scenario)
     bound = scenario.harvest_preemptions
     assert bound is not None
     most_runs = MOST_RUNS if scenario.name == WHOLE_AFTER_A_CRASH else MOST_RUNS_HARVESTED
     settle(
         [
             explore(laboratory, scenario, start, bound, most_runs)
-            for start in laboratory.harvest().values()
+            for start in beginnings.crash_states(laboratory)
         ],
         grounds,
         request,
+        left_out=beginnings.not_harvested(laboratory),
     )
 
 
@@ -98,19 +97,11 @@ def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> N
         explored = Exploration(
             laboratory,
             SINGLE_FLIGHT,
-            natural(laboratory, SINGLE_FLIGHT),
+            beginnings.natural(laboratory, SINGLE_FLIGHT.tree),
             Pct(seed=DRAWN_SEED, runs=DRAWN_RUNS, depth=2),
             described=f"pct d=2 seed={DRAWN_SEED}",
         ).run()
     settle([explored], grounds, request)
-
-
-def natural(laboratory: Laboratory, scenario: Scenario) -> Start:
-    """The scenario's own tree."""
-    try:
-        return laboratory.natural(scenario.tree)
-    except TreeUnavailableError as error:
-        not_applicable(f"the tree {scenario.tree!r} cannot be made: {error}")
 
 
 def explore(
@@ -128,9 +119,20 @@ def explore(
     ).run()
 
 
-def settle(searches: list[Explored], grounds: Grounds, request: pytest.FixtureRequest) -> None:
-    """Pass with what the searches are evidence for, fail with the first finding, or say UNKNOWN."""
-    grounds.evidence = evidence_of(searches)
+def settle(
+    searches: list[Explored],
+    grounds: Grounds,
+    request: pytest.FixtureRequest,
+    *,
+    left_out: str = "",
+) -> None:
+    """Pass with what the searches are evidence for, fail with the first finding, or say UNKNOWN.
+
+    ``left_out`` names the crash states that could not be harvested, for the evidence to say.
+    """
+    evidence = evidence_of(searches)
+    detail = f"{evidence.detail}; not harvested: {left_out}" if left_out else evidence.detail
+    grounds.evidence = replace(evidence, detail=detail)
     every = [each for search in searches for each in search.found]
     # The first of each kind: the other trees show the same.
     kinds = {(each.finding.requirement, each.finding.rule): each for each in reversed(every)}

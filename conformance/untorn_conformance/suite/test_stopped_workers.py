@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from untorn_conformance import beginnings
 from untorn_conformance.cases import unknown
 from untorn_conformance.plugin import requires
 from untorn_stress.explore import Budget, Search
@@ -33,7 +34,7 @@ def test_L4_nobody_spins_or_waits_for_a_stopped_worker(
 ) -> None:
     """Every verb of the other worker is answered, in a bounded number of steps."""
     played = scenario(name)
-    start = laboratory.natural(played.tree)
+    start = beginnings.natural(laboratory, played.tree)
     system = laboratory.system(played, start, offers_yielded=True)
     scheduler = Stopped(stopped, most_steps=MOST_STEPS)
     try:

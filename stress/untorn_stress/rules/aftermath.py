@@ -2,6 +2,7 @@
 
 Rule 1: the fresh writer is told published or adopted; where the key was damaged, that is P4.
 Rule 2: the lookup that follows hits.
+Rule 3: every verb is answered: a fresh worker dies of what it finds, since nobody kills it.
 
 That the first lookup misses or hits a whole entry is judged by ``whole`` and ``held``, and that it
 finds what was acknowledged by ``found``. Faults are over by then and excuse nothing.
@@ -13,6 +14,7 @@ file system may be such a one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from untorn_conformance.backend import (
     Adopted,
@@ -23,12 +25,17 @@ from untorn_conformance.backend import (
 )
 
 from untorn_stress.rules.history import History, Publish, precedes
-from untorn_stress.run import Finding
+from untorn_stress.run import Finding, FindingKind
 from untorn_stress.scenario import Start
 
 
 def judge_aftermath(history: History) -> Iterator[Finding]:
-    """Judge the fresh writer of each key, and what the reader after it saw."""
+    """Judge the fresh writer of each key, what the reader after it saw, and who died."""
+    for operation in filter(history.is_after_the_run, history.operations):
+        if not operation.is_answered:
+            message = f"the run is over, and a fresh worker died in {operation.verb}"
+            finding = history.finding("L2", "died", message, operation)
+            yield replace(finding, kind=FindingKind.DIED)
     for publish in history.publishes:
         if history.is_after_the_run(publish.operation):
             yield from _judge_publish(history, publish)
@@ -40,8 +47,8 @@ def _judge_publish(history: History, publish: Publish) -> Iterator[Finding]:
     if isinstance(answer, Unpublished):
         if answer.reason is UnpublishedReason.TOO_LARGE:
             return
-        may_be_harmed = damaged or history.start(label) is Start.UNKNOWN
-        if answer.reason is UnpublishedReason.UNTRUSTED and may_be_harmed:
+        may_be_torn = history.start(label) in {Start.DAMAGED, Start.CRASHED, Start.UNKNOWN}
+        if answer.reason is UnpublishedReason.UNTRUSTED and may_be_torn:
             return
         why = f"{answer.reason} {answer.errno or ''}".strip()
         message = f"the run is over, and key {label} cannot be published: {why}"

@@ -29,7 +29,6 @@ from untorn_stress.rules.history import History
 from untorn_stress.rules.winner import exceeds
 from untorn_stress.run import Finding, Operation
 from untorn_stress.scenario import Start
-from untorn_stress.scenarios import labels_of
 
 
 def judge_collects(history: History) -> Iterator[Finding]:
@@ -64,7 +63,7 @@ def _entries(history: History, last: Operation) -> Iterator[Finding]:
 
 
 def _at_first(history: History) -> int:
-    return sum(history.start(each) is not Start.ABSENT for each in labels_of(history.scenario))
+    return sum(history.start(each) is not Start.ABSENT for each in history.labels)
 
 
 def _written(history: History) -> list[Operation]:
@@ -75,7 +74,7 @@ def _written(history: History) -> list[Operation]:
 
 def _left_at_the_end(history: History) -> int | None:
     """How many entries the aftermath's first look at each key found; None where it cannot tell."""
-    labels = labels_of(history.scenario)
+    labels = history.labels
     if any(history.start(label) is Start.DAMAGED for label in labels):
         return None  # a repair takes a thing away that is no entry, and counts as no eviction
     looks = [_first_look(history, label) for label in labels]
@@ -99,12 +98,13 @@ def _first_look(history: History, label: str) -> bool | None:
 
 
 def _somebody_replaced(history: History) -> bool:
-    return any(exceeds(history, label) > 0 for label in labels_of(history.scenario))
+    return any(exceeds(history, label) > 0 for label in history.labels)
 
 
 def _bytes(history: History, last: Operation) -> Iterator[Finding]:
-    if history.lost_bytes is None or _written(history):
-        return
+    harmed = any(history.start(label) is Start.DAMAGED for label in history.labels)
+    if history.lost_bytes is None or harmed or _written(history):
+        return  # who looks at a harmed entry may take it away, and no writer leaves only what was
     freed = sum(each.freed_bytes for each in history.collected)
     if freed != history.lost_bytes:
         requirement = "G8" if len(history.collected) > 1 else "G7"

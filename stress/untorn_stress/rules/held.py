@@ -1,11 +1,12 @@
-"""Kept while held (R4, R5; P1, P3, P5 where no collector is to blame).
+"""Kept while held (R4, R5; P1, C1, P3, P5 where no collector is to blame).
 
 Rule 1: with the capability lease, what was handed out reads until its release, whatever collects.
 Rule 2: without it, a collector may take the files from under a reader, and nobody else may.
 Rule 3: what was not published reads too, until released: it is the caller's own work.
 
-Not flagged: ``evicted`` without a lease beside a collect; reads of a hit of what was harmed before
-the run; reads that a fault may have hit.
+Not flagged: ``evicted`` without a lease beside a collect; reads of a hit of what an outsider harmed
+before the run; without a lease, a read beside a writer of a hit of what a crash left, since the
+writer may end a removal that the crash interrupted; reads that a fault may have hit.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ def _judge_lost(history: History, holding: Holding, read: Operation) -> Iterator
         message = f"{told}: the caller lost its own frames"
         yield history.finding("P5", "own-frames-lost", message, read)
     elif not history.removals_amid(holding.source, read):
-        yield _blame(history, holding, read, told)
+        yield from _blame(history, holding, read, told)
     elif history.leases:
         yield history.finding("R4", "lost-while-held", f"{told}, though it held them", read)
 
 
-def _blame(history: History, holding: Holding, read: Operation, told: str) -> Finding:
+def _blame(history: History, holding: Holding, read: Operation, told: str) -> Iterator[Finding]:
     """No collector was at work: a writer took the entry, or it was torn from the start."""
     writing = [
         each
@@ -51,7 +52,9 @@ def _blame(history: History, holding: Holding, read: Operation, told: str) -> Fi
         and not precedes(each.operation, holding.source)
         and not precedes(read, each.operation)
     ]
-    if writing:
+    if not writing:
+        message = f"{told}, and nobody was at work beside it"
+        yield history.finding(history.torn_row(holding), "torn", message, read)
+    elif history.leases or not history.may_be_of_a_crash(holding):
         names = ", ".join(each.writer for each in writing)
-        return history.finding("P3", "taken-by-a-writer", f"{told} beside {names} alone", read)
-    return history.finding("P1", "torn", f"{told}, and nobody was at work beside it", read)
+        yield history.finding("P3", "taken-by-a-writer", f"{told} beside {names} alone", read)

@@ -33,7 +33,7 @@ from untorn_conformance.contract import Capability
 from untorn_stress.payloads import Origin, Payloads
 from untorn_stress.run import Finding, FindingKind, Operation, Run
 from untorn_stress.scenario import Locks, Scenario, Start
-from untorn_stress.scenarios import starts_of
+from untorn_stress.scenarios import labels_of, starts_of
 
 Handed: TypeAlias = Hit | Published | Adopted | Unpublished | Extracted
 _HANDED_OUT = (Hit, Published, Adopted, Unpublished, Extracted)
@@ -45,7 +45,7 @@ class Aftermath:
 
     ``operations`` are those of ``programs.afterwards`` for each label of the scenario, in the order
     in which they were asked, one at a time. ``lost_bytes`` is what left the tree during the run, in
-    the backend's meaning of bytes; None if the trees were not weighed.
+    the backend's meaning of bytes; None if the trees could not be weighed in it.
     """
 
     operations: tuple[Operation, ...] = ()
@@ -132,9 +132,14 @@ class History:
         return starts_of(self.run.tree).get(label or "", Start.UNKNOWN)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels whose keys the run touches."""
+        return labels_of(self.scenario, self.run.tree)
+
+    @property
     def knows_its_start(self) -> bool:
         """Whether the run began from a natural tree."""
-        return Start.UNKNOWN not in starts_of(self.run.tree).values()
+        return {Start.CRASHED, Start.UNKNOWN}.isdisjoint(starts_of(self.run.tree).values())
 
     # --- order
 
@@ -187,17 +192,36 @@ class History:
         return {origin.writer for origin in self.origins(holding).values() if origin is not None}
 
     def is_sound(self, holding: Holding) -> bool:
-        """Whether the handle certainly leads to an entry that no outsider and no crash harmed.
+        """Whether the handle certainly leads to an entry that no outsider harmed.
 
-        A lookup may still hit what was harmed before the run (T1); a publish never adopts it.
+        A lookup may still hit what was harmed before the run (T1); a publish never adopts it. What
+        only a crash left is no such thing: it is a miss, or complete (C1).
         """
         if not isinstance(holding.answer, Hit):
             return True
-        if self.start(holding.label) in {Start.ABSENT, Start.COMPLETE}:
+        if self.start(holding.label) in {Start.ABSENT, Start.COMPLETE, Start.CRASHED}:
             return True
-        ours = {each.writer for each in self.publishes if each.label == holding.label}
         seen = self.writers_read(holding)
-        return bool(seen) and seen <= ours
+        return bool(seen) and seen <= self._writers_of(holding.label)
+
+    def may_be_of_a_crash(self, holding: Holding) -> bool:
+        """Whether the handle may lead to what a crash left: nothing of this run was read."""
+        crashed = self.start(holding.label) is Start.CRASHED and isinstance(holding.answer, Hit)
+        return crashed and self.writers_read(holding).isdisjoint(self._writers_of(holding.label))
+
+    def torn_row(self, holding: Holding) -> str:
+        """The row that a torn handle breaks: C1 where only the crash can have torn it, else P1."""
+        if not self.may_be_of_a_crash(holding):
+            return "P1"
+        published = any(
+            each.label == holding.label and not precedes(holding.source, each.operation)
+            for each in self.publishes
+        )
+        return "C1" if self.writers_read(holding) or not published else "P1"
+
+    def _writers_of(self, label: str | None) -> set[str]:
+        """Whose work of this key was to be published in this history."""
+        return {each.writer for each in self.publishes if each.label == label}
 
     def finding(self, requirement: str, rule: str, message: str, at: Operation | None) -> Finding:
         """A violation that shows when the operation was answered."""
@@ -213,7 +237,7 @@ class History:
 
 def precedes(first: Operation, second: Operation) -> bool:
     """Whether the first was over before the second began."""
-    if first.ended < 0:
+    if not first.is_answered:
         return False
     if first.ended != second.began:
         return first.ended < second.began
@@ -240,7 +264,13 @@ def history_of(
     for number, operation in enumerate(run.operations):
         assert operation.index == number, "operations are numbered from 0, in their order"
     after = (
-        replace(each, index=count + number, worker=f"after {each.worker}", began=done, ended=done)
+        replace(
+            each,
+            index=count + number,
+            worker=f"after {each.worker}",
+            began=done,
+            ended=done if each.is_answered else each.ended,
+        )
         for number, each in enumerate(aftermath.operations)
     )
     operations = (*run.operations, *after)

@@ -1,12 +1,12 @@
-"""Whole (P1, R1, G9): what is handed out is every file of one publish, in order, and nothing else.
+"""Whole (P1, C1, R1, G9): what is handed out is every file of one publish, in order, and no more.
 
 Rule 1: the files listed are those of one publish: all of them, in frame order.
 Rule 2: all bytes read through one handle are of one writer, of the handle's key, each of the frame
         that was asked for. Bytes that nobody wrote are a short or a foreign file.
 Rule 3: nobody is shown work whose publish was not asked for yet.
 
-Not flagged: a miss; an eviction (see ``held``); a shorter list of files of an entry that was harmed
-before the run and not touched since (T1 allows it to be found later).
+Not flagged: a miss; an eviction (see ``held``); a shorter list of files of an entry that an
+outsider harmed before the run and nobody touched since (T1 allows it to be found later).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _judge_files(history: History, holding: Holding) -> Iterator[Finding]:
         yield history.finding("R1", "order", f"{_who(holding)} listed {listed}", source)
     elif history.is_sound(holding):
         evicting = isinstance(holding.answer, Hit) and history.removals_amid(source, source)
-        requirement = "G9" if evicting else "P1"
+        requirement = "G9" if evicting else history.torn_row(holding)
         message = f"{_who(holding)} listed {listed}; published were {', '.join(names)}"
         yield history.finding(requirement, "in-part", message, source)
 
@@ -54,7 +54,8 @@ def _judge_bytes(history: History, holding: Holding) -> Iterator[Finding]:
         origin, index = origins[read.index], read.args.get("index")
         told = f"{_who(holding)} gave as file {index}"
         if origin is None:
-            yield history.finding("P1", "nobodys-bytes", f"{told} bytes that nobody wrote", read)
+            row, message = history.torn_row(holding), f"{told} bytes that nobody wrote"
+            yield history.finding(row, "nobodys-bytes", message, read)
         elif origin.label != holding.label:
             message = f"{told} bytes of another key: {origin}"
             yield history.finding("R1", "another-key", message, read)

@@ -72,7 +72,7 @@ def _at_most(history: History, label: str, publishes: list[Publish]) -> Iterator
 
 def _replaced(history: History, label: str) -> Iterator[Finding]:
     """Every change of the writer whose entry is served needs a removal, or damage at the start."""
-    harmed = history.start(label) in {Start.DAMAGED, Start.UNKNOWN}
+    harmed = history.start(label) in {Start.DAMAGED, Start.CRASHED, Start.UNKNOWN}
     allowed = _evicted(history) + 1 + harmed
     seen: set[str] = set()
     for holding in history.of(Hit, Adopted, Published):
