@@ -80,6 +80,12 @@ def test_a_shorter_list_of_a_thinned_entry_is_allowed() -> None:
     )
 
 
+def test_what_is_left_of_a_thinned_entry_is_read_under_its_own_name() -> None:
+    history = "A 0-2 lookup -> hit lists 1\nA 2-3 read 0 -> {}"
+    assert not judged(history.format("w0.1"), tree="damaged")
+    assert rows(judged(history.format("w0.0"), tree="damaged")) == ["R1 another-frame"]
+
+
 CRASHED, CRASHED_DAMAGED = "harvest-1a2b3c4d", "harvest-damaged-1a2b3c4d"
 
 
@@ -105,7 +111,7 @@ def test_what_a_run_tore_after_a_crash_is_P1() -> None:
     history = """
         A 0-2 publish wA -> published
         B 2-4 lookup -> hit lists 1 0 0
-        B 4-5 read 0 -> wA
+        B 4-5 read 0 -> wA.1
     """
     assert rows(judged(history, tree=CRASHED)) == ["P1 in-part"]
 

@@ -52,6 +52,7 @@ def _judge_bytes(history: History, holding: Holding) -> Iterator[Finding]:
         if read.index not in origins:
             continue
         origin, index = origins[read.index], read.args.get("index")
+        frame = _listed_at(history, holding, index)
         told = f"{_who(holding)} gave as file {index}"
         if origin is None:
             row, message = history.torn_row(holding), f"{told} bytes that nobody wrote"
@@ -59,7 +60,7 @@ def _judge_bytes(history: History, holding: Holding) -> Iterator[Finding]:
         elif origin.label != holding.label:
             message = f"{told} bytes of another key: {origin}"
             yield history.finding("R1", "another-key", message, read)
-        elif origin.index != index:
+        elif origin.index != frame:
             message = f"{told} the bytes of file {origin.index}"
             yield history.finding("R1", "another-frame", message, read)
         elif first is not None and origin.writer != first.writer:
@@ -68,6 +69,14 @@ def _judge_bytes(history: History, holding: Holding) -> Iterator[Finding]:
         else:
             first = first or origin
             yield from _judge_own(history, holding, origin, read)
+
+
+def _listed_at(history: History, holding: Holding, index: object) -> object:
+    """Which frame the handle lists there: an entry that an outsider thinned has fewer (T1)."""
+    files, names = holding.answer.files, history.payloads.names
+    if isinstance(index, int) and index < len(files) and files[index] in names:
+        return names.index(files[index])
+    return index
 
 
 def _judge_own(
