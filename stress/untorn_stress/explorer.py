@@ -10,6 +10,7 @@ Rule 3: a search that got out of hand (a deadline, a broken adapter, a gate refu
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 from untorn_conformance.verdict import Evidence, EvidenceClass
 
 from untorn_stress.explore import Budget, Search, Stopped
-from untorn_stress.foresight import Foresight
+from untorn_stress.foresight import Foresight, RenamedError
 from untorn_stress.gate.hosting import GateRefusedError, HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import GatedRun, GatedSystem, Start
@@ -93,11 +94,11 @@ class Explored:
     @property
     def evidence(self) -> Evidence:
         """What a search without a finding is evidence for."""
-        made = f"{self.made} made" if self.made < self.runs else "all made"
+        runs = f"{self.runs} schedules" + f", {self.made} made" * (self.made < self.runs)
         if self.exhaustive:
             detail = f"{self.scenario}: every schedule of {self.scheduler} from {self.tree}"
-            return Evidence(kind=EvidenceClass.EXHAUSTIVE, detail=f"{detail} ({self.runs}, {made})")
-        count = f"{self.runs} schedules ({made}) of {self.scheduler} from {self.tree}"
+            return Evidence(kind=EvidenceClass.EXHAUSTIVE, detail=f"{detail} ({runs})")
+        count = f"{runs} of {self.scheduler} from {self.tree}"
         whole = f", whole to {self.completed}" if self.completed >= 0 else ""
         return Evidence(kind=EvidenceClass.SAMPLED, detail=f"{self.scenario}: {count}{whole}")
 
@@ -147,25 +148,36 @@ class Exploration:
         notes = self._notes
         system = self._laboratory.system(self._scenario, self._start)
         system.expects_endings = isinstance(self._scheduler, UnboundedDfs)
+        unspent = copy.deepcopy(self._scheduler)
         if isinstance(self._scheduler, BoundedDfs | UnboundedDfs):
             self._foresight = Foresight(system)
         search = Search(self._foresight or system, self._scheduler, self._budget)
         try:
-            for result in search:
-                notes.unobserved.update(dict.fromkeys(result.run.unobserved))
-                self._note(system, result.run, search)
-                self._tell(search)
-                if notes.found and self._stop_at_first:
-                    search.progress.stopped = Stopped.BUDGET
-                    break
-            if self._is_whole(search):
-                notes.nondeterministic = notes.nondeterministic or differs_from_itself(system)
+            try:
+                self._follow(search, system)
+            except RenamedError:  # begin anew, and make every run
+                self._foresight, self._scheduler = None, unspent
+                search = Search(system, self._scheduler, self._budget)
+                self._follow(search, system)
         except (NondeterminismError, ScheduleMismatchError) as error:
             notes.nondeterministic = str(error)
         except OUT_OF_HAND as error:
             notes.undecided = f"{error}" or type(error).__name__
             notes.broken = not leaves_open(error)
         return self._explored(search)
+
+    def _follow(self, search: Search[GatedRun], system: GatedSystem) -> None:
+        """Go through the runs of a search, and note what they show."""
+        notes = self._notes
+        for result in search:
+            notes.unobserved.update(dict.fromkeys(result.run.unobserved))
+            self._note(system, result.run, search)
+            self._tell(search)
+            if notes.found and self._stop_at_first:
+                search.progress.stopped = Stopped.BUDGET
+                break
+        if self._is_whole(search):
+            notes.nondeterministic = notes.nondeterministic or differs_from_itself(system)
 
     def _explored(self, search: Search[GatedRun]) -> Explored:
         notes = self._notes

@@ -14,6 +14,8 @@ Rule 3: never foreseen are waits for time, moments in which nobody is on offer b
 Rule 4: what was foreseen is compared whenever a run that goes on from it is made, and one in
         ``check_every`` of the runs that were foreseen whole is made all the same. A difference is
         nondeterminism: the reductions of the search rest on the same grounds as rule 1.
+Rule 5: who draws its names from the clock or a process id calls its objects otherwise in each run.
+        That is no fault, but such a system cannot be foreseen: ``RenamedError``.
 
 Source: rule 1 is Mazurkiewicz's: a trace is determined by its events with their causes.
 """
@@ -38,6 +40,10 @@ from untorn_stress.schedulers.protocol import (
 
 CHECK_EVERY: Final = 50
 """How many foreseen runs there are to one of them that is made to see whether it goes like that."""
+
+
+class RenamedError(Exception):
+    """A run went as was foreseen, but for the names of objects: this system is not foreseeable."""
 
 
 class Foreseeable(System[R_co], Protocol):
@@ -70,8 +76,8 @@ class Foresight(Generic[R]):
     def run(self, choose: Callable[[Moment], Option | None]) -> R:
         """Go through one run; make it from where it is not foreseen.
 
-        Raises NondeterminismError when a run goes another way than was foreseen, and whatever the
-        system raises.
+        Raises NondeterminismError when a run goes another way than was foreseen, RenamedError when
+        it does so in names alone, and whatever the system raises.
         """
         run, order = _Foreseen(), HappensBefore()
         moment = self._memory.moment(order, 0, None)
@@ -117,7 +123,7 @@ class Foresight(Generic[R]):
             if moment.step >= len(run.labels):
                 return choose(moment)
             if moment != run.moments[moment.step]:
-                raise NondeterminismError(_difference(run.moments[moment.step], moment))
+                raise _difference(run.moments[moment.step], moment)
             return again(moment, run.labels[moment.step])
 
         result = self._system.run(choose_again)
@@ -233,12 +239,33 @@ def _joined(options: Iterable[Option]) -> Footprint:
     )
 
 
-def _difference(foreseen: Moment, found: Moment) -> str:
-    """Where a run left what was foreseen."""
-    where = f"step {found.step}: equivalent schedules"
+def _difference(foreseen: Moment, found: Moment) -> Exception:
+    """The error that says where a run left what was foreseen."""
+    where = f"step {found.step}: equivalent schedules led to"
+    if _shape(foreseen) == _shape(found):
+        return RenamedError(f"{where} other names than were foreseen")
     if foreseen.executed != found.executed:
-        return f"{where} led to {found.executed}, where {foreseen.executed} was foreseen"
-    return f"{where} led to {_stands(found)}, where {_stands(foreseen)} was foreseen"
+        message = f"{where} {found.executed}, where {foreseen.executed} was foreseen"
+    else:
+        message = f"{where} {_stands(found)}, where {_stands(foreseen)} was foreseen"
+    return NondeterminismError(message)
+
+
+def _shape(moment: Moment) -> tuple[object, ...]:
+    """What there is of a moment when objects have no names."""
+
+    def of(footprint: Footprint) -> tuple[object, ...]:
+        reads, writes = (
+            [name[:2] for name in each] for each in (footprint.reads, footprint.writes)
+        )
+        return sorted(reads), sorted(writes), footprint.opaque
+
+    stands = [
+        (each.label, each.yielded, of(each.footprint))
+        for each in (*moment.options, *moment.waiting)
+    ]
+    step = moment.executed
+    return len(moment.options), stands, None if step is None else (step.label, of(step.footprint))
 
 
 def _stands(moment: Moment) -> str:

@@ -45,7 +45,7 @@ from untorn_stress.tree_digest import digest
 from untorn_stress.tree_restore import Restorer
 
 Choose = Callable[[Moment], Option | None]
-_REDATE_S = 60.0
+_REDATE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +194,7 @@ class GatedSystem:
                     leaving.callback(self._ensemble.leave, worker, at_rest=at_rest)
 
     def _tree_of_now(self) -> Tree:
-        """The tree with its ages kept: dated later as real time goes on."""
+        """The tree with its ages kept, to a second: what is young stays too young to be reaped."""
         _, dated_s = self._dated
         now_s = time.time()
         if now_s - dated_s > _REDATE_S:

@@ -113,8 +113,15 @@ def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:
 
 
 def _pair(
-    name: str, title: str, tree: str, programs: tuple[Program, Program], requirements: str
+    name: str,
+    title: str,
+    tree: str,
+    programs: tuple[Program, Program],
+    requirements: str,
+    *,
+    harvested: bool = True,
 ) -> Scenario:
+    """A pair; not ``harvested`` where another scenario has the same workers, and with that all."""
     return Scenario(
         name=name,
         title=title,
@@ -122,7 +129,7 @@ def _pair(
         tree=tree,
         requirements=(*requirements.split(), "L2", "L5"),
         preemptions=_PAIR,
-        harvest_preemptions=_PAIR_HARVESTED,
+        harvest_preemptions=_PAIR_HARVESTED if harvested else None,
     )
 
 
@@ -160,6 +167,7 @@ _ADOPT: Final = _pair(
     "published",
     _writers,
     "P1 P2 P3 P5 R1 R2",
+    harvested=False,
 )
 _REPAIR: Final = _pair(
     "repair",
@@ -167,6 +175,7 @@ _REPAIR: Final = _pair(
     "damaged",
     _writers,
     "P1 P2 P3 P4 P5 R1 R2",
+    harvested=False,
 )
 
 SCENARIOS: Final = (
@@ -200,6 +209,7 @@ SCENARIOS: Final = (
         "published",
         (reader("k"), writer("k", "wB")),
         "P1 P2 P3 P5 R1 R2 R6",
+        harvested=False,
     ),
     _pair(
         "adopt-collector",
@@ -207,6 +217,7 @@ SCENARIOS: Final = (
         "published",
         (writer("k", "wA"), collector()),
         "P1 P2 P3 P5 R1 R4 G7",
+        harvested=False,
     ),
     _REPAIR,
     _pair(
@@ -215,6 +226,7 @@ SCENARIOS: Final = (
         "damaged",
         (reader("k"), writer("k", "wB")),
         "P1 P2 P3 P4 P5 R1 R2 R6",
+        harvested=False,
     ),
     Scenario(
         name="reader-writer-collector",

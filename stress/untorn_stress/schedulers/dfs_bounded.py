@@ -188,7 +188,7 @@ class BoundedDfs:
     def _start(self, alternative: _Alternative) -> None:
         self._alternative = alternative
         self._prefix = alternative.path[: alternative.depth]
-        if alternative is not _BEGINNING:
+        if alternative.label:
             self._prefix.append(alternative.label)
         self._path = list(self._prefix)
         self._spent = alternative.preemptions
