@@ -186,8 +186,7 @@ class Intake:
         """Work out what the pending call would touch."""
         touched = footprints.Touched(inodes=self._sees_inodes)
         if held.call.kind in (Kind.FLOCK, Kind.FCNTL):
-            operation = locks.operation_of(held.call, held.target)
-            footprints.touch_lock(touched, held.named[0], operation, failed=False)
+            self._expect_lock(held, touched)
         elif held.call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
             touched.writes.update(f"l:{name}" for name in held.named)
         else:
@@ -195,6 +194,14 @@ class Intake:
         footprints.touch_open_files(touched, *held.worker.data())
         footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
         held.expected = touched.footprint()
+
+    @staticmethod
+    def _expect_lock(held: Held, touched: footprints.Touched) -> None:
+        """A lock that the kernel takes counts as changed, however it ends."""
+        name, call = held.named[0], held.call
+        operation = locks.operation_of(call, held.target) if locks.is_ours(call) else 0
+        gives_up = name in held.worker.locked and locks.gives_up(call, held.target)
+        footprints.touch_lock(touched, name, operation, gives_up=gives_up)
 
     # --- descriptors -----------------------------------------------------------------------------
 

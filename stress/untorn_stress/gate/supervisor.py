@@ -6,7 +6,8 @@
 
 Rule 1: a choice is made only at quiescence.
 Rule 2: asleep everywhere and nothing to choose is a deadlock; a deadline that passed is unknown.
-Rule 3: whoever waits for a lock is offered again when a step has touched that lock.
+Rule 3: whoever waits for a lock is offered again when a step has changed that lock. To go on
+        waiting changes nothing, so two who wait do not wake each other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from untorn_stress.gate.execution import Done, Execution
+from untorn_stress.gate.execution import WAITS, Done, Execution
 from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.settling import Settling, UndecidedError
@@ -148,9 +149,8 @@ class Supervisor:
     def take(self, held: Held) -> tuple[Executed, Done]:
         """Let one call go and wait until all stands still again. Raises UndecidedError."""
         done = self._execution.let_go(held)
-        assert done is not None
         self._moves[held.actor] = self._moves.get(held.actor, 0) + 1
-        if done.result != "waits":
+        if done.result != WAITS:
             self._stalled = False
         if done.footprint != NOTHING:
             self._renew(held, done)
@@ -163,10 +163,12 @@ class Supervisor:
             for held in worker.held.values():
                 if held is mover or not held.expected.conflicts(done.footprint):
                     continue
-                if held.waits_for_lock and held.actor != mover.actor:
+                if held.waits_for_lock and done.changes_lock and held.actor != mover.actor:
                     held.waits_for_lock = not _touches_lock(done.footprint, held)
                 if held.places:
                     self._intake.look(held)
+                elif held.named:
+                    self._intake.expect(held)
 
     def renew_expected(self) -> None:
         """Work out again what every held call would touch."""
