@@ -156,6 +156,55 @@ def test_a_cache_that_strays_once_and_not_again_is_called_nondeterministic(
     assert explored.nondeterministic.endswith("not so when it was replayed")
 
 
+# --- when an operation began ----------------------------------------------------------------------
+
+
+def test_a_cache_that_looks_only_when_it_is_opened_misses_what_was_published_since(
+    laboratory_of: Make,
+) -> None:
+    explored = explore(
+        laboratory_of("""
+        def open(self, *, root, env, clock_offset_s):
+            super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+            self._seen = os.listdir(root)
+
+        def lookup(self, *, key):
+            from untorn_conformance.backend import Miss, MissReason
+            os.stat(self._root)
+            return super().lookup(key=key) if self._seen else Miss(reason=MissReason.ABSENT)
+        """),
+        "reader-writer",
+        runs=100,
+    )
+    assert ("R2", "not-found") in {
+        (each.finding.requirement, each.finding.rule) for each in explored.found
+    }
+
+
+def test_a_lookup_may_have_read_an_open_file_before_its_first_step(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def open(self, *, root, env, clock_offset_s):
+            super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+            self._index = os.open(Path(root, "index"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+        def lookup(self, *, key):
+            from untorn_conformance.backend import Miss, MissReason
+            is_there = os.pread(self._index, 1, 0)
+            os.stat(self._root)
+            return super().lookup(key=key) if is_there else Miss(reason=MissReason.ABSENT)
+
+        def publish(self, *, handle):
+            published = super().publish(handle=handle)
+            os.write(self._index, b"+")
+            return published
+        """),
+        "reader-writer",
+        runs=100,
+    )
+    assert (explored.found, explored.undecided) == ((), "")
+
+
 # --- deadlines ------------------------------------------------------------------------------------
 
 BLOCKS = "os.read(os.pipe()[0], 1)"
