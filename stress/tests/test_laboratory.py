@@ -20,6 +20,7 @@ from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.laboratory import Laboratory, Patience, Subject, TreeUnavailableError
 from untorn_stress.run import FindingKind
 from untorn_stress.scenarios import scenario
+from untorn_stress.schedulers.replay import Replay
 from untorn_stress.surroundings import Surroundings
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
@@ -203,6 +204,63 @@ def test_a_lookup_may_have_read_an_open_file_before_its_first_step(laboratory_of
         runs=100,
     )
     assert (explored.found, explored.undecided) == ((), "")
+
+
+# --- who is held ----------------------------------------------------------------------------------
+
+COMPANY = {
+    "a thread": """
+        import threading
+        asked, answered = os.pipe(), os.pipe()
+        def work():
+            while os.read(asked[0], 1):
+                os.stat(root)
+                os.write(answered[1], b"1")
+        threading.Thread(target=work, daemon=True).start()
+    """,
+    "a child": """
+        asked, answered = os.pipe(), os.pipe()
+        if not os.fork():
+            os.close(asked[1])
+            while os.read(asked[0], 1):
+                os.stat(root)
+                os.write(answered[1], b"1")
+            os._exit(0)
+    """,
+    "a daemon": """
+        asked, answered = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            if os.fork():
+                os._exit(0)
+            os.close(asked[1])
+            while os.read(asked[0], 1):
+                os.stat(root)
+                os.write(answered[1], b"1")
+            os._exit(0)
+        os.waitpid(child, 0)
+    """,
+}
+
+
+@pytest.mark.parametrize("company", COMPANY)
+def test_whom_a_cache_starts_when_it_is_opened_is_held(laboratory_of: Make, company: str) -> None:
+    laboratory = laboratory_of(f"""
+    def open(self, *, root, env, clock_offset_s):
+        super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+        {textwrap.indent(textwrap.dedent(COMPANY[company]), " " * 8).strip()}
+        self._pipes = asked[1], answered[0]
+
+    def lookup(self, *, key):
+        os.write(self._pipes[0], b"1")
+        os.read(self._pipes[1], 1)
+        return super().lookup(key=key)
+    """)
+    played = scenario("reader-writer")
+    system = laboratory.system(played, laboratory.natural("empty"))
+    system.record = True
+    run = system.run(Replay(()).choose).run
+    assert any(each.actor.startswith("At") for each in run.steps)
 
 
 # --- deadlines ------------------------------------------------------------------------------------
