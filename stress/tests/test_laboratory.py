@@ -46,7 +46,7 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
     """Makes the laboratory of a good cache with one method of its own."""
     made: list[Laboratory] = []
 
-    def make(method: str = "pass", **patience: Any) -> Laboratory:
+    def make(method: str = "pass", base: Path | None = None, **patience: Any) -> Laboratory:
         (tmp_path / "cache_of_a_test.py").write_text(
             GOOD.format(method=textwrap.indent(textwrap.dedent(method), "    ").strip())
         )
@@ -61,7 +61,7 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
             ),
         )
         subject = Subject(spec="test", identity="test@1", cast=cast, capabilities=frozenset())
-        made.append(Laboratory(subject, base=tmp_path, patience=Patience(**patience)))
+        made.append(Laboratory(subject, base=base or tmp_path, patience=Patience(**patience)))
         return made[-1]
 
     yield make
@@ -155,6 +155,34 @@ def test_a_cache_that_strays_once_and_not_again_is_called_nondeterministic(
     )
     assert [each.finding.kind for each in explored.found] == [FindingKind.NONDETERMINISTIC]
     assert explored.nondeterministic.endswith("not so when it was replayed")
+
+
+# --- what is evidence -----------------------------------------------------------------------------
+
+
+def test_a_root_below_a_link_is_held(laboratory_of: Make, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(tmp_path)
+    resolves = """
+    def open(self, *, root, env, clock_offset_s):
+        super().open(root=os.path.realpath(root), env=env, clock_offset_s=clock_offset_s)
+    """
+    laboratory = laboratory_of(resolves, base=tmp_path / "way")
+    system = laboratory.system(scenario("reader-collector"), laboratory.natural("published"))
+    system.record = True
+    run = system.run(Replay(()).choose).run
+    assert "utimensat" in {each.call for each in run.steps}
+
+
+def test_a_search_of_a_cache_that_takes_no_step_is_not_exhaustive(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def collect(self, *, budget_bytes, min_age_s, dry_run):
+            from untorn_conformance.backend import Skipped
+            return Skipped()
+        """),
+        "collector-collector",
+    )
+    assert (explored.runs, explored.exhaustive) == (1, False)
 
 
 # --- when an operation began ----------------------------------------------------------------------

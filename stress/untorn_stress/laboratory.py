@@ -87,7 +87,7 @@ class Laboratory:
         self.subject = subject
         self.seed = seed
         self.grain = grain
-        self.folder = Path(tempfile.mkdtemp(prefix="untorn-lab-", dir=base))
+        self.folder = Path(tempfile.mkdtemp(prefix="untorn-lab-", dir=base.resolve()))
         self.root = self.folder / "cache"
         for each in (self.root, self.folder / "tmp"):
             each.mkdir(mode=0o700)
