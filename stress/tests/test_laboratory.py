@@ -129,6 +129,60 @@ def test_a_cache_may_use_its_root_and_its_temporary_directory(laboratory_of: Mak
     assert (explored.runs, explored.found) == (3, ())
 
 
+def test_each_worker_has_a_temporary_directory_that_is_empty_at_first(
+    laboratory_of: Make,
+) -> None:
+    laboratory = laboratory_of("""
+        def publish(self, *, handle):
+            import tempfile
+            assert os.listdir(tempfile.gettempdir()) == []
+            Path(tempfile.gettempdir(), "scratch").write_bytes(b"")
+            return super().publish(handle=handle)
+        """)
+    explored = explore(laboratory, "writer-writer")
+    assert (explored.found, explored.unobserved, explored.broken) == ((), (), False)
+
+
+MEETINGS = {
+    "a lock beside the root": "fcntl.flock(os.open(Path(self._root).parent, 0), fcntl.LOCK_SH)",
+    "a record lock": 'fcntl.lockf(os.open(Path(__file__).with_name("meet"), 0), fcntl.LOCK_SH)',
+    "a file that is there": 'os.open(Path(__file__).with_name("meet"), os.O_WRONLY)',
+    "shared memory": "shared_memory.SharedMemory('untorn-test', create=True, size=1).unlink()",
+}
+
+
+@pytest.mark.parametrize("meeting", MEETINGS)
+def test_where_workers_may_meet_unseen_is_noted(
+    laboratory_of: Make, tmp_path: Path, meeting: str
+) -> None:
+    (tmp_path / "meet").touch()
+    explored = explore(
+        laboratory_of(f"""
+        def lookup(self, *, key):
+            import fcntl
+            from multiprocessing import shared_memory
+            {MEETINGS[meeting]}
+            return super().lookup(key=key)
+        """),
+        "reader-collector",
+    )
+    assert any("where nobody looks" in each for each in explored.unobserved)
+    assert not explored.exhaustive
+
+
+def test_who_reads_elsewhere_and_writes_to_a_device_meets_nobody(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def lookup(self, *, key):
+            Path(__file__).read_bytes()
+            Path(os.devnull).write_bytes(b"")
+            return super().lookup(key=key)
+        """),
+        "reader-collector",
+    )
+    assert explored.unobserved == ()
+
+
 def test_one_run_is_not_blamed_for_another_s_strays(tmp_path: Path) -> None:
     around = Surroundings(tmp_path, ours=frozenset({"cache"}))
     (tmp_path / "stray").mkdir()
@@ -145,7 +199,7 @@ def test_a_cache_that_strays_once_and_not_again_is_called_nondeterministic(
     explored = explore(
         laboratory_of("""
         def publish(self, *, handle):
-            once = Path(os.environ["TMPDIR"], "once")
+            once = Path(__file__).with_name("once")
             if not once.exists():
                 once.write_bytes(b"")
                 Path(self._root).with_name("cache.lock").write_bytes(b"")

@@ -4,13 +4,15 @@ Rule 1: a hosted worker is new in each run, opens the root before it meets the g
         at the end: nothing of one run is in the next.
 Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between
         runs, and is started anew when it was killed, died or did not come to rest.
-Rule 3: where locks are lied about, every worker opens the root at the gate, under the same lies;
+Rule 3: each worker has a temporary directory of its own, empty when it starts: there nobody meets.
+Rule 4: where locks are lied about, every worker opens the root at the gate, under the same lies;
         so does one of a backend whose ``open`` starts threads or processes, for these must be held.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,9 +50,15 @@ class Cast:
 
 
 class Ensemble:
-    """The workers of one backend. A context manager; closing it ends all of them."""
+    """The workers of one backend. A context manager; closing it ends all of them.
 
-    def __init__(self, cast: Cast, *, root: str, stderr: Path, rules: Rules) -> None:
+    ``own_folders`` and a letter are the path of a worker's temporary directory.
+    """
+
+    def __init__(
+        self, cast: Cast, *, root: str, stderr: Path, rules: Rules, own_folders: str
+    ) -> None:
+        self._own_folders = own_folders
         self._cast = cast
         self._root = root
         self._rules = rules
@@ -111,10 +119,14 @@ class Ensemble:
     def _start(
         self, letter: str, chance: str, setup: Sequence[str] = ()
     ) -> tuple[GatedWorker, list[bytes]]:
+        own_folder = Path(f"{self._own_folders}{letter}")
+        with contextlib.suppress(FileNotFoundError):  # it is the first of its letter
+            shutil.rmtree(own_folder)
+        own_folder.mkdir(mode=0o700)
         order = Order(
             letter=letter,
             argv=self._cast.argv,
-            env=self._cast.program_env,
+            env={**self._cast.program_env, "TMPDIR": str(own_folder)},
             setup=setup,
             grain=self._rules.grain,
             chance=chance,

@@ -4,7 +4,7 @@
       cache/       the root: the same path in every run
       payload/     what writers write
       outside/     must stay as it is (``surroundings``)
-      tmp/         the workers' temporary directory
+      tmp/         a temporary directory for each worker, empty when it starts
 
 Rule 1: a natural tree is made by the backend itself, with one worker that nobody holds.
 Rule 2: harvested trees are the states that a crash of everything would leave: the root is copied at
@@ -15,7 +15,6 @@ Rule 3: what is made under lies about locks is made of trees that were made unde
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -95,7 +94,6 @@ class Laboratory:
         self._true = Rules(
             deadline_s=patience.step_deadline_s,
             most_steps=patience.most_steps,
-            own_folder=os.path.join(os.path.realpath(self.folder), ""),
         )
         self.payloads = Payloads(self.folder / "payload", frames=frames, clip=clip)
         words = [*map(self.payloads.key, LABELS), *self.payloads.names]
@@ -138,6 +136,7 @@ class Laboratory:
             locks=scenario.locks.value,
             sees_inodes=_sees_inodes(scenario),
             offers_yielded=offers_yielded,
+            own_folders=self._own_folders(scenario.locks.value),
         )
         return GatedSystem(
             scenario=scenario,
@@ -158,17 +157,18 @@ class Laboratory:
         """The workers for one way of gating; Ensembles of other ways stay as they are."""
         known = self._ensembles.get(rules.locks)
         if known is None:
-            cast = replace(
-                self.subject.cast,
-                env={**self.subject.cast.env, "TMPDIR": str(self.folder / "tmp")},
-            )
             known = self._ensembles[rules.locks] = Ensemble(
-                cast,
+                self.subject.cast,
                 root=str(self.root),
                 stderr=self.folder / f"stderr-{rules.locks}",
                 rules=rules,
+                own_folders=self._own_folders(rules.locks),
             )
         return known
+
+    def _own_folders(self, locks: str) -> str:
+        """Where each worker has a temporary directory of its own: this, and its letter."""
+        return f"{self.folder / 'tmp'}/{locks}-"
 
     # --- trees -----------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NoReturn, Protocol
@@ -121,6 +122,8 @@ def _become_worker(
         assert make_host is not None, "this keeper hosts no backend"
         os.dup2(stderr, 2)
         os.close(stderr)
+        os.environ.update(order["env"])
+        tempfile.tempdir = None  # found anew, where this worker has its own
         host = make_host()
         abi.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)  # so that a daemon of the backend shows as ours
         answers = host.prepare([line.encode() for line in order["setup"]])

@@ -38,8 +38,9 @@ class Rules:
     ``locks`` is what is said of them: "real", "noop" or an errno's name. ``sees_inodes`` has the
     freeing and taking of inode numbers count as an object. ``offers_yielded`` always offers who
     waits for time to pass, and not only when another has moved or nothing else can. A run of more
-    than ``most_steps`` steps is given up: somebody never ends. What is made or removed outside of
-    ``own_folder`` is noted as unobserved; nothing is where it is empty.
+    than ``most_steps`` steps is given up: somebody never ends. What is locked, changed or opened to
+    be written outside of the root is noted as unobserved, but for what is in the worker's own
+    folder, ``own_folders`` and its letter; nothing is where that is empty.
     """
 
     grain: Grain = Grain.METADATA
@@ -48,7 +49,7 @@ class Rules:
     offers_yielded: bool = False
     deadline_s: float = STEP_DEADLINE_S
     most_steps: int = MOST_STEPS
-    own_folder: str = ""
+    own_folders: str = ""
 
 
 class Supervisor:
@@ -64,7 +65,7 @@ class Supervisor:
             world,
             lie=rules.locks,
             sees_inodes=rules.sees_inodes,
-            own_folder=rules.own_folder,
+            own_folders=rules.own_folders,
             moves=self._moves,
         )
         self._execution = Execution(
