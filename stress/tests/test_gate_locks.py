@@ -220,3 +220,15 @@ def test_locks_may_be_lied_about(bench: Any, watch: Watching, lie: str, said: by
     text = LOCKED + "take(fcntl.LOCK_EX | fcntl.LOCK_NB)"
     run = bench.run(text, text, watch=watch("3A 3B"), rules=Rules(locks=lie))
     assert run.printed == ((said,), (said,))
+
+
+def test_closing_many_at_once_lets_go_every_lock_among_them(bench: Any, watch: Watching) -> None:
+    holds = """
+fds = [os.open(name, os.O_CREAT) for name in "fg"]
+for fd in fds: fcntl.flock(fd, fcntl.LOCK_EX)
+os.closerange(fds[0], fds[1] + 1)
+os.mkdir("d")
+"""
+    watched = watch("6A")
+    run = bench.run(holds, watch=watched)
+    assert {"l:A1", "l:A2"} <= watched.touched(run, "A close_range  = ?").footprint.writes

@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,64 @@ def test_whom_a_cache_starts_when_it_is_opened_is_held(laboratory_of: Make, comp
     system.record = True
     run = system.run(Replay(()).choose).run
     assert any(each.actor.startswith("At") for each in run.steps)
+
+
+# --- foreign workers ------------------------------------------------------------------------------
+
+ADAPTER = """
+import os, sys
+from untorn_conformance import serve
+backend = serve.build("cache_of_a_test:factory")
+for line in sys.stdin.buffer:
+    sys.stdout.buffer.write(serve.answer(backend, line))
+    sys.stdout.buffer.flush()
+    if b'"release"' in line:
+        sum(range(300_000))
+        os.mkdir(os.path.join(backend._root, f"late{os.getpid()}"))
+        os.rmdir(os.path.join(backend._root, f"late{os.getpid()}"))
+"""
+
+
+def foreign(laboratory_of: Make, tmp_path: Path, method: str) -> Laboratory:
+    """The cache of a method as a program of its own, that works on after a release."""
+    hosted = laboratory_of(method)
+    cast = replace(
+        hosted.subject.cast,
+        zygote=(),
+        argv=(sys.executable, "-c", ADAPTER),
+    )
+    return Laboratory(replace(hosted.subject, cast=cast), base=tmp_path)
+
+
+def test_who_works_on_after_its_last_answer_is_waited_for(
+    laboratory_of: Make, tmp_path: Path
+) -> None:
+    with foreign(laboratory_of, tmp_path, "pass") as laboratory:
+        system = laboratory.system(scenario("reader-writer"), laboratory.natural("empty"))
+        lengths = [len(system.run(Replay(()).choose).run.choices) for _ in range(6)]
+        system.record = True
+        calls = [each.call for each in system.run(Replay(()).choose).run.steps]
+    assert len(set(lengths)) == 1, lengths
+    assert calls[-2:] == ["mkdir", "rmdir"]
+
+
+def test_a_foreign_worker_s_children_are_numbered_anew_in_each_run(
+    laboratory_of: Make, tmp_path: Path
+) -> None:
+    forks = """
+    def lookup(self, *, key):
+        child = os.fork()
+        if not child:
+            os.stat(self._root)
+            os._exit(0)
+        os.waitpid(child, 0)
+        return super().lookup(key=key)
+    """
+    with foreign(laboratory_of, tmp_path, forks) as laboratory:
+        system = laboratory.system(scenario("reader-writer"), laboratory.natural("empty"))
+        first, second = (system.run(Replay(()).choose).run.choices for _ in range(2))
+    assert first == second
+    assert "At1" in first
 
 
 # --- deadlines ------------------------------------------------------------------------------------

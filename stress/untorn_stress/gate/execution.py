@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from untorn_stress.gate import footprints, locks, waits
 from untorn_stress.gate.calls import O_TMPFILE, Kind
-from untorn_stress.gate.intake import Intake
+from untorn_stress.gate.intake import Intake, makes_thread
 from untorn_stress.gate.perform import perform
 from untorn_stress.gate.target import AT_FDCWD
 from untorn_stress.gate.worker import Held
@@ -71,6 +71,7 @@ class Execution:
             return Done(WAITS, touched.footprint(), changes_lock=result is _WAITS_BARE)
         held.worker.held.pop(held.notification.tid, None)  # who ends is buried already
         held.worker.asleep = None
+        held.worker.has_rested = False
         return Done(result, touched.footprint())
 
     # --- performed by us -------------------------------------------------------------------------
@@ -148,6 +149,8 @@ class Execution:
         call, worker = held.call, held.worker
         if call.kind is Kind.FORK:
             worker.births += 1
+            if not makes_thread(call, held.target):
+                worker.keep_files(held.target.pid)
         elif call.kind is Kind.EXIT:
             worker.bury(held)
         elif call.kind is Kind.EXEC:

@@ -86,7 +86,7 @@ class Intake:
             return None
         if kind is Kind.FORK:
             worker.is_plain = False
-            worker.has_family = worker.has_family or not _makes_thread(call, target)
+            worker.has_family = worker.has_family or not makes_thread(call, target)
         if kind is Kind.EXIT and worker.has_family:
             worker.processes()  # its children get another parent: who they are is known by now
         if kind is Kind.IDENTITY or kind is Kind.EXEC:
@@ -219,9 +219,9 @@ class Intake:
             fds = [fd for fd in locks.open_descriptors(pid) if self._is_in_range(held.call, fd)]
         else:
             fds = held.call.fds
-        for fd in fds:
-            if self._closes_lock(held, fd):
-                return True
+        locking = [fd for fd in fds if self._closes_lock(held, fd)]  # each of them is noted
+        if locking:
+            return True
         for fd in fds:
             worker.files.pop((pid, fd), None)
         return False
@@ -273,7 +273,8 @@ def _make_restart(call: Call, target: Target) -> None:
         target.write(address, _ACTION.pack(handler, flags | _SA_RESTART))
 
 
-def _makes_thread(call: Call, target: Target) -> bool:
+def makes_thread(call: Call, target: Target) -> bool:
+    """Whether what the call makes shares everything with its maker."""
     flags = call.arguments[0]
     if call.name == "clone3":
         flags = int.from_bytes(target.read(flags, 8), "little")
