@@ -21,6 +21,7 @@ from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.laboratory import Laboratory, Patience, Subject, TreeUnavailableError
 from untorn_stress.run import FindingKind
 from untorn_stress.scenarios import scenario
+from untorn_stress.schedulers.protocol import Moment, Option
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.surroundings import Surroundings
 
@@ -492,3 +493,28 @@ def test_a_tree_that_there_is_not_is_said_to_be_unavailable(laboratory_of: Make)
 def test_a_finding_says_after_how_many_runs_it_came(laboratory_of: Make) -> None:
     explored = explore(laboratory_of("def publish(self, *, handle): os._exit(3)"), "writer-writer")
     assert [each.runs for each in explored.found] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "are_seen"),
+    [
+        ("writer-writer", True),
+        ("adopt-collector", True),
+        ("repair", True),
+        ("reader-writer", False),
+    ],
+)
+def test_inode_numbers_count_where_one_makes_and_another_removes(
+    laboratory_of: Make, name: str, are_seen: bool
+) -> None:
+    laboratory = laboratory_of()
+    played = scenario(name)
+    system = laboratory.system(played, laboratory.natural("empty"))
+    touched: set[str] = set()
+
+    def choose(moment: Moment) -> Option:
+        touched.update(*(each.footprint.reads for each in moment.options))
+        return moment.options[0]
+
+    system.run(choose)
+    assert ("#inodes" in touched) is are_seen

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from untorn_conformance import probe
+from untorn_conformance.backend import Verb
 from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
@@ -134,7 +135,7 @@ class Laboratory:
             self._true,
             grain=self.grain,
             locks=scenario.locks.value,
-            sees_inodes=_sees_inodes(scenario),
+            sees_inodes=_sees_inodes(scenario, self.payloads),
             offers_yielded=offers_yielded,
             own_folders=self._own_folders(scenario.locks.value),
         )
@@ -258,6 +259,13 @@ def _alone(source: Source) -> Scenario:
     )
 
 
-def _sees_inodes(scenario: Scenario) -> bool:
-    """Whether somebody frees inodes that another may take: writers beside collectors."""
-    return "collector" in scenario.name and "writer" in scenario.name
+def _sees_inodes(scenario: Scenario, payloads: Payloads) -> bool:
+    """Whether somebody frees inodes that another may take, by the first verb of each program.
+
+    Who stages or extracts makes and removes, who collects removes.
+    """
+    asked = [next(program(payloads), None) for program in scenario.programs]
+    verbs = [None if ask is None else ask.verb for ask in asked]
+    makers = sum(verb in {Verb.STAGE, Verb.EXTRACT} for verb in verbs)
+    removers = makers + verbs.count(Verb.COLLECT)
+    return makers > 0 and removers > 1
