@@ -153,3 +153,9 @@ def test_inode_numbers_are_an_object_where_they_are_seen(bench: Any, watch: Watc
     assert one.conflicts(other)
     one, other = pair(bench, watch, ('os.rmdir("d/sub")', MAKE_E), sees_inodes=False)
     assert not one.conflicts(other)
+
+
+def test_a_close_may_free_the_inode_number_of_what_has_no_name(bench: Any, watch: Watching) -> None:
+    texts = (LOCK + "; os.close(fd)", MAKE_E)
+    one, other = pair(bench, watch, texts, sees_inodes=True)
+    assert one.conflicts(other)

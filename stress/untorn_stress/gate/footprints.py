@@ -61,6 +61,12 @@ class Touched:
         if self._inodes:
             self.reads.add(INODES)
 
+    def let_go(self, names: Collection[str]) -> None:
+        """Locked descriptors were closed; an inode without a name is freed with the last."""
+        self.writes.update(f"l:{name}" for name in names)
+        if self._inodes:
+            self.writes.add(INODES)
+
     def freed_inode(self, place: Place) -> None:
         """A name of the inode went, the last one perhaps."""
         self.writes.add(f"i:{place.here}")

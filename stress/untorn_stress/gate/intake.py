@@ -190,7 +190,7 @@ class Intake:
         if held.call.kind in (Kind.FLOCK, Kind.FCNTL):
             self._expect_lock(held, touched)
         elif held.call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
-            touched.writes.update(f"l:{name}" for name in held.named)
+            touched.let_go(held.named)
         else:
             footprints.touch(touched, held.call, held.places, held.named, failed=False)
         footprints.touch_open_files(touched, *held.worker.data())
