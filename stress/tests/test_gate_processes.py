@@ -57,6 +57,21 @@ os._exit(0)
     assert run.ends == ("exit 0",)
 
 
+def test_a_child_may_use_the_files_that_its_parent_had_open(bench: Any, watch: Any) -> None:
+    text = """
+fd = os.open("f", os.O_CREAT | os.O_RDWR)
+if not os.fork():
+    os.mkdir("d")
+    os.write(fd, b"late")
+    os._exit(0)
+os.close(fd)
+os.wait()
+"""
+    watched = watch()
+    run = bench.run(text, watch=watched)
+    assert "d:A1" in watched.touched(run, "At1 mkdir d = 0").footprint.writes
+
+
 def test_programs_that_a_program_becomes_or_starts_are_held(bench: Any) -> None:
     text = """
 import subprocess

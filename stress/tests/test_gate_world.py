@@ -39,6 +39,15 @@ def test_a_neighbour_with_the_same_prefix_is_outside(bench: Any) -> None:
     assert bench.steps(text) == ["A mkdir z = 0", "exit 0"]
 
 
+@pytest.mark.parametrize("spelling", ["root", "os.path.realpath(root)"])
+def test_a_root_below_a_link_is_held_under_both_names(bench: Any, spelling: str) -> None:
+    way = bench.folder / "way"
+    way.symlink_to(bench.folder)
+    bench.root = way / "cache"
+    made = [each for each in bench.steps(f'os.mkdir({spelling} + "/x")') if " mkdir " in each]
+    assert len(made) == 1
+
+
 def test_a_link_from_outside_leads_inside(bench: Any) -> None:
     (bench.folder / "door").symlink_to(bench.root)
     text = f'os.mkdir("{bench.folder}/door/x"); os.stat("{bench.folder}/door/x/..")'
@@ -51,7 +60,7 @@ def test_a_link_that_leads_out_is_read_and_what_is_there_is_no_object(
     (bench.folder / "outside").touch()
     text = 'os.symlink("../outside", "l"); os.close(os.open("l", os.O_WRONLY))'
     footprint = touched(bench, watch, text)
-    assert footprint.reads == {"e:./l"}
+    assert footprint.reads == {"i:.", "e:./l"}
     assert footprint.writes == frozenset()
 
 
@@ -86,7 +95,7 @@ def test_a_way_that_ends_early_is_a_step_and_reads_what_is_missing(
     bench: Any, watch: Watching
 ) -> None:
     text = 'fd = os.open("d", 0); tell(os.mkdir, "none/x", dir_fd=fd)'
-    assert touched(bench, watch, text).reads == {"e:d/none"}
+    assert touched(bench, watch, text).reads == {"i:d", "e:d/none"}
 
 
 # --- dependence -------------------------------------------------------------------------------
@@ -109,6 +118,7 @@ CONFLICTS = {
     "a shared and an exclusive lock": (SHARE, LOCK),
     "an entry and its hard link": ('os.link("d/f", "e/h")', 'os.chmod("d/f", 0o600)'),
     "a truncation and a look": ('os.truncate("g", 9)', 'os.stat("g")'),
+    "a change of a directory's mode and a look below": ('os.chmod("d", 0)', 'os.stat("d/f")'),
     "a change of times and a look": ('os.utime("d")', 'os.stat("d")'),
 }
 COMMUTES = {
@@ -143,3 +153,9 @@ def test_inode_numbers_are_an_object_where_they_are_seen(bench: Any, watch: Watc
     assert one.conflicts(other)
     one, other = pair(bench, watch, ('os.rmdir("d/sub")', MAKE_E), sees_inodes=False)
     assert not one.conflicts(other)
+
+
+def test_a_close_may_free_the_inode_number_of_what_has_no_name(bench: Any, watch: Watching) -> None:
+    texts = (LOCK + "; os.close(fd)", MAKE_E)
+    one, other = pair(bench, watch, texts, sees_inodes=True)
+    assert one.conflicts(other)

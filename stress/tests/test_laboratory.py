@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from untorn_stress.payloads import Payloads
 from untorn_stress.run import FindingKind
 from untorn_stress.scenario import Start
 from untorn_stress.scenarios import scenario, starts_of
+from untorn_stress.schedulers.protocol import Moment, Option
+from untorn_stress.schedulers.replay import Replay
 from untorn_stress.surroundings import Surroundings
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
@@ -55,6 +58,7 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
         capabilities: frozenset[Capability] = frozenset(),
         limits: Limits | None = None,
         clip: str = "",
+        base: Path | None = None,
         **patience: Any,
     ) -> Laboratory:
         (tmp_path / "cache_of_a_test.py").write_text(
@@ -73,7 +77,9 @@ def laboratory_of(tmp_path: Path) -> Iterator[Make]:
         subject = Subject(
             spec="test", identity="test@1", cast=cast, capabilities=capabilities, limits=limits
         )
-        made.append(Laboratory(subject, base=tmp_path, clip=clip, patience=Patience(**patience)))
+        made.append(
+            Laboratory(subject, base=base or tmp_path, clip=clip, patience=Patience(**patience))
+        )
         return made[-1]
 
     yield make
@@ -141,6 +147,60 @@ def test_a_cache_may_use_its_root_and_its_temporary_directory(laboratory_of: Mak
     assert (explored.runs, explored.found) == (3, ())
 
 
+def test_each_worker_has_a_temporary_directory_that_is_empty_at_first(
+    laboratory_of: Make,
+) -> None:
+    laboratory = laboratory_of("""
+        def publish(self, *, handle):
+            import tempfile
+            assert os.listdir(tempfile.gettempdir()) == []
+            Path(tempfile.gettempdir(), "scratch").write_bytes(b"")
+            return super().publish(handle=handle)
+        """)
+    explored = explore(laboratory, "writer-writer")
+    assert (explored.found, explored.unobserved, explored.broken) == ((), (), False)
+
+
+MEETINGS = {
+    "a lock beside the root": "fcntl.flock(os.open(Path(self._root).parent, 0), fcntl.LOCK_SH)",
+    "a record lock": 'fcntl.lockf(os.open(Path(__file__).with_name("meet"), 0), fcntl.LOCK_SH)',
+    "a file that is there": 'os.open(Path(__file__).with_name("meet"), os.O_WRONLY)',
+    "shared memory": "shared_memory.SharedMemory('untorn-test', create=True, size=1).unlink()",
+}
+
+
+@pytest.mark.parametrize("meeting", MEETINGS)
+def test_where_workers_may_meet_unseen_is_noted(
+    laboratory_of: Make, tmp_path: Path, meeting: str
+) -> None:
+    (tmp_path / "meet").touch()
+    explored = explore(
+        laboratory_of(f"""
+        def lookup(self, *, key):
+            import fcntl
+            from multiprocessing import shared_memory
+            {MEETINGS[meeting]}
+            return super().lookup(key=key)
+        """),
+        "reader-collector",
+    )
+    assert any("where nobody looks" in each for each in explored.unobserved)
+    assert not explored.exhaustive
+
+
+def test_who_reads_elsewhere_and_writes_to_a_device_meets_nobody(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def lookup(self, *, key):
+            Path(__file__).read_bytes()
+            Path(os.devnull).write_bytes(b"")
+            return super().lookup(key=key)
+        """),
+        "reader-collector",
+    )
+    assert explored.unobserved == ()
+
+
 def test_one_run_is_not_blamed_for_another_s_strays(tmp_path: Path) -> None:
     around = Surroundings(tmp_path, ours=frozenset({"cache"}))
     (tmp_path / "stray").mkdir()
@@ -157,7 +217,7 @@ def test_a_cache_that_strays_once_and_not_again_is_called_nondeterministic(
     explored = explore(
         laboratory_of("""
         def publish(self, *, handle):
-            once = Path(os.environ["TMPDIR"], "once")
+            once = Path(__file__).with_name("once")
             if not once.exists():
                 once.write_bytes(b"")
                 Path(self._root).with_name("cache.lock").write_bytes(b"")
@@ -167,6 +227,198 @@ def test_a_cache_that_strays_once_and_not_again_is_called_nondeterministic(
     )
     assert [each.finding.kind for each in explored.found] == [FindingKind.NONDETERMINISTIC]
     assert explored.nondeterministic.endswith("not so when it was replayed")
+
+
+# --- what is evidence -----------------------------------------------------------------------------
+
+
+def test_a_root_below_a_link_is_held(laboratory_of: Make, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(tmp_path)
+    resolves = """
+    def open(self, *, root, env, clock_offset_s):
+        super().open(root=os.path.realpath(root), env=env, clock_offset_s=clock_offset_s)
+    """
+    laboratory = laboratory_of(resolves, base=tmp_path / "way")
+    system = laboratory.system(scenario("reader-collector"), laboratory.natural("published"))
+    system.record = True
+    run = system.run(Replay(()).choose).run
+    assert "utimensat" in {each.call for each in run.steps}
+
+
+def test_a_search_of_a_cache_that_takes_no_step_is_not_exhaustive(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def collect(self, *, budget_bytes, min_age_s, dry_run):
+            from untorn_conformance.backend import Skipped
+            return Skipped()
+        """),
+        "collector-collector",
+    )
+    assert (explored.runs, explored.exhaustive) == (1, False)
+
+
+# --- when an operation began ----------------------------------------------------------------------
+
+
+def test_a_cache_that_looks_only_when_it_is_opened_misses_what_was_published_since(
+    laboratory_of: Make,
+) -> None:
+    explored = explore(
+        laboratory_of("""
+        def open(self, *, root, env, clock_offset_s):
+            super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+            self._seen = os.listdir(root)
+
+        def lookup(self, *, key):
+            from untorn_conformance.backend import Miss, MissReason
+            os.stat(self._root)
+            return super().lookup(key=key) if self._seen else Miss(reason=MissReason.ABSENT)
+        """),
+        "reader-writer",
+        runs=100,
+    )
+    assert ("R2", "not-found") in {
+        (each.finding.requirement, each.finding.rule) for each in explored.found
+    }
+
+
+def test_a_lookup_may_have_read_an_open_file_before_its_first_step(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def open(self, *, root, env, clock_offset_s):
+            super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+            self._index = os.open(Path(root, "index"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+        def lookup(self, *, key):
+            from untorn_conformance.backend import Miss, MissReason
+            is_there = os.pread(self._index, 1, 0)
+            os.stat(self._root)
+            return super().lookup(key=key) if is_there else Miss(reason=MissReason.ABSENT)
+
+        def publish(self, *, handle):
+            published = super().publish(handle=handle)
+            os.write(self._index, b"+")
+            return published
+        """),
+        "reader-writer",
+        runs=100,
+    )
+    assert (explored.found, explored.undecided) == ((), "")
+
+
+# --- who is held ----------------------------------------------------------------------------------
+
+COMPANY = {
+    "a thread": """
+        import threading
+        asked, answered = os.pipe(), os.pipe()
+        def work():
+            while os.read(asked[0], 1):
+                os.stat(root)
+                os.write(answered[1], b"1")
+        threading.Thread(target=work, daemon=True).start()
+    """,
+    "a child": """
+        asked, answered = os.pipe(), os.pipe()
+        if not os.fork():
+            os.close(asked[1])
+            while os.read(asked[0], 1):
+                os.stat(root)
+                os.write(answered[1], b"1")
+            os._exit(0)
+    """,
+    "a daemon": """
+        asked, answered = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            if os.fork():
+                os._exit(0)
+            os.close(asked[1])
+            while os.read(asked[0], 1):
+                os.stat(root)
+                os.write(answered[1], b"1")
+            os._exit(0)
+        os.waitpid(child, 0)
+    """,
+}
+
+
+@pytest.mark.parametrize("company", COMPANY)
+def test_whom_a_cache_starts_when_it_is_opened_is_held(laboratory_of: Make, company: str) -> None:
+    laboratory = laboratory_of(f"""
+    def open(self, *, root, env, clock_offset_s):
+        super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+        {textwrap.indent(textwrap.dedent(COMPANY[company]), " " * 8).strip()}
+        self._pipes = asked[1], answered[0]
+
+    def lookup(self, *, key):
+        os.write(self._pipes[0], b"1")
+        os.read(self._pipes[1], 1)
+        return super().lookup(key=key)
+    """)
+    played = scenario("reader-writer")
+    system = laboratory.system(played, laboratory.natural("empty"))
+    system.record = True
+    run = system.run(Replay(()).choose).run
+    assert any(each.actor.startswith("At") for each in run.steps)
+
+
+# --- foreign workers ------------------------------------------------------------------------------
+
+ADAPTER = """
+import os, sys
+from untorn_conformance import serve
+backend = serve.build("cache_of_a_test:factory")
+for line in sys.stdin.buffer:
+    sys.stdout.buffer.write(serve.answer(backend, line))
+    sys.stdout.buffer.flush()
+    if b'"release"' in line:
+        sum(range(300_000))
+        os.mkdir(os.path.join(backend._root, f"late{os.getpid()}"))
+        os.rmdir(os.path.join(backend._root, f"late{os.getpid()}"))
+"""
+
+
+def foreign(laboratory_of: Make, tmp_path: Path, method: str) -> Laboratory:
+    """The cache of a method as a program of its own, that works on after a release."""
+    hosted = laboratory_of(method)
+    cast = replace(
+        hosted.subject.cast,
+        zygote=(),
+        argv=(sys.executable, "-c", ADAPTER),
+    )
+    return Laboratory(replace(hosted.subject, cast=cast), base=tmp_path)
+
+
+def test_who_works_on_after_its_last_answer_is_waited_for(
+    laboratory_of: Make, tmp_path: Path
+) -> None:
+    with foreign(laboratory_of, tmp_path, "pass") as laboratory:
+        system = laboratory.system(scenario("reader-writer"), laboratory.natural("empty"))
+        lengths = [len(system.run(Replay(()).choose).run.choices) for _ in range(6)]
+        system.record = True
+        calls = [each.call for each in system.run(Replay(()).choose).run.steps]
+    assert len(set(lengths)) == 1, lengths
+    assert calls[-2:] == ["mkdir", "rmdir"]
+
+
+def test_a_foreign_worker_s_children_are_numbered_anew_in_each_run(
+    laboratory_of: Make, tmp_path: Path
+) -> None:
+    forks = """
+    def lookup(self, *, key):
+        child = os.fork()
+        if not child:
+            os.stat(self._root)
+            os._exit(0)
+        os.waitpid(child, 0)
+        return super().lookup(key=key)
+    """
+    with foreign(laboratory_of, tmp_path, forks) as laboratory:
+        system = laboratory.system(scenario("reader-writer"), laboratory.natural("empty"))
+        first, second = (system.run(Replay(()).choose).run.choices for _ in range(2))
+    assert first == second
+    assert "At1" in first
 
 
 # --- deadlines ------------------------------------------------------------------------------------
@@ -407,3 +659,28 @@ def test_a_torn_hit_after_a_crash_is_found(laboratory_of: Make) -> None:
 def test_a_finding_says_after_how_many_runs_it_came(laboratory_of: Make) -> None:
     explored = explore(laboratory_of("def publish(self, *, handle): os._exit(3)"), "writer-writer")
     assert [each.runs for each in explored.found] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "are_seen"),
+    [
+        ("writer-writer", True),
+        ("adopt-collector", True),
+        ("repair", True),
+        ("reader-writer", False),
+    ],
+)
+def test_inode_numbers_count_where_one_makes_and_another_removes(
+    laboratory_of: Make, name: str, are_seen: bool
+) -> None:
+    laboratory = laboratory_of()
+    played = scenario(name)
+    system = laboratory.system(played, laboratory.natural("empty"))
+    touched: set[str] = set()
+
+    def choose(moment: Moment) -> Option:
+        touched.update(*(each.footprint.reads for each in moment.options))
+        return moment.options[0]
+
+    system.run(choose)
+    assert ("#inodes" in touched) is are_seen

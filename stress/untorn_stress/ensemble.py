@@ -4,12 +4,15 @@ Rule 1: a hosted worker is new in each run, opens the root before it meets the g
         at the end: nothing of one run is in the next.
 Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between
         runs, and is started anew when it was killed, died or did not come to rest.
-Rule 3: where locks are lied about, every worker opens the root at the gate, under the same lies.
+Rule 3: each worker has a temporary directory of its own, empty when it starts: there nobody meets.
+Rule 4: where locks are lied about, every worker opens the root at the gate, under the same lies;
+        so does one of a backend whose ``open`` starts threads or processes, for these must be held.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +22,7 @@ from untorn_conformance import wire
 from untorn_conformance.backend import Verb
 from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
-from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper, Order
+from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, Keeper, Order
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
@@ -47,12 +50,19 @@ class Cast:
 
 
 class Ensemble:
-    """The workers of one backend. A context manager; closing it ends all of them."""
+    """The workers of one backend. A context manager; closing it ends all of them.
 
-    def __init__(self, cast: Cast, *, root: str, stderr: Path, rules: Rules) -> None:
+    ``own_folders`` and a letter are the path of a worker's temporary directory.
+    """
+
+    def __init__(
+        self, cast: Cast, *, root: str, stderr: Path, rules: Rules, own_folders: str
+    ) -> None:
+        self._own_folders = own_folders
         self._cast = cast
         self._root = root
         self._rules = rules
+        self._opens_before = bool(cast.zygote) and rules.locks == "real"
         self.pids: list[int] = []
         self._resting: dict[str, GatedWorker] = {}
         self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
@@ -81,14 +91,11 @@ class Ensemble:
 
         Raises HostingError, BackendError, ProtocolError, UndecidedError.
         """
-        if self._cast.zygote and self._rules.locks == "real":
-            worker, answers = self._start(letter, chance, [opening(self._root).decode()])
+        if self._opens_before:
             try:
-                check_opened(answers[0])
-            except BaseException:
-                worker.close()
-                raise
-            return worker
+                return self._enter_open(letter, chance)
+            except CrowdedError:
+                self._opens_before = False
         resting = self._resting.pop(letter) if letter in self._resting else None
         worker = resting or self._start(letter, chance)[0]
         worker.draw_from(chance)
@@ -99,13 +106,27 @@ class Ensemble:
             raise
         return worker
 
+    def _enter_open(self, letter: str, chance: str) -> GatedWorker:
+        """A worker that opened the root before it met the gate."""
+        worker, answers = self._start(letter, chance, [opening(self._root).decode()])
+        try:
+            check_opened(answers[0])
+        except BaseException:
+            worker.close()
+            raise
+        return worker
+
     def _start(
         self, letter: str, chance: str, setup: Sequence[str] = ()
     ) -> tuple[GatedWorker, list[bytes]]:
+        own_folder = Path(f"{self._own_folders}{letter}")
+        with contextlib.suppress(FileNotFoundError):  # it is the first of its letter
+            shutil.rmtree(own_folder)
+        own_folder.mkdir(mode=0o700)
         order = Order(
             letter=letter,
             argv=self._cast.argv,
-            env=self._cast.program_env,
+            env={**self._cast.program_env, "TMPDIR": str(own_folder)},
             setup=setup,
             grain=self._rules.grain,
             chance=chance,

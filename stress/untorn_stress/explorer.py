@@ -112,6 +112,7 @@ class _Notes:
     undecided: str = ""
     broken: bool = False
     nondeterministic: str = ""
+    took_steps: bool = False
 
 
 class Exploration:
@@ -171,6 +172,7 @@ class Exploration:
         notes = self._notes
         for result in search:
             notes.unobserved.update(dict.fromkeys(result.run.unobserved))
+            notes.took_steps |= bool(result.run.choices)
             self._note(system, result.run, search)
             self._tell(search)
             if notes.found and self._stop_at_first:
@@ -201,9 +203,9 @@ class Exploration:
         )
 
     def _is_whole(self, search: Search[GatedRun]) -> bool:
-        """Whether the search left no schedule within its bound."""
+        """Whether the search left no schedule within its bound, of a backend that it held."""
         scheduler = self._scheduler
-        if search.progress.stopped is not Stopped.DONE:
+        if search.progress.stopped is not Stopped.DONE or not self._notes.took_steps:
             return False
         bounded_and_done = isinstance(scheduler, BoundedDfs) and scheduler.exhaustive
         return bounded_and_done or isinstance(scheduler, UnboundedDfs)

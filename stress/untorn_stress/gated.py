@@ -249,14 +249,15 @@ class GatedSystem:
         letter, letters = chosen.worker.letter, performance.players
         operation = letters[letter].current
         begins = operation_order.before(operation, letters)
-        if operation is not None:
-            operation.has_moved = True
-        told = narrator.tell(chosen) if self.record else ""
         number = performance.ledger.steps
+        if operation is not None:
+            operation.moves(number)
+        told = narrator.tell(chosen) if self.record else ""
         performance.ledger.steps += 1
         performance.choices.append(option.label)
         executed, done = supervisor.take(chosen)
-        ends = operation_order.after(performance.ledger.ended_by(letter), letters)
+        ended, asked = performance.ledger.ended_by(letter), letters[letter].current
+        ends = operation_order.after(ended, None if asked is operation else asked, letters)
         crossed = operation_order.joined(begins, ends)
         performance.executed = Executed(
             executed.actor,

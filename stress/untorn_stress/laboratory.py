@@ -4,7 +4,7 @@
       cache/       the root: the same path in every run
       payload/     what writers write
       outside/     must stay as it is (``surroundings``)
-      tmp/         the workers' temporary directory
+      tmp/         a temporary directory for each worker, empty when it starts
 
 Rule 1: a natural tree is made by the backend itself, with one worker that nobody holds.
 Rule 2: harvested trees are the states that a crash of everything would leave: the root is copied at
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shutil
 import tempfile
 import time
@@ -25,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from untorn_conformance import probe
-from untorn_conformance.backend import Limits
+from untorn_conformance.backend import Limits, Verb
 from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
@@ -96,7 +95,7 @@ class Laboratory:
         self.subject = subject
         self.seed = seed
         self.grain = grain
-        self.folder = Path(tempfile.mkdtemp(prefix="untorn-lab-", dir=base))
+        self.folder = Path(tempfile.mkdtemp(prefix="untorn-lab-", dir=base.resolve()))
         self.root = self.folder / "cache"
         for each in (self.root, self.folder / "tmp"):
             each.mkdir(mode=0o700)
@@ -104,7 +103,6 @@ class Laboratory:
         self._true = Rules(
             deadline_s=patience.step_deadline_s,
             most_steps=patience.most_steps,
-            own_folder=os.path.join(os.path.realpath(self.folder), ""),
         )
         self.payloads = Payloads(self.folder / "payload", frames=frames, clip=clip)
         words = [*map(self.payloads.key, LABELS), *self.payloads.names]
@@ -146,8 +144,9 @@ class Laboratory:
             self._true,
             grain=self.grain,
             locks=scenario.locks.value,
-            sees_inodes=_sees_inodes(scenario),
+            sees_inodes=_sees_inodes(scenario, self.payloads),
             offers_yielded=offers_yielded,
+            own_folders=self._own_folders(scenario.locks.value),
         )
         return GatedSystem(
             scenario=scenario,
@@ -169,17 +168,18 @@ class Laboratory:
         """The workers for one way of gating; Ensembles of other ways stay as they are."""
         known = self._ensembles.get(rules.locks)
         if known is None:
-            cast = replace(
-                self.subject.cast,
-                env={**self.subject.cast.env, "TMPDIR": str(self.folder / "tmp")},
-            )
             known = self._ensembles[rules.locks] = Ensemble(
-                cast,
+                self.subject.cast,
                 root=str(self.root),
                 stderr=self.folder / f"stderr-{rules.locks}",
                 rules=rules,
+                own_folders=self._own_folders(rules.locks),
             )
         return known
+
+    def _own_folders(self, locks: str) -> str:
+        """Where each worker has a temporary directory of its own: this, and its letter."""
+        return f"{self.folder / 'tmp'}/{locks}-"
 
     # --- trees -----------------------------------------------------------------------------------
 
@@ -314,6 +314,13 @@ def _alone(source: Source) -> Scenario:
     )
 
 
-def _sees_inodes(scenario: Scenario) -> bool:
-    """Whether somebody frees inodes that another may take: writers beside collectors."""
-    return "collector" in scenario.name and "writer" in scenario.name
+def _sees_inodes(scenario: Scenario, payloads: Payloads) -> bool:
+    """Whether somebody frees inodes that another may take, by the first verb of each program.
+
+    Who stages or extracts makes and removes, who collects removes.
+    """
+    asked = [next(program(payloads), None) for program in scenario.programs]
+    verbs = [None if ask is None else ask.verb for ask in asked]
+    makers = sum(verb in {Verb.STAGE, Verb.EXTRACT} for verb in verbs)
+    removers = makers + verbs.count(Verb.COLLECT)
+    return makers > 0 and removers > 1

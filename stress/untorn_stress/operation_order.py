@@ -5,8 +5,10 @@ publish). Two schedules that differ in this alone touch the same files in the sa
 an object for it a search would cut one of them.
 
 Rule 1: the step within which an operation of A ends writes ``past:A``.
-Rule 2: the first step of an operation of B reads ``past:A`` of every other worker A.
-Rule 3: only verbs that rules set in order count: what is looked up, published, evicted, extracted.
+Rule 2: the step with which an operation of B begins reads ``past:A`` of every other worker A: its
+        first step, or the one within which it was asked where it may have read files before.
+Rule 3: only verbs that rules set in order count: what is looked up, published, evicted, extracted
+        has both a beginning and an end; of a read its end counts, of a release its beginning.
 
 Whether a pending step will end its operation is not known before it is taken; who must know what
 a step may touch at most (sleep sets) has every step of an operation count as its last.
@@ -22,30 +24,35 @@ from untorn_conformance.backend import Verb
 from untorn_stress.player import Asked
 from untorn_stress.schedulers.protocol import Footprint
 
-ORDERED: Final = frozenset({Verb.LOOKUP, Verb.PUBLISH, Verb.COLLECT, Verb.EXTRACT})
+_ORDERED: Final = frozenset({Verb.LOOKUP, Verb.PUBLISH, Verb.COLLECT, Verb.EXTRACT})
+_BEGINS: Final = _ORDERED | {Verb.RELEASE}
+_ENDS: Final = _ORDERED | {Verb.READ}
 
 
 def before(current: Asked | None, letters: Iterable[str], *, at_most: bool = False) -> Footprint:
     """What a worker's next step adds: it begins its operation if it took none for it yet."""
-    if current is None or current.ask.verb not in ORDERED:
+    if current is None:
         return Footprint()
-    own = current.worker
-    begins = not current.has_moved
+    own, verb = current.worker, current.ask.verb
+    begins = verb in _BEGINS and not current.has_moved and not current.may_have_read
+    ends = verb in _ENDS and at_most
     return Footprint(
         reads=_past(letters, own) if begins else frozenset(),
-        writes=frozenset({f"past:{own}"}) if at_most else frozenset(),
+        writes=frozenset({f"past:{own}"}) if ends else frozenset(),
     )
 
 
-def after(ended: Iterable[Asked], letters: Iterable[str]) -> Footprint:
-    """What a step adds within which these operations of its worker ended."""
+def after(ended: Iterable[Asked], asked: Asked | None, letters: Iterable[str]) -> Footprint:
+    """What a step adds within which operations of its worker ended, and one was asked."""
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
-    for asked in ended:
-        if asked.ask.verb in ORDERED:
-            writes |= {f"past:{asked.worker}"}
-            if not asked.has_moved:
-                reads |= _past(letters, asked.worker)
+    for each in ended:
+        if each.ask.verb in _ENDS:
+            writes |= {f"past:{each.worker}"}
+        if each.ask.verb in _BEGINS and not each.has_moved:
+            reads |= _past(letters, each.worker)
+    if asked is not None and asked.ask.verb in _BEGINS and asked.may_have_read:
+        reads |= _past(letters, asked.worker)
     return Footprint(reads, writes)
 
 

@@ -22,7 +22,11 @@ from untorn_stress.scenario import Ask
 
 @dataclass(slots=True)
 class Asked:
-    """An operation while it goes on."""
+    """An operation while it goes on; ``began`` is when it was asked until it takes a step.
+
+    One that was asked while its worker had files open ``may_have_read`` of them before its first
+    step, which is no step of the metadata grain: it began when it was asked.
+    """
 
     index: int
     worker: str
@@ -31,6 +35,13 @@ class Asked:
     ended: int = -1
     answer: object = None
     has_moved: bool = False
+    may_have_read: bool = False
+
+    def moves(self, step: int) -> None:
+        """Its worker takes this step for it; with the first one it begins."""
+        if not self.has_moved and not self.may_have_read:
+            self.began = step
+        self.has_moved = True
 
     def operation(self) -> Operation:
         """The operation as a value."""
@@ -107,6 +118,7 @@ class Player:
         if ask is None:
             return
         self.current = self._ledger.begin(self.worker.letter, ask)
+        self.current.may_have_read = any(self.worker.data())
         self.worker.send(wire.encode_request(self.current.index + 1, ask.verb, ask.args))
 
 

@@ -152,7 +152,11 @@ def _unheld(lab: Laboratory, played: Scenario, start: Start, runs: int, stack: E
 def workers(lab: Laboratory) -> Ensemble:
     """Workers of the laboratory's backend at its root, with true locks."""
     return Ensemble(
-        lab.subject.cast, root=str(lab.root), stderr=lab.folder / "stderr-bench", rules=Rules()
+        lab.subject.cast,
+        root=str(lab.root),
+        stderr=lab.folder / "stderr-bench",
+        rules=Rules(),
+        own_folders=f"{lab.folder / 'tmp'}/bench-",
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from untorn_stress.gate import footprints, locks, waits
 from untorn_stress.gate.calls import O_TMPFILE, Kind
-from untorn_stress.gate.intake import Intake
+from untorn_stress.gate.intake import Intake, makes_thread
 from untorn_stress.gate.perform import perform
 from untorn_stress.gate.target import AT_FDCWD
 from untorn_stress.gate.worker import Held
@@ -27,14 +27,20 @@ _PERFORMED = frozenset(
     {Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE, Kind.SYNC, Kind.OPEN}
 )
 UNSEEN = "?"
+WAITS = "waits"
+_WAITS_BARE = "waits, having dropped its own lock"
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step was: its result in words, and what it touched."""
+    """What a step was: its result in words, and what it touched.
+
+    ``changes_lock``: a lock that it touched may be free for others now; not so after a refusal.
+    """
 
     result: str
     footprint: Footprint
+    changes_lock: bool = True
 
 
 class Execution:
@@ -46,8 +52,8 @@ class Execution:
         self._lie = lie
         self._sees_inodes = sees_inodes
 
-    def let_go(self, held: Held) -> Done | None:
-        """Take the step; None when it is a lock that the target must go on waiting for."""
+    def let_go(self, held: Held) -> Done:
+        """Take the step; it ``waits`` when it is a lock that the target must go on waiting for."""
         kind = held.call.kind
         touched = footprints.Touched(inodes=self._sees_inodes)
         footprints.touch_open_files(touched, *held.worker.data())
@@ -60,11 +66,12 @@ class Execution:
             result = self._perform(held, touched)
         else:
             result = self._leave(held, touched)
-        if result is None:
+        if result in (WAITS, _WAITS_BARE):
             held.waits_for_lock = True
-            return Done("waits", touched.footprint())
+            return Done(WAITS, touched.footprint(), changes_lock=result is _WAITS_BARE)
         held.worker.held.pop(held.notification.tid, None)  # who ends is buried already
         held.worker.asleep = None
+        held.worker.has_rested = False
         return Done(result, touched.footprint())
 
     # --- performed by us -------------------------------------------------------------------------
@@ -142,12 +149,14 @@ class Execution:
         call, worker = held.call, held.worker
         if call.kind is Kind.FORK:
             worker.births += 1
+            if not makes_thread(call, held.target):
+                worker.keep_files(held.target.pid)
         elif call.kind is Kind.EXIT:
             worker.bury(held)
         elif call.kind is Kind.EXEC:
             held.target.forget_memory()
         if call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
-            touched.writes.update(f"l:{name}" for name in held.named)
+            touched.let_go(held.named)
             self._forget_files(held)
         elif call.kind is Kind.FCNTL:
             touched.writes.add(f"l:{held.named[0]}")
@@ -171,13 +180,14 @@ class Execution:
             for key in [key for key in held.worker.files if key[0] == pid]:
                 del held.worker.files[key]
 
-    def _lock(self, held: Held, touched: footprints.Touched) -> str | None:
+    def _lock(self, held: Held, touched: footprints.Touched) -> str:
         name = held.named[0]
         operation = locks.operation_of(held.call, held.target)
+        gives_up = name in held.worker.locked and locks.gives_up(held.call, held.target)
         tried = locks.attempt(held.call, held.target, self._lie)
-        footprints.touch_lock(touched, name, operation, failed=bool(tried.error))
+        footprints.touch_lock(touched, name, operation, gives_up=gives_up)
         if tried.waits:
-            return None
+            return _WAITS_BARE if gives_up and locks.drops_if_refused(held.call) else WAITS
         held.worker.locked.add(name)
         held.worker.listener.answer(held.notification.id, 0, tried.error)
         return errno.errorcode.get(tried.error, str(tried.error)) if tried.error else "0"

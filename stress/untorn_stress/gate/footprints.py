@@ -61,6 +61,12 @@ class Touched:
         if self._inodes:
             self.reads.add(INODES)
 
+    def let_go(self, names: Collection[str]) -> None:
+        """Locked descriptors were closed; an inode without a name is freed with the last."""
+        self.writes.update(f"l:{name}" for name in names)
+        if self._inodes:
+            self.writes.add(INODES)
+
     def freed_inode(self, place: Place) -> None:
         """A name of the inode went, the last one perhaps."""
         self.writes.add(f"i:{place.here}")
@@ -141,12 +147,14 @@ def _data(touched: Touched, kind: Kind, named: Sequence[str]) -> None:
     touched.reads.update(f"d:{name}" for name in read if name)
 
 
-def touch_lock(touched: Touched, name: str, operation: int, *, failed: bool) -> None:
-    """Add what a flock touches: shared locks commute; a refused one may have dropped its own."""
-    if operation & fcntl.LOCK_SH and not failed:
-        touched.reads.add(f"l:{name}")
-    else:
-        touched.writes.add(f"l:{name}")
+def touch_lock(touched: Touched, name: str, operation: int, *, gives_up: bool) -> None:
+    """Add what an attempt at a lock touches, granted or refused: those that share commute.
+
+    One that ``gives_up`` a lock of its own, by converting it, lets others in and does not. What
+    comes of an exclusive attempt depends on all who share, so even a refused one is a write.
+    """
+    shares = bool(operation & fcntl.LOCK_SH)
+    (touched.reads if shares and not gives_up else touched.writes).add(f"l:{name}")
 
 
 def touch_open_files(touched: Touched, read: Collection[str], written: Collection[str]) -> None:

@@ -44,6 +44,10 @@ class HostingTimeoutError(HostingError):
     """A worker did not say in time that it is ready."""
 
 
+class CrowdedError(HostingError):
+    """A hosted worker got threads or children from its setup, whom the gate would not reach."""
+
+
 class GateRefusedError(HostingError):
     """The kernel, or a filter above us, does not let a gate be installed."""
 
@@ -102,7 +106,7 @@ class Keeper:
         """Start a worker; it is let pass until it is told to begin.
 
         Returns it and what it answered to its setup. Raises HostingError, and as such
-        HostingTimeoutError and GateRefusedError.
+        HostingTimeoutError, GateRefusedError and CrowdedError.
         """
         self._take_news()
         with contextlib.ExitStack() as ours:
@@ -165,6 +169,8 @@ class Keeper:
             self.check()
             raise HostingError(f"the worker died at its start{self.last_words()}")
         said = json.loads(packet)
+        if "crowded" in said:
+            raise CrowdedError("the backend starts threads or processes when it is opened")
         if "refused" in said:
             raise GateRefusedError(f"the gate was refused: {said['refused']}")
         return said, descriptors[0]

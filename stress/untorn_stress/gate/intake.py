@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import stat
 import struct
 
-from untorn_stress.gate import footprints, locks, waits
+from untorn_stress.gate import footprints, locks, strays, waits
 from untorn_stress.gate.calls import Call, Kind, read_call
 from untorn_stress.gate.listener import Notification
 from untorn_stress.gate.target import Target, TargetGoneError
@@ -29,7 +28,6 @@ _ACTION = struct.Struct("=QQ")  # struct sigaction of the kernel: handler, flags
 _SIG_IGN = 1
 _SA_RESTART = 0x10000000
 _CLONE_THREAD = 0x10000
-_CHANGES = frozenset({Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK})
 _DESCRIPTORS = frozenset({Kind.LIST, Kind.SYNC, Kind.READ, Kind.WRITE, Kind.FLOCK})
 
 
@@ -42,13 +40,13 @@ class Intake:
         *,
         lie: str,
         sees_inodes: bool,
-        own_folder: str,
+        own_folders: str,
         moves: dict[str, int],
     ) -> None:
         self._world = world
         self._lie = lie
         self._sees_inodes = sees_inodes
-        self._own_folder = own_folder
+        self._own_folders = own_folders
         self._moves = moves
 
     def receive(self, worker: GatedWorker) -> None:
@@ -88,7 +86,7 @@ class Intake:
             return None
         if kind is Kind.FORK:
             worker.is_plain = False
-            worker.has_family = worker.has_family or not _makes_thread(call, target)
+            worker.has_family = worker.has_family or not makes_thread(call, target)
         if kind is Kind.EXIT and worker.has_family:
             worker.processes()  # its children get another parent: who they are is known by now
         if kind is Kind.IDENTITY or kind is Kind.EXEC:
@@ -145,13 +143,10 @@ class Intake:
         call, worker, pid = held.call, held.worker, held.target.pid
         match call.kind:
             case kind if kind in _PATHS or kind in _DESCRIPTORS:
-                is_ours = self.look(held)
-                if not is_ours and self._own_folder:
-                    self._note_stray(held)
-                return is_ours
+                return self._is_inside(held)
             case Kind.FCNTL:
                 if locks.command_of(call) in locks.LOCK_COMMANDS:
-                    return self.look(held)
+                    return self._is_inside(held)
                 self._keep_file(worker, pid, call.fds[0])
                 return False
             case Kind.DUP:
@@ -166,6 +161,13 @@ class Intake:
                 return False
             case _:
                 return call.kind is Kind.FORK
+
+    def _is_inside(self, held: Held) -> bool:
+        """Whether it is about what is below the root; what happens elsewhere may be noted."""
+        is_inside = self.look(held)
+        if not is_inside and self._own_folders:
+            strays.note(held, f"{self._own_folders}{held.worker.letter}/")
+        return is_inside
 
     def look(self, held: Held) -> bool:
         """Resolve what the call names; whether any of it is below the root."""
@@ -186,15 +188,22 @@ class Intake:
         """Work out what the pending call would touch."""
         touched = footprints.Touched(inodes=self._sees_inodes)
         if held.call.kind in (Kind.FLOCK, Kind.FCNTL):
-            operation = locks.operation_of(held.call, held.target)
-            footprints.touch_lock(touched, held.named[0], operation, failed=False)
+            self._expect_lock(held, touched)
         elif held.call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
-            touched.writes.update(f"l:{name}" for name in held.named)
+            touched.let_go(held.named)
         else:
             footprints.touch(touched, held.call, held.places, held.named, failed=False)
         footprints.touch_open_files(touched, *held.worker.data())
         footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
         held.expected = touched.footprint()
+
+    @staticmethod
+    def _expect_lock(held: Held, touched: footprints.Touched) -> None:
+        """A lock that the kernel takes counts as changed, however it ends."""
+        name, call = held.named[0], held.call
+        operation = locks.operation_of(call, held.target) if locks.is_ours(call) else 0
+        gives_up = name in held.worker.locked and locks.gives_up(call, held.target)
+        footprints.touch_lock(touched, name, operation, gives_up=gives_up)
 
     # --- descriptors -----------------------------------------------------------------------------
 
@@ -210,9 +219,9 @@ class Intake:
             fds = [fd for fd in locks.open_descriptors(pid) if self._is_in_range(held.call, fd)]
         else:
             fds = held.call.fds
-        for fd in fds:
-            if self._closes_lock(held, fd):
-                return True
+        locking = [fd for fd in fds if self._closes_lock(held, fd)]  # each of them is noted
+        if locking:
+            return True
         for fd in fds:
             worker.files.pop((pid, fd), None)
         return False
@@ -248,20 +257,6 @@ class Intake:
         self.expect(held)
         return True
 
-    def _note_stray(self, held: Held) -> None:
-        """Note what is made or removed where nobody looks: neither below the root nor beside it."""
-        call, target = held.call, held.target
-        if call.kind not in _CHANGES and not (call.kind is Kind.OPEN and call.creates):
-            return
-        for each in call.paths:
-            path = os.fsdecode(each.path)
-            if path[:1] != "/":
-                path = os.path.join(target.link(each.dirfd), path)
-            if not os.path.normpath(path).startswith((self._own_folder, "/dev/", "/proc/")):
-                told = f"{held.worker.letter} changes {path}, where nobody looks"
-                if told not in held.worker.unobserved:
-                    held.worker.unobserved.append(told)
-
     def _note_mapping(self, held: Held) -> None:
         with contextlib.suppress(OSError):
             status = held.target.status_of(held.call.fds[0])
@@ -278,7 +273,8 @@ def _make_restart(call: Call, target: Target) -> None:
         target.write(address, _ACTION.pack(handler, flags | _SA_RESTART))
 
 
-def _makes_thread(call: Call, target: Target) -> bool:
+def makes_thread(call: Call, target: Target) -> bool:
+    """Whether what the call makes shares everything with its maker."""
     flags = call.arguments[0]
     if call.name == "clone3":
         flags = int.from_bytes(target.read(flags, 8), "little")

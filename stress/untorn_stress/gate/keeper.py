@@ -7,7 +7,8 @@ Rule 1: the keeper itself is never gated: a process below a gate can have no gat
 Rule 2: when the supervisor is gone, its end of the socket closes, and the keeper kills all that was
         ever started below it, orphans included (it is their subreaper), and ends.
 Rule 3: when the keeper is gone, the kernel kills its workers (PR_SET_PDEATHSIG).
-Rule 4: a worker is one thread when it meets the gate, so that the filter reaches all of it.
+Rule 4: a worker is one thread without children when it meets the gate: the filter reaches nobody
+        else. One that got company from its backend's ``open`` says so and ends.
 
 One request is one packet: JSON, with five descriptors: stdin, stdout, stderr, a socket for the
 report, and (a memory file) what to do before the gate. The worker reports over its own socket.
@@ -26,6 +27,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NoReturn, Protocol
@@ -120,8 +122,16 @@ def _become_worker(
         assert make_host is not None, "this keeper hosts no backend"
         os.dup2(stderr, 2)
         os.close(stderr)
+        os.environ.update(order["env"])
+        tempfile.tempdir = None  # found anew, where this worker has its own
         host = make_host()
+        abi.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)  # so that a daemon of the backend shows as ours
         answers = host.prepare([line.encode() for line in order["setup"]])
+        if _has_company():
+            report.send(json.dumps({"crowded": True}).encode())
+            _end_all()
+            os._exit(_EXIT_FAILED)
+        abi.prctl(abi.PR_SET_CHILD_SUBREAPER, 0)
         requests, replies = os.fdopen(stdin, "rb"), os.fdopen(stdout, "wb")
         _meet_the_gate(report, gate, answers)
         host.serve(requests, replies)
@@ -131,6 +141,14 @@ def _become_worker(
         sys.stderr.flush()
     finally:
         os._exit(_EXIT_FAILED)
+
+
+def _has_company() -> bool:
+    """Whether we have another thread, or a child."""
+    if os.listdir("/proc/self/task") != [str(os.getpid())]:
+        return True
+    with open("/proc/thread-self/children", "rb") as children:
+        return bool(children.read())
 
 
 def _run_program(

@@ -6,6 +6,7 @@ Rule 2: the attempt is the step. A refused conversion from shared to exclusive h
         shared lock already, so nothing is ever probed.
 Rule 3: POSIX record locks belong to the process that asks: the kernel takes them.
 Rule 4: locks may be lied about (N1): they always succeed, or always fail with one errno.
+Rule 5: only who has a lock on that open file description can give one up.
 
 Sources: flock(2), fcntl(2), pidfd_getfd(2); gate_rules T12.
 """
@@ -89,6 +90,16 @@ def _record(fd: int, call: Call, target: Target) -> Attempt:
         refused = error.errno in (errno.EAGAIN, errno.EACCES)
         return Attempt(error.errno or errno.EIO, refused and command_of(call) == F_OFD_SETLKW)
     return Attempt()
+
+
+def gives_up(call: Call, target: Target) -> bool:
+    """Whether an attempt may give up a lock that the open file description has now."""
+    return held_by(target.pid, signed(call.arguments[0]))
+
+
+def drops_if_refused(call: Call) -> bool:
+    """Whether a refused conversion has given the old lock up: only flock(2) drops it first."""
+    return call.kind is Kind.FLOCK
 
 
 def held_by(pid: int, fd: int) -> bool:

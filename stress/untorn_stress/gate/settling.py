@@ -1,7 +1,8 @@
 """Bringing all workers of a run to a standstill, and dealing there with what is no step.
 
-Rule 1: a worker of one thread stands still when it is held, has answered or has ended; it is looked
-        at only when nothing comes of it. Who was found asleep is looked at again after each step.
+Rule 1: a worker of one thread stands still when it is held or has ended; else it is looked at when
+        nothing comes of it. Who was found asleep is looked at again after each step, but for those
+        who have answered all: once is enough, since nothing of a run wakes them.
 Rule 2: threads are named at each standstill, before anything is chosen or drawn.
 Rule 3: what is held but is no step (``Held.is_inner``) goes on here, one thread at a time, in the
         order of actors: so chance and inner waits do not depend on which thread came first.
@@ -74,7 +75,9 @@ class Settling:
                 names = ", ".join(worker.letter for worker in unsettled)
                 raise UndecidedError(f"{names} did not stand still in {self._deadline_s} s")
             is_complex = any(not worker.is_plain for worker in unsettled)
-            if self._handle_events(wait_ms if is_complex else _GLANCE_MS):
+            is_at_work = any(worker.awaits_answer for worker in unsettled)
+            plain_ms = _GLANCE_MS if is_at_work else 0.0  # who has answered is about to sleep
+            if self._handle_events(wait_ms if is_complex else plain_ms):
                 glances.clear()
                 wait_ms, active_s = 0.0, 0.0
                 continue
@@ -109,6 +112,8 @@ class Settling:
             glances[worker.letter] = seen
             if seen is None or seen != before:
                 still = False
+            elif worker.is_plain and not worker.awaits_answer:
+                worker.has_rested = True
             elif worker.is_plain:
                 worker.asleep = seen
             else:

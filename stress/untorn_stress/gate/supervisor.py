@@ -6,7 +6,8 @@
 
 Rule 1: a choice is made only at quiescence.
 Rule 2: asleep everywhere and nothing to choose is a deadlock; a deadline that passed is unknown.
-Rule 3: whoever waits for a lock is offered again when a step has touched that lock.
+Rule 3: whoever waits for a lock is offered again when a step has changed that lock. To go on
+        waiting changes nothing, so two who wait do not wake each other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from untorn_stress.gate.execution import Done, Execution
+from untorn_stress.gate.execution import WAITS, Done, Execution
 from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.settling import Settling, UndecidedError
@@ -37,8 +38,9 @@ class Rules:
     ``locks`` is what is said of them: "real", "noop" or an errno's name. ``sees_inodes`` has the
     freeing and taking of inode numbers count as an object. ``offers_yielded`` always offers who
     waits for time to pass, and not only when another has moved or nothing else can. A run of more
-    than ``most_steps`` steps is given up: somebody never ends. What is made or removed outside of
-    ``own_folder`` is noted as unobserved; nothing is where it is empty.
+    than ``most_steps`` steps is given up: somebody never ends. What is locked, changed or opened to
+    be written outside of the root is noted as unobserved, but for what is in the worker's own
+    folder, ``own_folders`` and its letter; nothing is where that is empty.
     """
 
     grain: Grain = Grain.METADATA
@@ -47,7 +49,7 @@ class Rules:
     offers_yielded: bool = False
     deadline_s: float = STEP_DEADLINE_S
     most_steps: int = MOST_STEPS
-    own_folder: str = ""
+    own_folders: str = ""
 
 
 class Supervisor:
@@ -63,7 +65,7 @@ class Supervisor:
             world,
             lie=rules.locks,
             sees_inodes=rules.sees_inodes,
-            own_folder=rules.own_folder,
+            own_folders=rules.own_folders,
             moves=self._moves,
         )
         self._execution = Execution(
@@ -148,9 +150,8 @@ class Supervisor:
     def take(self, held: Held) -> tuple[Executed, Done]:
         """Let one call go and wait until all stands still again. Raises UndecidedError."""
         done = self._execution.let_go(held)
-        assert done is not None
         self._moves[held.actor] = self._moves.get(held.actor, 0) + 1
-        if done.result != "waits":
+        if done.result != WAITS:
             self._stalled = False
         if done.footprint != NOTHING:
             self._renew(held, done)
@@ -163,10 +164,12 @@ class Supervisor:
             for held in worker.held.values():
                 if held is mover or not held.expected.conflicts(done.footprint):
                     continue
-                if held.waits_for_lock and held.actor != mover.actor:
+                if held.waits_for_lock and done.changes_lock and held.actor != mover.actor:
                     held.waits_for_lock = not _touches_lock(done.footprint, held)
                 if held.places:
                     self._intake.look(held)
+                elif held.named:
+                    self._intake.expect(held)
 
     def renew_expected(self) -> None:
         """Work out again what every held call would touch."""

@@ -4,7 +4,7 @@ Rule 1: the letter names the worker and its first thread; further threads and ch
         ``At2`` ... in the order in which they were born. Births are steps, so that no two fall
         between two standstills.
 Rule 2: a worker is *plain* while it has one thread: it then stands still when it is held, has
-        answered or has ended. Once it has forked it is not plain any more.
+        ended, or has answered and was seen asleep. Once it has forked it is not plain any more.
 Rule 3: what it has open below the root, and what it has locked, is known: each open is made by us.
 """
 
@@ -71,6 +71,7 @@ class GatedWorker:
         self.is_gone = False
         self.asleep: Sight | None = None
         self.awaits_answer = False
+        self.has_rested = True
         self.held: dict[int, Held] = {}
         self.files: dict[tuple[int, int], tuple[str, bool]] = {}
         self.kept: set[tuple[str, bool]] = set()
@@ -95,12 +96,25 @@ class GatedWorker:
     def let_pass(self) -> None:
         """Between two runs: no call is held, and what one run knew of it is forgotten."""
         self.is_gated = False
+        self.asleep = None
+        self._count_family()
         self.held.clear()
         self.passing.clear()
         self.files.clear()
         self.kept.clear()
         self.locked.clear()
         self.unobserved.clear()
+
+    def _count_family(self) -> None:
+        """Begin the numbers of threads anew; it is plain again if nobody but itself is left."""
+        family = quiescence.tree_of({self.pid})
+        self.has_family = family != [self.pid]
+        self.is_plain = not self.has_family and len(quiescence.threads_of(self.pid)) == 1
+        self._family = {self.pid, *family}
+        self._actors = {self.pid: self.letter}
+        self._process_of = {self.pid: self.pid}
+        self.births = self._born = 0
+        self._seen = None
 
     # --- conversation ----------------------------------------------------------------------------
 
@@ -114,6 +128,7 @@ class GatedWorker:
     def send(self, line: bytes) -> None:
         """Ask something; the line is short, so the pipe takes it whole."""
         self.awaits_answer = True
+        self.has_rested = False
         self.asleep = None
         with contextlib.suppress(BrokenPipeError):  # it died: its death tells
             os.write(self.stdin, line)
@@ -210,7 +225,9 @@ class GatedWorker:
         """Whether a plain worker stands still; others need a look."""
         if not self.is_plain:
             return self.is_gone
-        return self.is_dead or bool(self.held) or not self.awaits_answer or self.asleep is not None
+        if self.is_dead or self.held:
+            return True
+        return self.asleep is not None if self.awaits_answer else self.has_rested
 
     # --- files and locks -------------------------------------------------------------------------
 
@@ -233,6 +250,10 @@ class GatedWorker:
             self.files[target.pid, fd] = (name, (flags & os.O_ACCMODE) != os.O_RDONLY)
         if b"\nlock:" in text:
             self.locked.add(name)
+
+    def keep_files(self, pid: int) -> None:
+        """A child gets what the process has open: from now on it counts as in use for ever."""
+        self.kept.update(known for (owner, _), known in self.files.items() if owner == pid)
 
     def data(self) -> tuple[set[str], set[str]]:
         """The files whose data may be read, and written, by what the worker does unseen."""

@@ -35,7 +35,7 @@ class Place:
     """Where a path of a call leads: the entry below the root, and what is there now.
 
     ``parent`` and ``here`` are names of inodes, ``""`` where there is none or it is outside.
-    ``walked`` are the entries that were read on the way.
+    ``walked`` are the entries that were read on the way, and the directories that were searched.
     """
 
     parent: str
@@ -55,11 +55,15 @@ OUTSIDE: Final = Place("", "", "", 0, 0, ())
 
 
 class World:
-    """The inodes below the root, as one run knows them."""
+    """The inodes below the root, as one run knows them.
+
+    ``root`` may lead through links: those who resolve it meet the gate under its other name.
+    """
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
+        self.root = os.path.realpath(root)
         self._below = self.root + "/"
+        self._spelt = os.path.abspath(root) + "/"
         self._device = 0
         self._names: dict[int, str] = {}
         self._made: dict[str, int] = {}
@@ -111,6 +115,8 @@ class World:
         base, below = "/", path
         if path.startswith(self._below):
             base, below = self.root, path[len(self._below) :]
+        elif path.startswith(self._spelt):
+            base, below = self.root, path[len(self._spelt) :]
         elif path[:1] == "/":
             if not self._may_be_inside(path, follow):
                 return OUTSIDE
@@ -152,6 +158,8 @@ class _Walk:
         while self._parts:
             name = self._parts.pop()
             parent = self._world.name_of(status)
+            if parent:
+                self._walked.append(f"i:{parent}")  # whether it may be searched
             below = f"{self._at}/{name}"
             try:
                 there = os.stat(below, follow_symlinks=False)
