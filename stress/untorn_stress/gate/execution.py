@@ -156,7 +156,7 @@ class Execution:
         elif call.kind is Kind.EXEC:
             held.target.forget_memory()
         if call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
-            touched.let_go(held.named)
+            touched.let_go(held.named, nameless=Intake.is_nameless(held))
             self._forget_files(held)
         elif call.kind is Kind.FCNTL:
             touched.writes.add(f"l:{held.named[0]}")

@@ -20,6 +20,7 @@ from untorn_stress.gate.world import INODES, Place
 from untorn_stress.schedulers.protocol import Footprint
 
 _SETS_SIZE = frozenset({"truncate", "ftruncate", "fallocate"})
+_SETS_TIMES = frozenset({"utime", "utimes", "futimesat", "utimensat"})
 
 
 class Touched:
@@ -61,15 +62,19 @@ class Touched:
         if self._inodes:
             self.reads.add(INODES)
 
-    def let_go(self, names: Collection[str]) -> None:
-        """Locked descriptors were closed; an inode without a name is freed with the last."""
+    def let_go(self, names: Collection[str], *, nameless: bool) -> None:
+        """Descriptors of these were closed; ``nameless``: one has no name, and frees its inode."""
         self.writes.update(f"l:{name}" for name in names)
         if self._inodes:
-            self.writes.add(INODES)
+            self.reads.update(f"i:{name}" for name in names)
+            if nameless:
+                self.writes.add(INODES)
 
     def freed_inode(self, place: Place) -> None:
         """A name of the inode went, the last one perhaps."""
         self.writes.add(f"i:{place.here}")
+        if stat.S_ISDIR(place.mode):
+            self.writes.add(f"p:{place.here}")
         if self._inodes and (stat.S_ISDIR(place.mode) or place.nlink <= 1):
             self.writes.add(INODES)
 
@@ -97,6 +102,8 @@ def touch(
             touched.changed(name)
             if call.name in _SETS_SIZE:
                 touched.writes.add(f"d:{name}")
+            elif call.name not in _SETS_TIMES:
+                touched.writes.add(f"p:{name}")
     elif kind in (Kind.READ, Kind.WRITE):
         _data(touched, kind, named)
     elif kind in (Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK) and not failed:

@@ -151,7 +151,7 @@ class Intake:
                 return False
             case Kind.DUP:
                 self._keep_file(worker, pid, call.fds[0])
-                return len(call.fds) > 1 and self._closes_lock(held, call.fds[1])
+                return len(call.fds) > 1 and self._releases(held, call.fds[1])
             case Kind.CLOSE:
                 return self._admit_close(held)
             case Kind.EXEC | Kind.EXIT:
@@ -190,7 +190,7 @@ class Intake:
         if held.call.kind in (Kind.FLOCK, Kind.FCNTL):
             self._expect_lock(held, touched)
         elif held.call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
-            touched.let_go(held.named)
+            touched.let_go(held.named, nameless=self.is_nameless(held))
         else:
             footprints.touch(touched, held.call, held.places, held.named, failed=False)
         footprints.touch_open_files(touched, *held.worker.data())
@@ -219,7 +219,7 @@ class Intake:
             fds = [fd for fd in locks.open_descriptors(pid) if self._is_in_range(held.call, fd)]
         else:
             fds = held.call.fds
-        locking = [fd for fd in fds if self._closes_lock(held, fd)]  # each of them is noted
+        locking = [fd for fd in fds if self._releases(held, fd)]  # each of them is noted
         if locking:
             return True
         for fd in fds:
@@ -231,18 +231,29 @@ class Intake:
         first, last, flags = (each & 0xFFFFFFFF for each in call.arguments[:3])
         return first <= fd <= last and not flags & 4  # CLOSE_RANGE_CLOEXEC
 
-    def _closes_lock(self, held: Held, fd: int) -> bool:
-        """Whether closing the descriptor may release a lock of this tree."""
-        if not held.worker.locked:
+    def _releases(self, held: Held, fd: int) -> bool:
+        """Whether closing the descriptor may release a lock of this tree, or free its inode."""
+        if not held.worker.locked and not self._sees_inodes:
             return False
         try:
-            name = self._world.name_of(held.target.status_of(fd))
+            status = held.target.status_of(fd)
         except OSError:
             return False
-        if name not in held.worker.locked:
+        name = self._world.name_of(status)
+        frees = self._sees_inodes and name and not status.st_nlink
+        if name not in held.worker.locked and not frees:
             return False
         held.named.append(name)
         self.expect(held)
+        return True
+
+    @staticmethod
+    def is_nameless(held: Held) -> bool:
+        """Whether what it closes has no name any more; of an end it is not known what it closes."""
+        if held.call.kind in (Kind.EXEC, Kind.EXIT) or held.call.name == "close_range":
+            return True
+        with contextlib.suppress(OSError):
+            return any(not held.target.status_of(fd).st_nlink for fd in held.call.fds)
         return True
 
     def _admit_end(self, held: Held) -> bool:

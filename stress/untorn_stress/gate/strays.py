@@ -48,6 +48,6 @@ def _paths(held: Held) -> list[str]:
 
 
 def _is_private(path: str, own_folder: str) -> bool:
-    if path.startswith(("/proc/", own_folder)):
-        return True
+    if path.startswith(("/proc/", own_folder)) or f"{path}/" == own_folder:
+        return True  # itself too: a file without a name is made in a folder
     return path.startswith("/dev/") and not path.startswith("/dev/shm/")  # noqa: S108

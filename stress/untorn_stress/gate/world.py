@@ -3,6 +3,7 @@
     i:X      the inode X: its attributes and its existence
     e:X/n    the entry called n in directory X
     o:X      the order and times of directory X: written by what changes its entries
+    p:X      whether directory X may be searched: its mode and owner, and that it was not removed
     d:X      the data of file X
     l:X      the locks on X
     m:A      what threads and children of worker A share unseen, memory first of all
@@ -159,7 +160,7 @@ class _Walk:
             name = self._parts.pop()
             parent = self._world.name_of(status)
             if parent:
-                self._walked.append(f"i:{parent}")  # whether it may be searched
+                self._walked.append(f"i:{parent}" if name == ".." else f"p:{parent}")
             below = f"{self._at}/{name}"
             try:
                 there = os.stat(below, follow_symlinks=False)
