@@ -46,8 +46,10 @@ def measure(site: Site) -> Measured:
     rows = [*rates, *calls, *reductions, *findings, *memory, *starts]
     first = reductions[0]
     headline: dict[str, object] = {
-        "schedules_per_s": rates[0].median,
-        "schedules_per_s_specimen": next(row.median for row in rates if "specimen" in row.name),
+        "schedules_per_s": _rate(rates, "schedules", "reference"),
+        "schedules_per_s_specimen": _rate(rates, "schedules", "specimen"),
+        "runs_made_per_s": _rate(rates, "runs made", "reference"),
+        "runs_made_per_s_specimen": _rate(rates, "runs made", "specimen"),
         "gated_call_us": calls[0].median,
         "reduction_factor": None if first.ratio is None else 1 / first.ratio,
         "seconds_to_finding": {row.name: row.median for row in findings},
@@ -59,6 +61,11 @@ def measure(site: Site) -> Measured:
     }
     assert headline.keys() == KEYS.keys()
     return Measured(rows=rows, headline=headline, missed=missed(rows))
+
+
+def _rate(rates: list[Row], of: str, subject: str) -> float | None:
+    """The first row of that measure and subject."""
+    return next(row.median for row in rates if row.name.startswith(of) and subject in row.name)
 
 
 def missed(rows: list[Row]) -> list[str]:

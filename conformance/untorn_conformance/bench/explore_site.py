@@ -30,6 +30,8 @@ SPECIMENS: Final[Mapping[str, str]] = {
 KEYS: Final[Mapping[str, str]] = {
     "schedules_per_s": "schedules a second of the reference's two writers on one core",
     "schedules_per_s_specimen": "the same of the specimen's",
+    "runs_made_per_s": "those of the reference that processes ran, a second",
+    "runs_made_per_s_specimen": "the same of the specimen's",
     "gated_call_us": "what a gated stat costs on one core, in us",
     "reduction_factor": "runs without reduction to runs with it, of the plan's first search",
     "seconds_to_finding": "by finding: seconds from a cold start, null if it was not found",
@@ -59,10 +61,10 @@ class Search:
 class ExplorePlan:
     """Sizes of one run.
 
-    `rounds` is how often the cases take turns. A turn is `runs` schedules, `calls` gated calls,
-    `starts` workers, or one process that explores. `learning_runs` is how long a finding is looked
-    for before it is timed, `memory_runs` how many schedules memory is watched for. `reductions` are
-    the searches that are made with and without reduction.
+    `rounds` is how often the cases take turns. A turn is at most `runs` schedules, `calls` gated
+    calls, `starts` workers, or one process that explores. `learning_runs` is how long a finding is
+    looked for before it is timed, `memory_runs` how many schedules memory is watched for.
+    `reductions` are the searches that are made with and without reduction.
     """
 
     rounds: int
@@ -78,7 +80,7 @@ _REPAIR_1: Final = Search(backend=SPECIMENS["first_posted"], scenario="repair", 
 
 FULL: Final = ExplorePlan(
     rounds=5,
-    runs=120,
+    runs=1_300,
     calls=2_000,
     starts=50,
     learning_runs=300,

@@ -62,7 +62,8 @@ def test_the_quoted_numbers_are_keys_at_the_top(document: Any) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "schedules_per_s", "schedules_per_s_specimen", "gated_call_us", "reduction_factor",
+        "schedules_per_s", "schedules_per_s_specimen", "runs_made_per_s",
+        "runs_made_per_s_specimen", "gated_call_us", "reduction_factor",
         "peak_supervisor_mib", "peak_tree_mib", "worker_start_ms", "restore_ms",
     ],
 )  # fmt: skip
