@@ -60,7 +60,7 @@ def test_a_link_that_leads_out_is_read_and_what_is_there_is_no_object(
     (bench.folder / "outside").touch()
     text = 'os.symlink("../outside", "l"); os.close(os.open("l", os.O_WRONLY))'
     footprint = touched(bench, watch, text)
-    assert footprint.reads == {"i:.", "e:./l"}
+    assert footprint.reads == {"i:.", "p:.", "e:./l"}
     assert footprint.writes == frozenset()
 
 
@@ -95,7 +95,7 @@ def test_a_way_that_ends_early_is_a_step_and_reads_what_is_missing(
     bench: Any, watch: Watching
 ) -> None:
     text = 'fd = os.open("d", 0); tell(os.mkdir, "none/x", dir_fd=fd)'
-    assert touched(bench, watch, text).reads == {"i:d", "e:d/none"}
+    assert touched(bench, watch, text).reads == {"p:d", "e:d/none"}
 
 
 # --- dependence -------------------------------------------------------------------------------
@@ -155,7 +155,17 @@ def test_inode_numbers_are_an_object_where_they_are_seen(bench: Any, watch: Watc
     assert not one.conflicts(other)
 
 
-def test_a_close_may_free_the_inode_number_of_what_has_no_name(bench: Any, watch: Watching) -> None:
-    texts = (LOCK + "; os.close(fd)", MAKE_E)
-    one, other = pair(bench, watch, texts, sees_inodes=True)
-    assert one.conflicts(other)
+@pytest.mark.parametrize(
+    ("text", "frees"),
+    [
+        (LOCK + '; os.unlink("g"); os.close(fd)', True),
+        ('fd = os.open("g", os.O_RDWR | os.O_CREAT); os.unlink("g"); os.close(fd)', True),
+        (LOCK + "; os.close(fd)", False),
+    ],
+    ids=["locked", "not locked", "named"],
+)
+def test_a_close_frees_the_inode_number_of_what_has_no_name(
+    bench: Any, watch: Watching, text: str, frees: bool
+) -> None:
+    one, other = pair(bench, watch, (text, MAKE_E), sees_inodes=True)
+    assert one.conflicts(other) is frees
