@@ -88,7 +88,7 @@ class Laboratory:
         base: Path,
         seed: int = 0,
         grain: Grain = Grain.METADATA,
-        frames: int = 1,
+        frames: int = 2,
         clip: str = "",
         patience: Patience = Patience(),
     ) -> None:
