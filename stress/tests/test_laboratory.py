@@ -684,3 +684,56 @@ def test_inode_numbers_count_where_one_makes_and_another_removes(
 
     system.run(choose)
     assert ("#inodes" in touched) is are_seen
+
+
+# --- what is only seen with two frames, and how names are foreseen --------------------------------
+
+
+def test_a_publish_frame_by_frame_mixes_two_writers(laboratory_of: Make) -> None:
+    explored = explore(
+        laboratory_of("""
+        def _land(self, work):
+            os.makedirs(work.entry, exist_ok=True)
+            first = False
+            for index, name in enumerate(sorted(os.listdir(work.partial))):
+                try:
+                    os.link(os.path.join(work.partial, name), os.path.join(work.entry, name))
+                    first = first or index == 0
+                except FileExistsError:
+                    pass
+            Path(work.entry, ".hf-complete").touch()
+            self._discard(work.partial)
+            from untorn_conformance.specimens.seed_algorithm import Landing
+            return Landing.PUBLISHED if first else Landing.ADOPTED
+        """),
+        "writer-writer",
+        "empty",
+        runs=100,
+    )
+    assert "two-writers" in {each.finding.rule for each in explored.found}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_foreseeable"),
+    [
+        ('f"{os.getpid()}-{name}"', True),
+        ('f"{hash(os.getpid()) * 7919:x}-{name}"', False),
+    ],
+    ids=["a process id", "drawn from a process id"],
+)
+def test_runs_are_foreseen_where_names_are_the_same_in_each(
+    laboratory_of: Make, name: str, is_foreseeable: bool
+) -> None:
+    explored = explore(
+        laboratory_of(f"""
+        def stage(self, *, key, files):
+            name = "scratch"
+            Path(self._root, {name}).touch()
+            return super().stage(key=key, files=files)
+        """),
+        "writer-writer",
+        "empty",
+        runs=200,
+    )
+    assert explored.exhaustive, explored
+    assert (explored.made < explored.runs) is is_foreseeable

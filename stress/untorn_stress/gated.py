@@ -180,7 +180,7 @@ class GatedSystem:
                 performance.players[letter] = Player(
                     worker, program(self._payloads), performance.ledger
                 )
-            self._world.begin()
+            self._world.begin({worker.pid: worker.letter for worker in supervisor.workers})
             for player in performance.players.values():
                 player.worker.begin(self._world)
                 player.begin()

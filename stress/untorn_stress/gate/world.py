@@ -10,7 +10,8 @@
     #inodes  which inode numbers are free: written by what frees one, read by what takes one
 
 An inode is named by its path at the start of the run, or by who made it and as its how manieth
-(``A3``): that does not depend on the schedule, as inode numbers and paths do.
+(``A3``): that does not depend on the schedule, as inode numbers and paths do. In an entry's name a
+worker's process id, set off by other signs, is its letter.
 
 Source: gate_rules T2: dependence is on objects, not on strings.
 """
@@ -20,7 +21,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from untorn_stress.gate.calls import PathArgument
@@ -28,6 +31,7 @@ from untorn_stress.gate.target import AT_FDCWD, Target
 
 INODES: Final = "#inodes"
 _MOST_LINKS: Final = 40
+_NOBODY: Final = re.compile(r"(?!)")
 _DOOR: Final = re.compile(r"/proc/[0-9]+(?:/task/[0-9]+)?/(?:cwd|root|exe|fd/[0-9]+)")
 
 
@@ -68,9 +72,16 @@ class World:
         self._device = 0
         self._names: dict[int, str] = {}
         self._made: dict[str, int] = {}
+        self._letters: dict[str, str] = {}
+        self._pid = _NOBODY
 
-    def begin(self) -> None:
-        """Start a run: name everything that is there now."""
+    def begin(self, letters: Mapping[int, str] = MappingProxyType({})) -> None:
+        """Start a run: name everything that is there now; ``letters`` are those of processes."""
+        self._letters = {str(pid): letter for pid, letter in letters.items()}
+        of_any = "|".join(self._letters)
+        self._pid = (
+            re.compile(rf"(?<![0-9A-Za-z])(?:{of_any})(?![0-9A-Za-z])") if of_any else _NOBODY
+        )
         status = os.stat(self.root)
         self._device = status.st_dev
         self._names = {status.st_ino: "."}
@@ -86,6 +97,10 @@ class World:
                         self._name_below(child.path, f"{prefix}{child.name}/")
         except PermissionError:
             return  # nobody but root sees what is in there, so no step of ours touches it
+
+    def entry(self, name: str) -> str:
+        """What an entry of that name is called in every run."""
+        return self._pid.sub(lambda found: self._letters[found.group()], name)
 
     def holds(self, path: str) -> bool:
         """Whether a resolved path is that of the root or of something below it."""
@@ -182,6 +197,7 @@ class _Walk:
         return self._found("", "", self._world.name_of(status), status)
 
     def _found(self, parent: str, entry: str, here: str, there: os.stat_result) -> Place:
+        entry = self._world.entry(entry)
         return Place(parent, entry, here, there.st_mode, there.st_nlink, tuple(self._walked))
 
     def _nowhere(self) -> Place:
@@ -189,13 +205,13 @@ class _Walk:
 
     def _missing(self, parent: str, name: str) -> Place:
         if not self._parts and parent:
-            return Place(parent, name, "", 0, 0, tuple(self._walked))
+            return Place(parent, self._world.entry(name), "", 0, 0, tuple(self._walked))
         self._looked_up(parent, name)
         return self._nowhere()
 
     def _looked_up(self, parent: str, name: str) -> None:
         if parent and name != "..":
-            self._walked.append(f"e:{parent}/{name}")
+            self._walked.append(f"e:{parent}/{self._world.entry(name)}")
 
     def _pass_link(self, link: str) -> os.stat_result | Literal[False] | None:
         """Go where a link leads: the directory's stat, False for the same one, None for nowhere."""
