@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pytest
-from untorn_stress.explore import Budget, Search, System
+from untorn_stress.explore import Budget, Search, Stopped, System
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.pct import Pct
@@ -240,3 +240,17 @@ def test_a_search_cut_short_says_how_far_it_came() -> None:
     assert seen == sorted(seen)
     assert all(completed == bound - 1 for completed, bound in seen)
     assert (search.completed, search.exhaustive) == (3, True)
+
+
+# --- budgets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda: BoundedDfs(preemptions=2), UnboundedDfs])
+def test_a_budget_that_is_just_enough_stops_no_search(make: Callable[[], Scheduler]) -> None:
+    enough = len(drive(WRITERS, make()))
+    for runs, stopped in ((enough, Stopped.DONE), (enough - 1, Stopped.BUDGET)):
+        scheduler = make()
+        search = Search(WRITERS, scheduler, Budget(runs=runs))
+        assert len(list(search)) == runs
+        assert search.progress.stopped is stopped
+        assert scheduler.exhaustive is (stopped is Stopped.DONE)  # type: ignore[attr-defined]

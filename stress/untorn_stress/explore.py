@@ -74,11 +74,11 @@ class Search(Generic[R]):
         progress = self.progress
         while True:
             progress.seconds = time.monotonic() - began_s
+            if not self._scheduler.begin():  # asked first: a budget may be just enough
+                progress.stopped = Stopped.DONE
+                return
             if self._is_spent():
                 progress.stopped = Stopped.BUDGET
-                return
-            if not self._scheduler.begin():
-                progress.stopped = Stopped.DONE
                 return
             result = self._system.run(self._scheduler.choose)
             progress.runs += 1
