@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _SEED_MAX: Final = 2**64 - 1
 _TIMES_MAX: Final = 100_000
 _PREEMPTIONS_MAX: Final = 100
+_KILLS_MAX: Final = 8
 _BOUNDED: Final = "dfs"
 _SCHEDULERS: Final = (_BOUNDED, "dfs-unbounded", "pct", "random")
 _GRAINS: Final = ("metadata", "data")
@@ -165,6 +166,10 @@ _fold_option = click.option(
     help="How often dfs may interrupt a worker that could go on.  [default: the scenario's own]",
 )  # fmt: skip
 @click.option(
+    "--kills", type=click.IntRange(0, _KILLS_MAX), default=0, show_default=True, metavar="N",
+    help="How many workers dfs may kill, each before any of its steps.",
+)  # fmt: skip
+@click.option(
     "--budget", callback=_budget, metavar="RUNS|SECONDSs",
     help="Stop after so many runs (500) or seconds (90s); what is left is then UNKNOWN.",
 )  # fmt: skip
@@ -190,6 +195,7 @@ def explore(
     as_json: bool,
     scheduler: str,
     preemptions: int | None,
+    kills: int,
     budget: _Budget,
     **how: Any,
 ) -> int:
@@ -200,6 +206,8 @@ def explore(
         raise click.UsageError(
             f"--preemptions bounds {_BOUNDED}, and {scheduler} has no such bound"
         )
+    if kills and scheduler != _BOUNDED:
+        raise click.UsageError(f"--kills are choices of {_BOUNDED}; {scheduler} makes none")
     if only_list:
         return _finish(exploring.list_command(backend=how["backend"]), as_json)
     with _progress() as progress, _usage_errors(as_json):
@@ -207,6 +215,7 @@ def explore(
             **how,
             scheduler=scheduler,
             preemptions=preemptions,
+            kills=kills,
             budget_runs=budget.runs,
             budget_s=budget.seconds,
             draw=_draw(fold),

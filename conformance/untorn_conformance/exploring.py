@@ -103,6 +103,7 @@ def explore_command(
     tree: str | None,
     scheduler: str,
     preemptions: int | None,
+    kills: int = 0,
     budget_runs: int | None,
     budget_s: float | None,
     seed: int,
@@ -126,6 +127,7 @@ def explore_command(
         tree=tree,
         scheduler=scheduler,
         preemptions=preemptions,
+        kills=kills,
         runs=budget_runs,
         seed=seed,
     )
@@ -196,6 +198,7 @@ def _explore(
         budget=purse.left(journal.explored),
         progress=progress,
         on_found=journal.keep,
+        kills=visit.kills > 0,
     ).run()
 
 

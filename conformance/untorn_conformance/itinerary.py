@@ -41,6 +41,8 @@ _DRAWING = ("pct", "random")
 class Visit:
     """One search: a scenario from a tree, with a fresh scheduler and its description.
 
+    ``kills`` is how many workers may be killed.
+
     ``drawn_runs`` is how many schedules the scheduler draws, None for one that searches them all.
     """
 
@@ -48,6 +50,7 @@ class Visit:
     start: Start
     scheduler: Scheduler
     described: str
+    kills: int = 0
     drawn_runs: int | None = None
 
     def was_made(self, explored: Explored) -> bool:
@@ -65,6 +68,7 @@ class Wishes:
     tree: str | None = None
     scheduler: str = "dfs"
     preemptions: int | None = None
+    kills: int = 0
     runs: int | None = None
     seed: int = 0
 
@@ -116,20 +120,20 @@ def _starts(laboratory: Laboratory, wishes: Wishes, each: Scenario) -> Iterator[
 def _bounded(laboratory: Laboratory, wishes: Wishes, each: Scenario) -> Iterator[Visit]:
     bound = each.preemptions if wishes.preemptions is None else wishes.preemptions
     if wishes.tree is not None:
-        yield _search(each, laboratory.start(wishes.tree), bound)
+        yield _search(each, laboratory.start(wishes.tree), bound, wishes.kills)
         return
     natural = laboratory.natural(each.tree)
-    yield _search(each, natural, min(bound, 1))
+    yield _search(each, natural, min(bound, 1), wishes.kills)
     if each.harvest_preemptions is not None:
         for start in laboratory.harvest().values():
-            yield _search(each, start, min(bound, each.harvest_preemptions))
+            yield _search(each, start, min(bound, each.harvest_preemptions), wishes.kills)
     if bound > 1:
-        yield _search(each, natural, bound)
+        yield _search(each, natural, bound, wishes.kills)
 
 
-def _search(each: Scenario, start: Start, bound: int) -> Visit:
-    scheduler, described = bounded(bound)
-    return Visit(scenario=each, start=start, scheduler=scheduler, described=described)
+def _search(each: Scenario, start: Start, bound: int, kills: int) -> Visit:
+    scheduler, described = bounded(bound, kills)
+    return Visit(scenario=each, start=start, scheduler=scheduler, described=described, kills=kills)
 
 
 def _drawn(wishes: Wishes, each: Scenario, start: Start) -> Visit:

@@ -19,7 +19,7 @@ from untorn_stress.explorer import OUT_OF_HAND
 from untorn_stress.gate import availability
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
-from untorn_stress.run import Run, Step
+from untorn_stress.run import Run, Step, is_kill
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import TREES, scenario
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
@@ -77,7 +77,8 @@ def replay_command(
             subject = laboratory.subject
             check_fits(token, spec=subject.spec, identity=subject.identity)
             start = _start_of(laboratory, token, carried)
-            system = laboratory.system(played, start)
+            kills = any(map(is_kill, token.choices))
+            system = laboratory.system(played, start, kills=kills)
             system.record = True
             run = None if saved is None else saved.run
             return _conclude(_replay(system, token, run, times, progress), token, times, draw)

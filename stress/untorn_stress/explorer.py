@@ -130,6 +130,7 @@ class Exploration:
         progress: Callable[[str], None] | None = None,
         on_found: Callable[[Found], None] | None = None,
         stop_at_first: bool = False,
+        kills: bool = False,
     ) -> None:
         self._laboratory = laboratory
         self._scenario = scenario
@@ -140,6 +141,7 @@ class Exploration:
         self._progress = progress
         self._on_found = on_found
         self._stop_at_first = stop_at_first
+        self._kills = kills
         self._notes = _Notes({}, {})
         self._told_s = 0.0
         self._foresight: Foresight[GatedRun] | None = None
@@ -147,7 +149,7 @@ class Exploration:
     def run(self) -> Explored:
         """Search until nothing is left, the budget is spent or it gets out of hand."""
         notes = self._notes
-        system = self._laboratory.system(self._scenario, self._start)
+        system = self._laboratory.system(self._scenario, self._start, kills=self._kills)
         system.expects_endings = isinstance(self._scheduler, UnboundedDfs)
         unspent = copy.deepcopy(self._scheduler)
         if isinstance(self._scheduler, BoundedDfs | UnboundedDfs):
@@ -298,7 +300,9 @@ def differs_from_itself(system: GatedSystem) -> str:
     return f"the same schedule, made twice, parts {where}"
 
 
-def bounded(preemptions: int) -> tuple[BoundedDfs, str]:
+def bounded(preemptions: int, kills: int = 0) -> tuple[BoundedDfs, str]:
     """The bounded search and how it is called in evidence."""
-    plural = "" if preemptions == 1 else "s"
-    return BoundedDfs(preemptions=preemptions), f"at most {preemptions} preemption{plural}"
+    words = f"at most {preemptions} preemption{'' if preemptions == 1 else 's'}"
+    if kills:
+        words += f" and {kills} kill{'' if kills == 1 else 's'}"
+    return BoundedDfs(preemptions=preemptions, faults=kills), words

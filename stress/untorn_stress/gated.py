@@ -23,7 +23,7 @@ from pathlib import Path
 from untorn_conformance.backend import BytesMeaning, Limits, Skipped, Verb
 from untorn_conformance.contract import Capability
 
-from untorn_stress import operation_order
+from untorn_stress import operation_order, stuck
 from untorn_stress.ensemble import JUDGE, Ensemble
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
@@ -35,7 +35,7 @@ from untorn_stress.player import Ledger, Player
 from untorn_stress.programs import afterwards, collector
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath
 from untorn_stress.rules.judge import judge
-from untorn_stress.run import Finding, FindingKind, Run, Step
+from untorn_stress.run import KILL, Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
 from untorn_stress.scenarios import labels_of
 from untorn_stress.schedulers.protocol import Ending, Executed, Footprint, Moment, Option
@@ -107,6 +107,7 @@ class GatedSystem:
         rules: Rules,
         seed: int,
         phase: str = "run",
+        kills: bool = False,
     ) -> None:
         self.scenario = scenario
         self.record = False
@@ -124,6 +125,7 @@ class GatedSystem:
         self._rules = rules
         self._seed = seed
         self._phase = phase
+        self._kills = kills
         self._world = World(self._root)
         self._restorer = Restorer(root)
         self._dated = (start.tree, start.taken_s)
@@ -150,14 +152,16 @@ class GatedSystem:
             supervisor.settle()
             while held := self._options(supervisor):
                 waiting = self._waiting(performance, held)
-                option = self._choose(choose, performance, held, waiting)
+                option = self._choose(choose, performance, supervisor, held, waiting)
                 if option is None:
                     performance.cut = True
                     break
                 if len(performance.choices) == self._rules.most_steps:
                     raise UndecidedError(f"no end of the run after {self._rules.most_steps} steps")
                 self._step(supervisor, performance, narrator, held, option)
-            self._find_stuck(performance)
+            if not performance.cut:
+                last = performance.ledger.steps - 1
+                performance.findings += stuck.findings(performance.players.values(), last)
             self._find_strays(performance)
             unobserved = [each for worker in supervisor.workers for each in worker.unobserved]
         return self._conclude(performance, tuple(unobserved))
@@ -209,10 +213,13 @@ class GatedSystem:
         self,
         choose: Choose,
         performance: _Performance,
+        supervisor: Supervisor,
         held: list[Held],
         waiting: Iterable[Option],
     ) -> Option | None:
-        options = tuple(self._option_of(performance, each) for each in held)
+        options = tuple(
+            option for each in held for option in self._options_of(performance, supervisor, each)
+        )
         moment = Moment(len(performance.choices), options, performance.executed, tuple(waiting))
         option = choose(moment)
         assert option is None or option in options, f"{option} was not offered"
@@ -230,6 +237,19 @@ class GatedSystem:
             for each in held:
                 if not each.is_inner and each not in offered:
                     yield self._option_of(performance, each)
+
+    def _options_of(
+        self, performance: _Performance, supervisor: Supervisor, held: Held
+    ) -> Iterator[Option]:
+        """The step that somebody stands before, and the death of its worker instead.
+
+        Who has taken no step for its operation yet is not killed: it might as well not be there.
+        """
+        yield self._option_of(performance, held)
+        letter = held.worker.letter
+        operation = performance.players[letter].current
+        if self._kills and held.actor == letter and operation is not None and operation.has_moved:
+            yield Option(letter, supervisor.death_of(held.worker), fault=KILL)
 
     def _option_of(self, performance: _Performance, held: Held) -> Option:
         option = Supervisor.option_of(held)
@@ -255,7 +275,11 @@ class GatedSystem:
         told = narrator.tell(chosen) if self.record else ""
         performance.ledger.steps += 1
         performance.choices.append(option.label)
-        executed, done = supervisor.take(chosen)
+        if option.fault == KILL:
+            executed, result = Executed(letter, option.label, supervisor.kill(chosen.worker)), ""
+        else:
+            executed, done = supervisor.take(chosen)
+            result = done.result
         ended, asked = performance.ledger.ended_by(letter), letters[letter].current
         ends = operation_order.after(ended, None if asked is operation else asked, letters)
         crossed = operation_order.joined(begins, ends)
@@ -272,37 +296,11 @@ class GatedSystem:
                 operation=-1 if operation is None else operation.index,
                 call=chosen.call.name,
                 detail=told,
-                result=done.result,
+                result=result,
             )
             performance.steps.append(step)
         if self.on_stop is not None:
             self.on_stop()
-
-    @staticmethod
-    def _find_stuck(performance: _Performance) -> None:
-        """When nobody can move, whoever has not answered is dead or waits for ever."""
-        if performance.cut:
-            return
-        last = performance.ledger.steps - 1
-        for player in performance.players.values():
-            if player.current is None:
-                continue
-            worker, verb = player.worker, player.current.ask.verb
-            if worker.is_dead or worker.has_hung_up:
-                message = f"{worker.letter} died in {verb}, and nobody had killed it"
-                finding = Finding(
-                    kind=FindingKind.DIED, requirement="L2", rule="died", message=message, step=last
-                )
-            else:
-                message = f"{worker.letter} waits in {verb} for what never comes"
-                finding = Finding(
-                    kind=FindingKind.DEADLOCK,
-                    requirement="L5",
-                    rule="deadlock",
-                    message=message,
-                    step=last,
-                )
-            performance.findings.append(finding)
 
     def _find_strays(self, performance: _Performance) -> None:
         """Whatever has changed around the root was not the backend's to change."""

@@ -138,8 +138,9 @@ class Laboratory:
         phase: str = "run",
         *,
         offers_yielded: bool = False,
+        kills: bool = False,
     ) -> GatedSystem:
-        """The scenario from that tree, to be driven by a scheduler."""
+        """The scenario from that tree, to be driven by a scheduler; ``kills`` offers deaths too."""
         rules = replace(
             self._true,
             grain=self.grain,
@@ -162,6 +163,7 @@ class Laboratory:
             rules=rules,
             seed=self.seed,
             phase=phase,
+            kills=kills,
         )
 
     def _ensemble(self, rules: Rules) -> Ensemble:

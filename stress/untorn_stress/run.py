@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from untorn_conformance.backend import Verb
+
+KILL: Final = "kill"
+"""The fault that is a worker's death: SIGKILL in place of its next step."""
+
+
+def is_kill(label: str) -> bool:
+    """Whether a choice of this label is a worker's death."""
+    return label.endswith(f"!{KILL}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

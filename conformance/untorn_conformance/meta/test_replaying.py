@@ -144,3 +144,15 @@ def test_a_clean_run_beside_one_that_was_not_made_is_no_answer(
     done = replay(clean.token, times=2)
     assert done.exit_code == (7 if isinstance(error, OSError) else 6)
     assert str(error) in done.text
+
+
+def test_a_death_is_explored_and_replayed(tmp_path: Path) -> None:
+    backend = "py:untorn_conformance.specimens.after_review:factory_reversed"
+    how = {"tree": "published", "preemptions": 0, "kills": 1}
+    done = explore(backend, tmp_path, "reader-collector", **how)
+    (found,) = done.document["found"]
+    assert (done.exit_code, found["requirement"]) == (1, "C1")
+    assert "!kill" in done.text
+    again = replay(Token.decode(found["token"]), times=3, backend=backend)
+    assert again.exit_code == 1, again.text
+    assert "C1 in-part: 3 of 3 times" in again.text

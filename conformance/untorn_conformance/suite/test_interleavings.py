@@ -19,7 +19,7 @@ from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
-from untorn_stress.scenario import Scenario
+from untorn_stress.scenario import Locks, Scenario
 from untorn_stress.scenarios import SCENARIOS
 from untorn_stress.scenarios import scenario as scenario_named
 from untorn_stress.schedulers.pct import Pct
@@ -37,6 +37,7 @@ DRAWN_SEED = 1901
 
 GATED = [each for each in SCENARIOS if not each.needs]
 HARVESTED = [each for each in GATED if each.harvest_preemptions is not None]
+PAIRS = [each for each in GATED if len(each.programs) == 2 and each.locks is Locks.REAL]
 AFTER_A_CRASH = ("C1", "P3", "P4")
 """Rows that crash states add: they hold torn entries, complete ones and damaged ones."""
 
@@ -76,6 +77,15 @@ def test_every_schedule_after_a_crash(
     )
 
 
+@pytest.mark.parametrize("scenario", [case(each, "C1", "L2") for each in PAIRS])
+def test_one_is_killed_before_any_step(
+    scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
+) -> None:
+    """From the natural tree, without preemption: SIGKILL of one worker in place of each step."""
+    start = beginnings.natural(laboratory, scenario.tree)
+    settle([explore(laboratory, scenario, start, 0, kills=1)], grounds, request)
+
+
 SINGLE_FLIGHT = scenario_named("single-flight")
 
 
@@ -99,9 +109,11 @@ def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> N
     settle([explored], grounds, request)
 
 
-def explore(laboratory: Laboratory, scenario: Scenario, start: Start, bound: int) -> Explored:
+def explore(
+    laboratory: Laboratory, scenario: Scenario, start: Start, bound: int, kills: int = 0
+) -> Explored:
     """One bounded search."""
-    scheduler, described = bounded(bound)
+    scheduler, described = bounded(bound, kills)
     return Exploration(
         laboratory,
         scenario,
@@ -109,6 +121,7 @@ def explore(laboratory: Laboratory, scenario: Scenario, start: Start, bound: int
         scheduler,
         described=described,
         budget=Budget(runs=MOST_RUNS),
+        kills=kills > 0,
     ).run()
 
 

@@ -19,7 +19,7 @@ from untorn_stress.gate.calls import O_TMPFILE, Kind
 from untorn_stress.gate.intake import Intake, makes_thread
 from untorn_stress.gate.perform import perform
 from untorn_stress.gate.target import AT_FDCWD
-from untorn_stress.gate.worker import Held
+from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
 from untorn_stress.schedulers.protocol import Footprint
 
@@ -73,6 +73,13 @@ class Execution:
         held.worker.asleep = None
         held.worker.has_rested = False
         return Done(result, touched.footprint())
+
+    def death_of(self, worker: GatedWorker) -> Footprint:
+        """What SIGKILL would touch: its locks are let go, and files without a name are freed."""
+        touched = footprints.Touched(inodes=self._sees_inodes)
+        touched.let_go(worker.locked, nameless=True)
+        footprints.touch_memory(touched, worker.letter, shared=not worker.is_plain)
+        return touched.footprint()
 
     # --- performed by us -------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ Rule 3: whoever waits for a lock is offered again when a step has changed that l
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections.abc import Callable
@@ -154,22 +155,43 @@ class Supervisor:
         if done.result != WAITS:
             self._stalled = False
         if done.footprint != NOTHING:
-            self._renew(held, done)
+            self._renew(held.actor, done, held)
         self._settling.settle(after_step=True)
         return Executed(held.actor, held.actor, done.footprint), done
 
-    def _renew(self, mover: Held, done: Done) -> None:
+    def _renew(self, mover: str, done: Done, taken: Held | None = None) -> None:
         """Look anew at what others are held at, where the step may have changed it."""
         for worker in self.workers:
             for held in worker.held.values():
-                if held is mover or not held.expected.conflicts(done.footprint):
+                if held is taken or not held.expected.conflicts(done.footprint):
                     continue
-                if held.waits_for_lock and done.changes_lock and held.actor != mover.actor:
+                if held.waits_for_lock and done.changes_lock and held.actor != mover:
                     held.waits_for_lock = not _touches_lock(done.footprint, held)
                 if held.places:
                     self._intake.look(held)
                 elif held.named:
                     self._intake.expect(held)
+
+    def death_of(self, worker: GatedWorker) -> Footprint:
+        """What the death of a worker would touch: the locks and the nameless files that go."""
+        return self._execution.death_of(worker)
+
+    def kill(self, worker: GatedWorker) -> Footprint:
+        """SIGKILL a worker with all below it, and wait until all stands still again.
+
+        What it is held at does not happen. Raises StillRunningError, UndecidedError.
+        """
+        touched = self.death_of(worker)
+        worker.kill()
+        self._poller.unregister(worker.pidfd)
+        for fd in (worker.listener.fd, worker.stdout):
+            with contextlib.suppress(KeyError):  # it hung up before
+                self._poller.unregister(fd)
+        worker.bury_all()
+        self._stalled = False
+        self._renew(worker.letter, Done("killed", touched))
+        self._settling.settle(after_step=True)
+        return touched
 
     def renew_expected(self) -> None:
         """Work out again what every held call would touch."""

@@ -67,6 +67,7 @@ class GatedWorker:
         self.is_plain = True
         self.has_family = False
         self.is_dead = False
+        self.was_killed = False
         self.has_hung_up = False
         self.is_gone = False
         self.asleep: Sight | None = None
@@ -143,6 +144,12 @@ class GatedWorker:
         self._lines = rest
         self.awaits_answer = False
         return line
+
+    def bury_all(self) -> None:
+        """It was killed: nothing of it is held, and nobody waits for it any more."""
+        self.held.clear()
+        self.passing.clear()
+        self.was_killed = self.is_dead = self.is_gone = self.has_hung_up = True
 
     # --- threads ---------------------------------------------------------------------------------
 

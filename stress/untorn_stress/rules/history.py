@@ -5,7 +5,7 @@ Rule 1: X precedes Y when X had ended, with all its steps, before the first step
 Rule 2: what followed the run (the aftermath) belongs to its history: it is after everything.
 Rule 3: only collectors remove entries. A collect that was skipped, or evicts nothing by its own
         order (a dry run), removes none; one without an answer may have removed anything.
-Rule 4: what was not answered may or may not have happened.
+Rule 4: what was not answered may or may not have happened: its worker died, or was killed.
 
 Source: Herlihy and Wing, Linearizability (TOPLAS 1990), for the order in real time.
 """
@@ -31,7 +31,7 @@ from untorn_conformance.backend import (
 from untorn_conformance.contract import Capability
 
 from untorn_stress.payloads import Origin, Payloads
-from untorn_stress.run import Finding, FindingKind, Operation, Run
+from untorn_stress.run import Finding, FindingKind, Operation, Run, is_kill
 from untorn_stress.scenario import Locks, Scenario, Start
 from untorn_stress.scenarios import labels_of, starts_of
 
@@ -114,8 +114,17 @@ class History:
 
     @property
     def faulted(self) -> bool:
-        """Whether a fault was put in a step's place: then only what no fault excuses is judged."""
-        return any("!" in label for label in self.run.choices)
+        """Whether a call was made to fail: then only what no fault excuses is judged.
+
+        That a worker was killed excuses nobody else.
+        """
+        return any("!" in label and not is_kill(label) for label in self.run.choices)
+
+    @property
+    def killed_at(self) -> int | None:
+        """The step in whose place the first worker was killed."""
+        kills = (step for step, label in enumerate(self.run.choices) if is_kill(label))
+        return next(kills, None)
 
     @property
     def trusts_locks(self) -> bool:
@@ -210,7 +219,12 @@ class History:
         return crashed and self.writers_read(holding).isdisjoint(self._writers_of(holding.label))
 
     def torn_row(self, holding: Holding) -> str:
-        """The row that a torn handle breaks: C1 where only the crash can have torn it, else P1."""
+        """The row that a torn handle breaks: C1 where only a crash can have torn it, else P1."""
+        killed = self.killed_at
+        if killed is not None and (
+            self.is_after_the_run(holding.source) or holding.source.ended > killed
+        ):
+            return "C1"
         if not self.may_be_of_a_crash(holding):
             return "P1"
         published = any(

@@ -40,7 +40,8 @@ def _judge_files(history: History, holding: Holding) -> Iterator[Finding]:
         yield history.finding("R1", "order", f"{_who(holding)} listed {listed}", source)
     elif history.is_sound(holding):
         evicting = isinstance(holding.answer, Hit) and history.removals_amid(source, source)
-        requirement = "G9" if evicting else history.torn_row(holding)
+        row = history.torn_row(holding)
+        requirement = "G9" if evicting and row != "C1" else row
         message = f"{_who(holding)} listed {listed}; published were {', '.join(names)}"
         yield history.finding(requirement, "in-part", message, source)
 

@@ -1,0 +1,190 @@
+"""A death as a choice: it takes the place of a step, frees locks, leaves nothing, and replays."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from untorn_stress.ensemble import Cast
+from untorn_stress.explorer import Exploration, Explored, bounded, record
+from untorn_stress.gate.availability import probe
+from untorn_stress.gated import GatedSystem
+from untorn_stress.laboratory import Laboratory, Subject
+from untorn_stress.run import Run
+from untorn_stress.scenarios import scenario
+from untorn_stress.schedulers.protocol import Moment, Option
+from untorn_stress.tree import capture
+
+pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
+
+CACHE = """
+import fcntl, os
+from pathlib import Path
+from untorn_conformance.specimens.after_review import AfterReview
+from untorn_conformance.specimens.removal import DeletionOrder
+
+class Cache(AfterReview):
+    def __init__(self):
+        super().__init__(DeletionOrder.{order})
+    {method}
+
+factory = Cache
+"""
+LOCKING = """
+def publish(self, *, handle):
+    with open(Path(self._root, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return super().publish(handle=handle)
+"""
+
+
+@pytest.fixture
+def laboratory_of(tmp_path: Path) -> Iterator[Callable[..., Laboratory]]:
+    made: list[Laboratory] = []
+
+    def make(method: str = "pass", order: str = "SORTED") -> Laboratory:
+        body = textwrap.indent(textwrap.dedent(method).strip(), "    ").strip()
+        (tmp_path / "cache_to_kill.py").write_text(CACHE.format(method=body, order=order))
+        path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        cast = Cast(
+            name="test",
+            identity="test@1",
+            env={**os.environ, "PYTHONPATH": path},
+            zygote=(sys.executable, "-m", "untorn_conformance.zygote", "cache_to_kill:factory"),
+        )
+        subject = Subject(spec="test", identity="test@1", cast=cast, capabilities=frozenset())
+        made.append(Laboratory(subject, base=tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def system_of(laboratory: Laboratory, name: str, *, kills: bool = True) -> GatedSystem:
+    played = scenario(name)
+    return laboratory.system(played, laboratory.natural(played.tree), kills=kills)
+
+
+def explore(laboratory: Laboratory, name: str) -> Explored:
+    played = scenario(name)
+    scheduler, described = bounded(0, kills=1)
+    start = laboratory.natural(played.tree)
+    return Exploration(laboratory, played, start, scheduler, described=described, kills=True).run()
+
+
+def killing(after: int, victim: str = "A") -> Callable[[Moment], Option]:
+    """Let the victim take so many steps, alone, then kill it; the others go on."""
+    taken = 0
+
+    def choose(moment: Moment) -> Option:
+        nonlocal taken
+        own = [each for each in moment.options if each.actor == victim]
+        if own and taken < after:
+            taken += 1
+            return own[0]
+        return next((each for each in own if each.fault), moment.options[0])
+
+    return choose
+
+
+def run_of(system: GatedSystem, choose: Callable[[Moment], Option]) -> Run:
+    system.record = True
+    return system.run(choose).run
+
+
+def test_nobody_is_killed_where_nobody_may_be(laboratory_of: Callable[..., Laboratory]) -> None:
+    system = system_of(laboratory_of(), "writer-writer", kills=False)
+    offered: set[str] = set()
+
+    def choose(moment: Moment) -> Option:
+        offered.update(each.label for each in moment.options)
+        return moment.options[0]
+
+    system.run(choose)
+    assert offered == {"A", "B"}
+
+
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_a_kill_comes_in_the_place_of_the_step(
+    laboratory_of: Callable[..., Laboratory], after: int
+) -> None:
+    laboratory = laboratory_of()
+    system = system_of(laboratory, "writer-writer")
+    trees: list[object] = []
+    system.on_stop = lambda: trees.append(capture(laboratory.root))
+    run = run_of(system, killing(after))
+    assert [each.label for each in run.steps[: after + 2]] == [*"A" * after, "A!kill", "B"]
+    assert trees[after] == trees[after - 1], "what the victim was held at has happened"
+    ends = {each.worker: each.is_answered for each in run.operations}
+    assert ends == {"A": False, "B": True}
+    assert run.findings == ()
+
+
+def test_who_waits_for_the_lock_of_the_dead_gets_it(
+    laboratory_of: Callable[..., Laboratory],
+) -> None:
+    system = system_of(laboratory_of(LOCKING), "writer-writer")
+    seen = run_of(system, lambda moment: moment.options[0])
+    locked = next(step.number for step in seen.steps if step.call == "flock")
+
+    def choose(moment: Moment) -> Option:
+        """A until it has the lock, B until it waits, then A's death."""
+        labels = {each.label: each for each in moment.options}
+        if moment.step <= locked:
+            return labels["A"]
+        return labels.get("B") or labels["A!kill"]
+
+    run = run_of(system, choose)
+    calls = [(each.label, each.call, each.result) for each in run.steps]
+    assert ("B", "flock", "waits") in calls
+    assert ("B", "flock", "0") in calls[[label for label, *_ in calls].index("A!kill") :]
+    assert run.findings == ()
+
+
+def test_every_step_of_an_operation_is_one_to_be_killed_before(
+    laboratory_of: Callable[..., Laboratory],
+) -> None:
+    laboratory = laboratory_of()
+    system = system_of(laboratory, "writer-writer")
+    alone = run_of(system, lambda moment: moment.options[0])
+    first = {each.operation for each in alone.steps}
+    explored = explore(laboratory, "writer-writer")
+    assert explored.exhaustive
+    # Two orders without a death; with one, each step but the first of each operation.
+    assert explored.runs >= 2 + len(alone.steps) - len(first)
+
+
+def test_a_removal_in_place_that_is_killed_leaves_a_torn_entry_and_a_token(
+    laboratory_of: Callable[..., Laboratory],
+) -> None:
+    laboratory = laboratory_of(order="REVERSED")
+    explored = explore(laboratory, "reader-collector")
+    (found,) = explored.found
+    assert (found.finding.requirement, found.finding.rule) == ("C1", "in-part")
+    assert "B!kill" in found.token.choices
+    again = record(system_of(laboratory, "reader-collector"), found.run)
+    assert again is not None
+    assert again.findings == found.run.findings
+
+
+def test_a_removal_that_takes_the_sentinel_first_survives_every_death(
+    laboratory_of: Callable[..., Laboratory],
+) -> None:
+    explored = explore(laboratory_of(), "reader-collector")
+    assert (explored.exhaustive, explored.found) == (True, ())
+
+
+def test_the_killed_leave_no_process(laboratory_of: Callable[..., Laboratory]) -> None:
+    laboratory = laboratory_of()
+    system = system_of(laboratory, "writer-writer")
+    run_of(system, killing(3))
+    before = len(psutil.Process().children(recursive=True))
+    for after in range(1, 6):
+        run_of(system, killing(after))
+    assert len(psutil.Process().children(recursive=True)) == before
