@@ -78,6 +78,7 @@ def test_everything_has_a_default(exploring: Exploring) -> None:
     }
     assert asked == {
         "backend": "reference",
+        "kills": 0,
         "scenarios": (),
         "tree": None,
         "scheduler": "dfs",
@@ -133,6 +134,8 @@ def test_the_outcome_is_the_exit_code(
         ("--preemptions -1", "--preemptions"),
         ("--scheduler bfs", "--scheduler"),
         ("--scheduler pct --preemptions 2", "pct has no such bound"),
+        ("--scheduler pct --kills 1", "pct makes none"),
+        ("--kills -1", "--kills"),
         ("--grain inode", "--grain"),
     ],
 )

@@ -148,8 +148,7 @@ def test_a_clean_run_beside_one_that_was_not_made_is_no_answer(
 
 def test_a_death_is_explored_and_replayed(tmp_path: Path) -> None:
     backend = "py:untorn_conformance.specimens.after_review:factory_reversed"
-    how = {"tree": "published", "preemptions": 0, "kills": 1}
-    done = explore(backend, tmp_path, "reader-collector", **how)
+    done = explore(backend, tmp_path, "reader-collector", tree="published", preemptions=0, kills=1)
     (found,) = done.document["found"]
     assert (done.exit_code, found["requirement"]) == (1, "C1")
     assert "!kill" in done.text
