@@ -122,6 +122,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Have idle processes take cases from busy ones, unless another way was asked for.
+
+    A few searches cost as much as hundreds of other cases, and stand side by side.
+    """
+    asked = any(each.startswith("--dist") or each == "-d" for each in config.invocation_params.args)
+    if getattr(config.option, "numprocesses", None) and not asked:
+        config.option.dist = "worksteal"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options; whatever cannot be understood is a usage error before anything runs."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -174,3 +174,26 @@ def test_the_tests_of_the_suite_are_collected_when_they_are_named(
     collect: Collect, argument: str
 ) -> None:
     assert "meta/test_probe.py" in collect(argument)
+
+
+SLOW_FIRST = """
+import time
+
+@pytest.mark.parametrize("number", range(80))
+def test_case(number, worker_id):
+    time.sleep(1.0 if number < 5 else 0.0)
+    with open(os.environ["WORKERS"], "a") as file:
+        file.write(f"{number} {worker_id}\\n")
+"""
+
+
+@pytest.mark.parametrize(("asked", "alone"), [((), False), (("--dist", "load"), True)])
+def test_idle_processes_take_cases_from_busy_ones_unless_told_otherwise(
+    tmp_path: Path, asked: tuple[str, ...], alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKERS", str(tmp_path / "workers"))
+    run_pytest(tmp_path, "-n", "2", *asked, suite=SLOW_FIRST)
+    ran = [line.split() for line in (tmp_path / "workers").read_text().splitlines()]
+    slow = {worker for number, worker in ran if int(number) < 5}
+    assert len(ran) == 80
+    assert (len(slow) == 1) is alone
