@@ -14,6 +14,7 @@ from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.happens_before import HappensBefore
 from untorn_stress.schedulers.protocol import (
     NOTHING,
+    Ending,
     Footprint,
     Moment,
     NondeterminismError,
@@ -46,12 +47,9 @@ class Limited:
         self.inner.end(ending)
 
 
-def shown(system: Any, scheduler: Scheduler) -> list[tuple[str, bool]]:
+def shown(system: Any, scheduler: Scheduler) -> list[Ending]:
     """How each run ended, in order."""
-    endings = []
-    for result in Search(system, scheduler, Budget()):
-        endings.append((result.ending.outcome, result.ending.cut))
-    return endings
+    return [result.ending for result in Search(system, scheduler, Budget())]
 
 
 def searches(seed: int) -> list[tuple[Program, Callable[[], Scheduler]]]:

@@ -47,10 +47,10 @@ class RenamedError(Exception):
 
 
 class Foreseeable(System[R_co], Protocol):
-    """A system whose runs, when they are cut, need not have been made."""
+    """A system whose runs need not have been made."""
 
     def unmade(self, labels: tuple[str, ...], ending: Ending) -> R_co:
-        """What a run gives that was cut after these choices, though it was not made."""
+        """What a run gives that ended so, or was cut, after these choices and was not made."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Foresight(Generic[R]):
         self._system = system
         self._check_every = check_every
         self._memory = _Memory()
-        self._results: dict[int, R] = {}  # by the hash of all their steps
+        self._results: dict[int, Ending] = {}  # by the hash of all their steps
 
     def run(self, choose: Callable[[Moment], Option | None]) -> R:
         """Go through one run; make it from where it is not foreseen.
@@ -102,16 +102,16 @@ class Foresight(Generic[R]):
             return self._make(run, lambda _moment: None)
         return self._system.unmade(tuple(run.labels), Ending(run.executed, cut=True))
 
-    def _over(self, run: _Foreseen, known: R) -> R:
+    def _over(self, run: _Foreseen, known: Ending) -> R:
         self.foreseen += 1
+        ending = Ending(run.executed, cut=False, outcome=known.outcome)
         if self.foreseen % self._check_every == 0:
-            again_known = self._make(run, lambda _moment: None)
-            if again_known.ending.outcome != known.ending.outcome:
+            made = self._make(run, lambda _moment: None)
+            if made.ending != ending:
                 raise NondeterminismError(
-                    f"the run ended with {again_known.ending.outcome!r}, an equivalent one with "
-                    f"{known.ending.outcome!r}"
+                    f"the run ended with {made.ending}, where {ending} was foreseen"
                 )
-        return known
+        return self._system.unmade(tuple(run.labels), ending)
 
     def _make(self, run: _Foreseen, choose: Callable[[Moment], Option | None]) -> R:
         order, asked = HappensBefore(), 0
@@ -135,7 +135,7 @@ class Foresight(Generic[R]):
         if not result.ending.cut:
             if result.ending.executed is not None:
                 self._memory.learn_step(order, result.ending.executed)
-            self._results[order.value] = result
+            self._results[order.value] = result.ending
         return result
 
 

@@ -333,7 +333,7 @@ class GatedSystem:
         return GatedRun(run=run, ending=Ending(performance.executed, performance.cut, outcome))
 
     def unmade(self, labels: tuple[str, ...], ending: Ending) -> GatedRun:
-        """What a run gives that was cut after these choices, though it was not made."""
+        """What a run gives that ended so, or was cut, after these choices and was not made."""
         run = Run(
             scenario=self.scenario.name,
             tree=self._start.name,

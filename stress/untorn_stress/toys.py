@@ -356,7 +356,7 @@ class ToySystem:
 
     @staticmethod
     def unmade(labels: tuple[str, ...], ending: Ending) -> ToyResult:
-        """What a run gives that was cut after these choices, though it was not made."""
+        """What a run gives that ended so, or was cut, after these choices and was not made."""
         return ToyResult(ending=ending, labels=labels)
 
 
