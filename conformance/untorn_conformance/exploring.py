@@ -13,6 +13,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from untorn_conformance.wire import to_plain
 
 Draw = Callable[..., str]
 Tell = Callable[[str], None]
+Opened = Callable[..., AbstractContextManager[Laboratory]]
 
 _BUDGET_ENDED: Final = "the budget ended before the search did"
 
@@ -129,25 +131,13 @@ def explore_command(
         preemptions=preemptions,
         kills=kills,
         runs=budget_runs,
+        seconds=budget_s,
         seed=seed,
     )
     journal = _Journal(backend, folder)
-    purse = _Purse(budget_runs, budget_s)
     opened = partial(subjects.laboratory, backend, seed=seed, grain=grain, patience=patience)
     try:
-        with opened() as laboratory:
-            journal.subject = laboratory.subject.identity
-            able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
-            if not able:
-                journal.leave_open(f"{backend} declares too little: {_needs(journal)}")
-            plain = visits(laboratory, wishes, [each for each in able if not extracts(each)])
-            _explore_all(laboratory, plain, purse, journal, progress)
-            if tree is None:
-                journal.not_applicable += passed_over(laboratory, able)
-        for each in () if journal.trouble else filter(extracts, able):
-            with opened(clip=subjects.clip_of(each)) as laboratory:
-                drawn = visits(laboratory, wishes, [each])
-                _explore_all(laboratory, drawn, purse, journal, progress)
+        _visit_all(opened, wishes, journal, progress)
     except TreeUnavailableError as error:
         if tree is not None and tree not in TREES:
             raise TokenError(str(error)) from error
@@ -157,6 +147,23 @@ def explore_command(
     except KeyboardInterrupt:
         journal.trouble, journal.trouble_code = "interrupted", INTERRUPTED
     return _conclude(journal, draw)
+
+
+def _visit_all(opened: Opened, wishes: Wishes, journal: _Journal, progress: Tell) -> None:
+    """Search all that was wished for; what extracts last, each in a laboratory of its own."""
+    purse = _Purse(wishes.runs, wishes.seconds)
+    with opened() as laboratory:
+        journal.subject = laboratory.subject.identity
+        able, journal.not_applicable = chosen(wishes, laboratory.subject.capabilities)
+        if not able:
+            journal.leave_open(f"{laboratory.subject.spec} declares too little: {_needs(journal)}")
+        plain = visits(laboratory, wishes, [each for each in able if not extracts(each)])
+        _explore_all(laboratory, plain, purse, journal, progress)
+        if wishes.tree is None:
+            journal.not_applicable += passed_over(laboratory, able)
+    for each in () if journal.trouble else filter(extracts, able):
+        with opened(clip=subjects.clip_of(each)) as laboratory:
+            _explore_all(laboratory, visits(laboratory, wishes, [each]), purse, journal, progress)
 
 
 def _needs(journal: _Journal) -> str:

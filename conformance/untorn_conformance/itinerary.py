@@ -70,6 +70,7 @@ class Wishes:
     preemptions: int | None = None
     kills: int = 0
     runs: int | None = None
+    seconds: float | None = None
     seed: int = 0
 
 

@@ -1,4 +1,8 @@
-"""Small programs at the gate: ``bench`` runs Python text, each below one directory."""
+"""Small programs at the gate, and small caches in a laboratory.
+
+``bench`` runs Python text, each below one directory; ``laboratory_of`` makes a laboratory of a good
+cache with one method of its own, and ``explore`` searches it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,23 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from untorn_conformance.backend import Limits
+from untorn_conformance.contract import Capability
+from untorn_stress.ensemble import Cast
+from untorn_stress.explore import Budget
+from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper
 from untorn_stress.gate.supervisor import Rules
 from untorn_stress.gated_programs import GatedPrograms, ProgramsRun
+from untorn_stress.laboratory import Laboratory, Patience, Subject
+from untorn_stress.scenarios import scenario
 from untorn_stress.schedulers.protocol import Executed, Moment, Option
 from untorn_stress.schedulers.replay import Replay
 
@@ -116,3 +128,88 @@ def watch() -> Callable[..., Watch]:
         return Watch(tuple(labels))
 
     return make
+
+
+# --- caches ---------------------------------------------------------------------------------------
+
+CACHE = """
+import fcntl, os
+from pathlib import Path
+from untorn_conformance.specimens.after_review import AfterReview
+from untorn_conformance.specimens.removal import DeletionOrder
+
+class Cache(AfterReview):
+    def __init__(self):
+        super().__init__(DeletionOrder.{order})
+    {method}
+
+factory = Cache
+"""
+
+
+@pytest.fixture
+def laboratory_of(tmp_path: Path) -> Iterator[Callable[..., Laboratory]]:
+    """Makes the laboratory of a good cache with one method of its own."""
+    made: list[Laboratory] = []
+
+    def make(
+        method: str = "pass",
+        *,
+        order: str = "SORTED",
+        capabilities: frozenset[Capability] = frozenset(),
+        limits: Limits | None = None,
+        clip: str = "",
+        base: Path | None = None,
+        **patience: Any,
+    ) -> Laboratory:
+        body = textwrap.indent(textwrap.dedent(method), "    ").strip()
+        (tmp_path / "cache_of_a_test.py").write_text(CACHE.format(order=order, method=body))
+        path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        cast = Cast(
+            name="test",
+            identity="test@1",
+            env={**os.environ, "PYTHONPATH": path},
+            zygote=(
+                *(sys.executable, "-m", "untorn_conformance.zygote"),
+                "cache_of_a_test:factory",
+            ),
+        )
+        subject = Subject(
+            spec="test", identity="test@1", cast=cast, capabilities=capabilities, limits=limits
+        )
+        made.append(
+            Laboratory(subject, base=base or tmp_path, clip=clip, patience=Patience(**patience))
+        )
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def explore() -> Callable[..., Explored]:
+    """Searches a laboratory: a few runs with at most one preemption, unless told otherwise."""
+
+    def search(
+        laboratory: Laboratory,
+        name: str,
+        tree: str = "",
+        runs: int | None = 3,
+        *,
+        preemptions: int = 1,
+        kills: int = 0,
+    ) -> Explored:
+        played = scenario(name)
+        scheduler, described = bounded(preemptions, kills)
+        return Exploration(
+            laboratory,
+            played,
+            laboratory.start(tree or played.tree),
+            scheduler,
+            described=described,
+            budget=Budget(runs=runs),
+            kills=kills > 0,
+        ).run()
+
+    return search

@@ -176,24 +176,38 @@ def test_the_tests_of_the_suite_are_collected_when_they_are_named(
     assert "meta/test_probe.py" in collect(argument)
 
 
-SLOW_FIRST = """
+TAKEN_OVER = """
 import time
 
 @pytest.mark.parametrize("number", range(80))
-def test_case(number, worker_id):
-    time.sleep(1.0 if number < 5 else 0.0)
-    with open(os.environ["WORKERS"], "a") as file:
-        file.write(f"{number} {worker_id}\\n")
+def test_case(number):
+    ran = Path(os.environ["RAN"])
+    deadline_s = time.monotonic() + 60
+    while number == 0 and not (ran / "9").exists():  # it stands in line behind this one
+        assert time.monotonic() < deadline_s, "nobody took the tenth case over"
+        time.sleep(0.01)
+    (ran / str(number)).touch()
 """
 
 
-@pytest.mark.parametrize(("asked", "alone"), [((), False), (("--dist", "load"), True)])
-def test_idle_processes_take_cases_from_busy_ones_unless_told_otherwise(
-    tmp_path: Path, asked: tuple[str, ...], alone: bool, monkeypatch: pytest.MonkeyPatch
+def test_idle_processes_take_cases_from_busy_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORKERS", str(tmp_path / "workers"))
-    run_pytest(tmp_path, "-n", "2", *asked, suite=SLOW_FIRST)
-    ran = [line.split() for line in (tmp_path / "workers").read_text().splitlines()]
-    slow = {worker for number, worker in ran if int(number) < 5}
-    assert len(ran) == 80
-    assert (len(slow) == 1) is alone
+    (tmp_path / "ran").mkdir()
+    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+    ran = run_pytest(tmp_path, "-n", "2", suite=TAKEN_OVER)
+    assert ran.exit_code == 0, ran.text
+    assert len(list((tmp_path / "ran").iterdir())) == 80
+
+
+def test_cases_are_distributed_as_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+    suite = """
+def test_case():
+    with open(os.environ["RAN"], "a") as file:
+        file.write("once, ")
+"""
+    run_pytest(tmp_path, "-n", "2", "--dist", "each", suite=suite)
+    assert (tmp_path / "ran").read_text() == "once, once, "
