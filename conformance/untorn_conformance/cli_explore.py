@@ -30,6 +30,7 @@ _SEED_MAX: Final = 2**64 - 1
 _TIMES_MAX: Final = 100_000
 _PREEMPTIONS_MAX: Final = 100
 _KILLS_MAX: Final = 8
+_ERRNOS_MAX: Final = 2
 _BOUNDED: Final = "dfs"
 _SCHEDULERS: Final = (_BOUNDED, "dfs-unbounded", "pct", "random")
 _GRAINS: Final = ("metadata", "data")
@@ -49,6 +50,7 @@ Examples:
   untorn explore --backend 'cmd:node adapter.mjs'
   untorn explore --scenario writer-writer --preemptions 2
   untorn explore --scheduler pct --budget 90s --seed 7
+  untorn explore --errnos 1
 
 Each finding is drawn as a timeline, whose last line replays it.
 
@@ -125,9 +127,9 @@ def _known_backend(ctx: click.Context, param: click.Parameter, value: str | None
 def _known_scenarios(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
-    from untorn_stress.scenarios import SCENARIOS  # noqa: PLC0415
+    from untorn_stress.scenarios import LONE, SCENARIOS  # noqa: PLC0415
 
-    known = [scenario.name for scenario in SCENARIOS]
+    known = [scenario.name for scenario in (*SCENARIOS, *LONE)]
     for name in value:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -170,6 +172,11 @@ _fold_option = click.option(
     help="How many workers dfs may kill, each before any of its steps.",
 )  # fmt: skip
 @click.option(
+    "--errnos", type=click.IntRange(0, _ERRNOS_MAX), default=0, show_default=True, metavar="N",
+    help="How many calls dfs may make fail, each with every errno that it can return: once, and "
+    "from then on. Without --scenario, of one worker alone.",
+)  # fmt: skip
+@click.option(
     "--budget", callback=_budget, metavar="RUNS|SECONDSs",
     help="Stop after so many runs (500) or seconds (90s); what is left is then UNKNOWN.",
 )  # fmt: skip
@@ -178,8 +185,9 @@ _fold_option = click.option(
     help="Decides all that is drawn: schedules of pct and random, and what workers draw.",
 )  # fmt: skip
 @click.option(
-    "--grain", type=click.Choice(_GRAINS), default=_GRAINS[0], show_default=True,
-    help="What is a step: names and locks only, or the reading and writing of data, too.",
+    "--grain", type=click.Choice(_GRAINS),
+    help="What is a step: names and locks only, or the reading and writing of data, too.  "
+    f"[default: {_GRAINS[0]}; {_GRAINS[-1]} with --errnos]",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
@@ -196,6 +204,8 @@ def explore(
     scheduler: str,
     preemptions: int | None,
     kills: int,
+    errnos: int,
+    grain: str | None,
     budget: _Budget,
     **how: Any,
 ) -> int:
@@ -208,6 +218,8 @@ def explore(
         )
     if kills and scheduler != _BOUNDED:
         raise click.UsageError(f"--kills are choices of {_BOUNDED}; {scheduler} makes none")
+    if errnos and scheduler != _BOUNDED:
+        raise click.UsageError(f"--errnos are choices of {_BOUNDED}; {scheduler} makes none")
     if only_list:
         return _finish(exploring.list_command(backend=how["backend"]), as_json)
     with _progress() as progress, _usage_errors(as_json):
@@ -216,6 +228,8 @@ def explore(
             scheduler=scheduler,
             preemptions=preemptions,
             kills=kills,
+            errnos=errnos,
+            grain=grain or _GRAINS[-1 if errnos else 0],
             budget_runs=budget.runs,
             budget_s=budget.seconds,
             draw=_draw(fold),

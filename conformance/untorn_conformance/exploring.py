@@ -28,7 +28,7 @@ from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import SCENARIOS, TREES, scenario
+from untorn_stress.scenarios import LONE, SCENARIOS, TREES, scenario
 from untorn_stress.token import TokenError
 
 from untorn_conformance import subjects
@@ -106,6 +106,7 @@ def explore_command(
     scheduler: str,
     preemptions: int | None,
     kills: int = 0,
+    errnos: int = 0,
     budget_runs: int | None,
     budget_s: float | None,
     seed: int,
@@ -130,6 +131,7 @@ def explore_command(
         scheduler=scheduler,
         preemptions=preemptions,
         kills=kills,
+        errnos=errnos,
         runs=budget_runs,
         seconds=budget_s,
         seed=seed,
@@ -206,6 +208,7 @@ def _explore(
         progress=progress,
         on_found=journal.keep,
         kills=visit.kills > 0,
+        errnos=visit.errnos > 0,
     ).run()
 
 
@@ -381,11 +384,12 @@ def _bound_of(each: Scenario) -> str:
 
 def list_command(*, backend: str) -> Done:
     """Name scenarios and natural trees; nothing is run."""
-    width = max(len(each.name) for each in SCENARIOS)
+    every = (*SCENARIOS, *LONE)
+    width = max(len(each.name) for each in every)
     lines = ["scenarios (worker A, B, C in turn; bound of preemptions from the natural tree):"]
     lines += [
         f"  {each.name:<{width}}  {each.tree:<13} {_bound_of(each):<5} {each.title}"
-        for each in SCENARIOS
+        for each in every
     ]
     lines += [
         "trees: " + ", ".join(TREES) + ", and harvest-... from the backend's own crash states"
@@ -403,7 +407,7 @@ def list_command(*, backend: str) -> Done:
                 "needs": sorted(need.value for need in each.needs),
                 "requirements": list(each.requirements),
             }
-            for each in SCENARIOS
+            for each in every
         ],
         "trees": list(TREES),
     }

@@ -7,7 +7,8 @@
 Rule 1: a scenario that needs an undeclared capability is left out, and named.
 Rule 2: one whose workers extract is not searched: its runs start decoders, and hold all their
         threads. Few are drawn, from its natural tree, and after all else.
-Rule 3: the order is fixed, so that equal runs find equal things at equal places.
+Rule 3: who has calls fail wants them of a worker alone, unless other scenarios are named.
+Rule 4: the order is fixed, so that equal runs find equal things at equal places.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from untorn_stress.explorer import Explored, bounded
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import SCENARIOS, scenario
+from untorn_stress.scenarios import LONE, SCENARIOS, scenario
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import Scheduler
@@ -41,8 +42,7 @@ _DRAWING = ("pct", "random")
 class Visit:
     """One search: a scenario from a tree, with a fresh scheduler and its description.
 
-    ``kills`` is how many workers may be killed.
-
+    ``kills`` is how many workers may be killed, ``errnos`` how many calls made to fail;
     ``drawn_runs`` is how many schedules the scheduler draws, None for one that searches them all.
     """
 
@@ -51,6 +51,7 @@ class Visit:
     scheduler: Scheduler
     described: str
     kills: int = 0
+    errnos: int = 0
     drawn_runs: int | None = None
 
     def was_made(self, explored: Explored) -> bool:
@@ -69,6 +70,7 @@ class Wishes:
     scheduler: str = "dfs"
     preemptions: int | None = None
     kills: int = 0
+    errnos: int = 0
     runs: int | None = None
     seconds: float | None = None
     seed: int = 0
@@ -76,7 +78,8 @@ class Wishes:
 
 def chosen(wishes: Wishes, capabilities: frozenset[Capability]) -> tuple[list[Scenario], list[str]]:
     """The scenarios to visit, and the names of those that the backend does not claim to do."""
-    wanted = [scenario(name) for name in wishes.scenarios] or list(SCENARIOS)
+    usual = LONE if wishes.errnos else SCENARIOS
+    wanted = [scenario(name) for name in wishes.scenarios] or list(usual)
     able = [each for each in wanted if each.needs <= capabilities]
     return able, [each.name for each in wanted if each not in able]
 
@@ -121,20 +124,27 @@ def _starts(laboratory: Laboratory, wishes: Wishes, each: Scenario) -> Iterator[
 def _bounded(laboratory: Laboratory, wishes: Wishes, each: Scenario) -> Iterator[Visit]:
     bound = each.preemptions if wishes.preemptions is None else wishes.preemptions
     if wishes.tree is not None:
-        yield _search(each, laboratory.start(wishes.tree), bound, wishes.kills)
+        yield _search(each, laboratory.start(wishes.tree), bound, wishes)
         return
     natural = laboratory.natural(each.tree)
-    yield _search(each, natural, min(bound, 1), wishes.kills)
+    yield _search(each, natural, min(bound, 1), wishes)
     if each.harvest_preemptions is not None:
         for start in laboratory.harvest().values():
-            yield _search(each, start, min(bound, each.harvest_preemptions), wishes.kills)
+            yield _search(each, start, min(bound, each.harvest_preemptions), wishes)
     if bound > 1:
-        yield _search(each, natural, bound, wishes.kills)
+        yield _search(each, natural, bound, wishes)
 
 
-def _search(each: Scenario, start: Start, bound: int, kills: int) -> Visit:
-    scheduler, described = bounded(bound, kills)
-    return Visit(scenario=each, start=start, scheduler=scheduler, described=described, kills=kills)
+def _search(each: Scenario, start: Start, bound: int, wishes: Wishes) -> Visit:
+    scheduler, described = bounded(bound, wishes.kills, wishes.errnos)
+    return Visit(
+        scenario=each,
+        start=start,
+        scheduler=scheduler,
+        described=described,
+        kills=wishes.kills,
+        errnos=wishes.errnos,
+    )
 
 
 def _drawn(wishes: Wishes, each: Scenario, start: Start) -> Visit:

@@ -77,8 +77,8 @@ def replay_command(
             subject = laboratory.subject
             check_fits(token, spec=subject.spec, identity=subject.identity)
             start = _start_of(laboratory, token, carried)
-            kills = any(map(is_kill, token.choices))
-            system = laboratory.system(played, start, kills=kills)
+            faults = {is_kill(label) for label in token.choices if "!" in label}
+            system = laboratory.system(played, start, kills=True in faults, errnos=False in faults)
             system.record = True
             run = None if saved is None else saved.run
             return _conclude(_replay(system, token, run, times, progress), token, times, draw)

@@ -69,7 +69,8 @@ def collect(root: Root, orders: Orders) -> Collected | Skipped:
     """One pass over the cache (raises OSError if the root cannot be listed)."""
     if not root.trust.locks:
         return Skipped(reason=SkipReason.UNTRUSTED, detail=root.trust.reason)
-    flags = os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS
+    # Nothing is written to it, so no close of it can fail for what was written.
+    flags = os.O_RDONLY | os.O_CREAT | syscalls.FILE_FLAGS
     with syscalls.opened(layout.GC_LOCK, flags, dir_fd=root.ctl_fd) as lock:
         if not syscalls.lock_exclusive(lock):
             return Skipped(reason=SkipReason.ANOTHER_COLLECTOR)
@@ -88,9 +89,9 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
     if orders.dry_run:
         _count_only(root, victims, total, orders, tally)
     else:
-        _evict(root, victims, total, orders, tally)
+        trashed = _evict(root, victims, total, orders, tally)
         _date_back(root, listing, orders.now_s)
-        _attempt(tally, lambda: drain(root))
+        tally.freed_bytes += _attempt(tally, lambda: drain(root, trashed))
     _attempt(tally, lambda: _reclaim_generations(root, orders, tally))
     reaped = _attempt(
         tally,
@@ -151,8 +152,13 @@ def plan(listing: Sequence[Listed], total: int, orders: Orders, tally: Tally) ->
     return victims
 
 
-def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> None:
-    """G2: renames first, so that space is accounted for at once; then the slow deletions."""
+def _evict(
+    root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally
+) -> set[str]:
+    """G2: renames first, so that space is accounted for at once; then the slow deletions.
+
+    Returns what was put into the trash: what could not be deleted at once is tried again there.
+    """
     assert orders.budget_bytes is not None or not victims
     trashed: list[str] = []
     for entry in victims:
@@ -169,6 +175,7 @@ def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, ta
             trashed.append(target)
     for target in trashed:
         tally.freed_bytes += delete(root.trash_fd, target).size
+    return set(trashed)
 
 
 def _set_entry_aside(root: Root, entry: Listed, tally: Tally) -> str | None:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from untorn import layout, syscalls
@@ -32,7 +33,8 @@ def set_aside(root: Root, parent_fd: int, name: str, inode: int) -> str | None:
 
     The caller holds EX on it, so no other process of ours moves it. An outsider may have removed
     it and a writer published another in its place between our check and our rename: then the wrong
-    one was moved, and it is put back. Returns None in that case; raises OSError.
+    one was moved, and it is put back. Returns None in that case. Where it cannot be told which was
+    moved, it is put back too, and the error raised; if it cannot be put back, it is gone.
     """
     target = layout.trash_name(name)
     os.rename(name, target, src_dir_fd=parent_fd, dst_dir_fd=root.trash_fd)
@@ -40,6 +42,12 @@ def set_aside(root: Root, parent_fd: int, name: str, inode: int) -> str | None:
         moved = os.stat(target, dir_fd=root.trash_fd, follow_symlinks=False)
     except FileNotFoundError:
         return target  # a collector is draining the trash and has deleted it already
+    except OSError:
+        try:
+            syscalls.rename_noreplace(root.trash_fd, target, parent_fd, name)
+        except OSError:
+            return target
+        raise
     if moved.st_ino == inode:
         return target
     syscalls.rename_noreplace(root.trash_fd, target, parent_fd, name)
@@ -120,9 +128,10 @@ def _weighed_unlink(trash_fd: int, name: str) -> Deleted:
     return Deleted(1, status.st_size)
 
 
-def drain(root: Root) -> int:
-    """Delete what killed deleters left in the trash; how many things went."""
-    names = syscalls.list_directory(root.trash_fd)
-    for name in names:
-        delete(root.trash_fd, name)
-    return len(names)
+def drain(root: Root, ours: Collection[str] = ()) -> int:
+    """Delete what killed deleters left in the trash, and what is left of `ours`; its bytes."""
+    size = 0
+    for name in syscalls.list_directory(root.trash_fd):
+        deleted = delete(root.trash_fd, name)
+        size += deleted.size if name in ours else 0
+    return size

@@ -55,7 +55,8 @@ class StagingArea:
         """The frames, as an entry if that could be: see `delivery` and `failure` of the result.
 
         Raises InvalidEntryError for no frame, a gap, a duplicate or an empty frame; the work can
-        then be mended and published again, or abandoned.
+        then be mended and published again, or abandoned. Raises OSError where it is not published
+        and not even its frames can be listed: they are lost then, and have to be made again.
         """
         assert not self._done, "a staging area is published or abandoned once"
         if isinstance(self.work, Staging):

@@ -22,6 +22,7 @@ from untorn_conformance.contract import Capability
 from untorn_stress.ensemble import Cast
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
+from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper
 from untorn_stress.gate.supervisor import Rules
 from untorn_stress.gated_programs import GatedPrograms, ProgramsRun
@@ -133,7 +134,7 @@ def watch() -> Callable[..., Watch]:
 # --- caches ---------------------------------------------------------------------------------------
 
 CACHE = """
-import fcntl, os
+import errno, fcntl, os, shutil
 from pathlib import Path
 from untorn_conformance.specimens.after_review import AfterReview
 from untorn_conformance.specimens.removal import DeletionOrder
@@ -160,6 +161,7 @@ def laboratory_of(tmp_path: Path) -> Iterator[Callable[..., Laboratory]]:
         limits: Limits | None = None,
         clip: str = "",
         base: Path | None = None,
+        grain: Grain = Grain.METADATA,
         **patience: Any,
     ) -> Laboratory:
         body = textwrap.indent(textwrap.dedent(method), "    ").strip()
@@ -178,7 +180,13 @@ def laboratory_of(tmp_path: Path) -> Iterator[Callable[..., Laboratory]]:
             spec="test", identity="test@1", cast=cast, capabilities=capabilities, limits=limits
         )
         made.append(
-            Laboratory(subject, base=base or tmp_path, clip=clip, patience=Patience(**patience))
+            Laboratory(
+                subject,
+                base=base or tmp_path,
+                clip=clip,
+                grain=grain,
+                patience=Patience(**patience),
+            )
         )
         return made[-1]
 

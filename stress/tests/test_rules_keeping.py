@@ -8,7 +8,7 @@ import pytest
 from untorn_conformance.backend import Hit, Verb
 from untorn_stress.payloads import Payloads
 from untorn_stress.rules.history import history_of, precedes
-from untorn_stress.rules.literal import LEASE, NOTHING, judged, rows
+from untorn_stress.rules.literal import FLIGHT, LEASE, NOTHING, judged, rows
 from untorn_stress.run import FindingKind, Operation, Run
 from untorn_stress.scenarios import scenario
 
@@ -177,7 +177,41 @@ def test_a_lone_collector_that_is_within_budget_left_nothing() -> None:
 )
 def test_an_error_is_no_answer(line: str, row: str) -> None:
     assert rows(judged(line)) == [f"{row} error"]
-    assert not judged(line, fault=True)
+    assert rows(judged(line, fault=True)) == ["D2 error"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A 0-2 lookup !EIO -> miss unreadable",
+        "A 0-2 publish wA !EIO -> unpublished errno EIO",
+        "A 0-2 collect !EIO -> skipped",
+        "A 0-2 publish wA -> published\nA 2-3 read 0 !EIO -> damaged",
+        "A 0-2 extract !ENOSPC -> decoder-failed",
+    ],
+)
+def test_whoever_meets_an_errno_answers_in_the_verbs_own_words(line: str) -> None:
+    assert not judged(line, capabilities=LEASE | FLIGHT)
+
+
+def test_a_refusal_says_which_errno_where() -> None:
+    history = "A 0-2 publish wA !EIO -> unpublished errno"
+    assert rows(judged(history)) == ["P5 no-reason"]
+
+
+def test_a_decoder_does_not_fail_by_itself() -> None:
+    history = "A 0-2 extract {}-> decoder-failed"
+    assert rows(judged(history.format(""), capabilities=FLIGHT)) == ["P7 error"]
+
+
+def test_what_a_fault_did_not_touch_is_owed_all_the_same() -> None:
+    history = """
+        A 0-4 publish wA !EIO -> published
+        A 5-6 read 0 {}-> damaged
+        B 6-7 lookup {}-> miss absent
+    """
+    assert rows(judged(history.format("", ""))) == ["P1 torn", "R2 not-found"]
+    assert not judged(history.format("!EIO ", "!EIO "))
 
 
 def test_what_only_the_harness_says_is_no_answer_of_the_backend() -> None:

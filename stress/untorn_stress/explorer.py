@@ -131,6 +131,7 @@ class Exploration:
         on_found: Callable[[Found], None] | None = None,
         stop_at_first: bool = False,
         kills: bool = False,
+        errnos: bool = False,
     ) -> None:
         self._laboratory = laboratory
         self._scenario = scenario
@@ -141,7 +142,7 @@ class Exploration:
         self._progress = progress
         self._on_found = on_found
         self._stop_at_first = stop_at_first
-        self._kills = kills
+        self._kills, self._errnos = kills, errnos
         self._notes = _Notes({}, {})
         self._told_s = 0.0
         self._foresight: Foresight[GatedRun] | None = None
@@ -149,7 +150,9 @@ class Exploration:
     def run(self) -> Explored:
         """Search until nothing is left, the budget is spent or it gets out of hand."""
         notes = self._notes
-        system = self._laboratory.system(self._scenario, self._start, kills=self._kills)
+        system = self._laboratory.system(
+            self._scenario, self._start, kills=self._kills, errnos=self._errnos
+        )
         system.expects_endings = isinstance(self._scheduler, UnboundedDfs)
         unspent = copy.deepcopy(self._scheduler)
         if isinstance(self._scheduler, BoundedDfs | UnboundedDfs):
@@ -300,9 +303,15 @@ def differs_from_itself(system: GatedSystem) -> str:
     return f"the same schedule, made twice, parts {where}"
 
 
-def bounded(preemptions: int, kills: int = 0) -> tuple[BoundedDfs, str]:
-    """The bounded search and how it is called in evidence."""
-    words = f"at most {preemptions} preemption{'' if preemptions == 1 else 's'}"
-    if kills:
-        words += f" and {kills} kill{'' if kills == 1 else 's'}"
-    return BoundedDfs(preemptions=preemptions, faults=kills), words
+def bounded(preemptions: int, kills: int = 0, errnos: int = 0) -> tuple[BoundedDfs, str]:
+    """The bounded search and how it is called in evidence.
+
+    So many of the workers' steps may be replaced by a kill or an errno, of either kind.
+    """
+    counts = ((preemptions, "preemption"), (kills, "kill"), (errnos, "errno"))
+    words = " and ".join(
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in counts
+        if count or word == "preemption"
+    )
+    return BoundedDfs(preemptions=preemptions, faults=kills + errnos), f"at most {words}"

@@ -28,6 +28,7 @@ from untorn_stress.ensemble import JUDGE, Ensemble
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
+from untorn_stress.happening import Happening
 from untorn_stress.names import Names
 from untorn_stress.narration import Narrator
 from untorn_stress.payloads import Payloads
@@ -35,12 +36,12 @@ from untorn_stress.player import Ledger, Player
 from untorn_stress.programs import afterwards, collector
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath
 from untorn_stress.rules.judge import judge
-from untorn_stress.run import KILL, Finding, FindingKind, Run, Step
+from untorn_stress.run import Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
 from untorn_stress.scenarios import labels_of
 from untorn_stress.schedulers.protocol import Ending, Executed, Footprint, Moment, Option
 from untorn_stress.surroundings import Surroundings
-from untorn_stress.tree import Tree, capture
+from untorn_stress.tree import Tree, capture, lost_bytes
 from untorn_stress.tree_digest import digest
 from untorn_stress.tree_restore import Restorer
 
@@ -108,6 +109,7 @@ class GatedSystem:
         seed: int,
         phase: str = "run",
         kills: bool = False,
+        errnos: bool = False,
     ) -> None:
         self.scenario = scenario
         self.record = False
@@ -125,7 +127,7 @@ class GatedSystem:
         self._rules = rules
         self._seed = seed
         self._phase = phase
-        self._kills = kills
+        self._faults = {"kills": kills, "errnos": errnos}
         self._world = World(self._root)
         self._restorer = Restorer(root)
         self._dated = (start.tree, start.taken_s)
@@ -146,19 +148,20 @@ class GatedSystem:
         )
         self._restorer.restore(self._tree_of_now())
         self._surroundings.restore()
+        happening = Happening(supervisor, **self._faults)
         with self._staged(supervisor, performance):
             for worker in supervisor.workers:
                 names.pid(worker.letter, worker.pid)
             supervisor.settle()
             while held := self._options(supervisor):
                 waiting = self._waiting(performance, held)
-                option = self._choose(choose, performance, supervisor, held, waiting)
+                option = self._choose(choose, performance, happening, held, waiting)
                 if option is None:
                     performance.cut = True
                     break
                 if len(performance.choices) == self._rules.most_steps:
                     raise UndecidedError(f"no end of the run after {self._rules.most_steps} steps")
-                self._step(supervisor, performance, narrator, held, option)
+                self._step(happening, performance, narrator, held, option)
             if not performance.cut:
                 last = performance.ledger.steps - 1
                 performance.findings += stuck.findings(performance.players.values(), last)
@@ -213,12 +216,12 @@ class GatedSystem:
         self,
         choose: Choose,
         performance: _Performance,
-        supervisor: Supervisor,
+        happening: Happening,
         held: list[Held],
         waiting: Iterable[Option],
     ) -> Option | None:
         options = tuple(
-            option for each in held for option in self._options_of(performance, supervisor, each)
+            option for each in held for option in self._options_of(performance, happening, each)
         )
         moment = Moment(len(performance.choices), options, performance.executed, tuple(waiting))
         option = choose(moment)
@@ -239,27 +242,22 @@ class GatedSystem:
                     yield self._option_of(performance, each)
 
     def _options_of(
-        self, performance: _Performance, supervisor: Supervisor, held: Held
+        self, performance: _Performance, happening: Happening, held: Held
     ) -> Iterator[Option]:
-        """The step that somebody stands before, and the death of its worker instead.
-
-        Who has taken no step for its operation yet is not killed: it might as well not be there.
-        """
-        yield self._option_of(performance, held)
-        letter = held.worker.letter
-        operation = performance.players[letter].current
-        if self._kills and held.actor == letter and operation is not None and operation.has_moved:
-            yield Option(letter, supervisor.death_of(held.worker), fault=KILL)
+        """The step that somebody stands before, and what may come in its place."""
+        step = self._option_of(performance, held)
+        yield step
+        yield from happening.faults(held, step, performance.players[held.worker.letter].current)
 
     def _option_of(self, performance: _Performance, held: Held) -> Option:
         option = Supervisor.option_of(held)
         current = performance.players[held.worker.letter].current
         adds = operation_order.before(current, performance.players, at_most=self.expects_endings)
-        return replace(option, footprint=operation_order.joined(option.footprint, adds))
+        return replace(option, footprint=option.footprint.joined(adds))
 
     def _step(
         self,
-        supervisor: Supervisor,
+        happening: Happening,
         performance: _Performance,
         narrator: Narrator,
         held: list[Held],
@@ -275,18 +273,14 @@ class GatedSystem:
         told = narrator.tell(chosen) if self.record else ""
         performance.ledger.steps += 1
         performance.choices.append(option.label)
-        if option.fault == KILL:
-            executed, result = Executed(letter, option.label, supervisor.kill(chosen.worker)), ""
-        else:
-            executed, done = supervisor.take(chosen)
-            result = done.result
+        executed, result = happening.take(chosen, option, operation)
         ended, asked = performance.ledger.ended_by(letter), letters[letter].current
         ends = operation_order.after(ended, None if asked is operation else asked, letters)
-        crossed = operation_order.joined(begins, ends)
+        crossed = begins.joined(ends)
         performance.executed = Executed(
             executed.actor,
             option.label,
-            operation_order.joined(executed.footprint, crossed),
+            executed.footprint.joined(crossed),
         )
         if self.record:
             step = Step(
@@ -399,13 +393,14 @@ class GatedSystem:
         """Bytes of the files that left; None where the tree does not tell what counts as freed.
 
         So it is where the backend counts allocated blocks, and where a file that stayed shrank.
+        What was only moved, into a trash that could not be emptied, is still there.
         """
         if self._limits is None or self._limits.bytes_meaning is not BytesMeaning.ST_SIZE:
             return None
         before = self._start.tree.nodes
         if any(left.nodes[path].size < before[path].size for path in before.keys() & left.nodes):
             return None
-        return sum(node.size for path, node in before.items() if path not in left.nodes)
+        return lost_bytes(self._start.tree, left)
 
     def _look_afterwards(self) -> Aftermath:
         labels = labels_of(self.scenario, self._start.name)

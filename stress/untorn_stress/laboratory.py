@@ -139,8 +139,12 @@ class Laboratory:
         *,
         offers_yielded: bool = False,
         kills: bool = False,
+        errnos: bool = False,
     ) -> GatedSystem:
-        """The scenario from that tree, to be driven by a scheduler; ``kills`` offers deaths too."""
+        """The scenario from that tree, to be driven by a scheduler.
+
+        ``kills`` offers deaths besides steps, ``errnos`` each errno that a call can return.
+        """
         rules = replace(
             self._true,
             grain=self.grain,
@@ -164,6 +168,7 @@ class Laboratory:
             seed=self.seed,
             phase=phase,
             kills=kills,
+            errnos=errnos,
         )
 
     def _ensemble(self, rules: Rules) -> Ensemble:

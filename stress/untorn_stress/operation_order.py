@@ -56,13 +56,5 @@ def after(ended: Iterable[Asked], asked: Asked | None, letters: Iterable[str]) -
     return Footprint(reads, writes)
 
 
-def joined(one: Footprint, other: Footprint) -> Footprint:
-    """What both touch."""
-    if not other.reads and not other.writes:
-        return one
-    writes = one.writes | other.writes
-    return Footprint((one.reads | other.reads) - writes, writes, one.opaque or other.opaque)
-
-
 def _past(letters: Iterable[str], own: str) -> frozenset[str]:
     return frozenset(f"past:{letter}" for letter in letters if letter != own)

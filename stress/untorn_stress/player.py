@@ -9,7 +9,7 @@ Rule 2: an answer that is no message, or of another request or of none, ends the
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from untorn_conformance import wire
 from untorn_conformance.backend import Verb
@@ -36,6 +36,7 @@ class Asked:
     answer: object = None
     has_moved: bool = False
     may_have_read: bool = False
+    faults: list[str] = field(default_factory=list)
 
     def moves(self, step: int) -> None:
         """Its worker takes this step for it; with the first one it begins."""
@@ -54,6 +55,7 @@ class Asked:
             began=self.began,
             ended=self.ended,
             answer=self.answer,
+            faults=tuple(self.faults),
         )
 
 

@@ -60,6 +60,16 @@ def collector() -> Program:
     return collect
 
 
+def in_turn(*programs: Program) -> Program:
+    """One program after another, by the same worker."""
+
+    def go_through(payloads: Payloads) -> Generator[Ask, object, None]:
+        for program in programs:
+            yield from program(payloads)
+
+    return go_through
+
+
 def requester(fps: str = "1") -> Program:
     """Extract the clip of the payloads, and use its frames."""
 

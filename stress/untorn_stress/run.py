@@ -14,10 +14,13 @@ from untorn_conformance.backend import Verb
 KILL: Final = "kill"
 """The fault that is a worker's death: SIGKILL in place of its next step."""
 
+KILL_WITHIN: Final = "kill.within"
+"""A worker's death within a write, of which a part is written."""
+
 
 def is_kill(label: str) -> bool:
     """Whether a choice of this label is a worker's death."""
-    return label.endswith(f"!{KILL}")
+    return label.partition("!")[2] in (KILL, KILL_WITHIN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +51,8 @@ class Operation:
     ``began`` and ``ended`` are counts of steps taken in the run when it was asked and when its
     answer came (-1: never); equal numbers are ordered by ``index``. ``answer`` is a dataclass of
     ``backend``, None for done, or the BackendError that was answered. ``tag`` is the scenario's
-    word for it (such as the payload's writer).
+    word for it (such as the payload's writer). ``faults`` are the errnos that calls of its worker
+    were made to fail with while it went on, in order; "short" for a part of a write.
     """
 
     index: int
@@ -59,6 +63,7 @@ class Operation:
     began: int = 0
     ended: int = -1
     answer: object = None
+    faults: tuple[str, ...] = ()
 
     @property
     def is_answered(self) -> bool:

@@ -3,6 +3,7 @@
     pairs    at most 2 preemptions from the natural tree, 1 from each harvested one
     triples  at most 1 from the natural tree; harvested ones are sampled at most
     locks    a pair again where lock calls do nothing, or fail; from harvested trees two writers
+    alone    one worker, for the faults that it can meet
 
 Source of the bounds: Musuvathi and Qadeer, CHESS (OSDI 2008): most races need two preemptions.
 """
@@ -17,7 +18,7 @@ from typing import Final
 from untorn_conformance.contract import Capability
 
 from untorn_stress.payloads import HARVEST_WRITER, LABELS, NATURAL_WRITER
-from untorn_stress.programs import collector, reader, requester, writer
+from untorn_stress.programs import collector, in_turn, reader, requester, writer
 from untorn_stress.scenario import (
     Locks,
     NaturalTree,
@@ -254,9 +255,46 @@ SCENARIOS: Final = (
 """Every scenario, in the order in which they are run and listed."""
 
 
+def _lone(name: str, title: str, tree: str, program: Program) -> Scenario:
+    return Scenario(
+        name=f"{name}-alone",
+        title=title,
+        programs=(program,),
+        tree=tree,
+        requirements=("D2", "C1", "L2"),
+        preemptions=0,
+    )
+
+
+LONE: Final = (
+    _lone(
+        "publish",
+        "One writer publishes an absent key, and looks it up.",
+        "empty",
+        in_turn(writer("k", "wA"), reader("k")),
+    ),
+    _lone(
+        "adopt",
+        "One writer publishes a key whose entry is complete already.",
+        "published",
+        writer("k", "wA"),
+    ),
+    _lone(
+        "repair",
+        "One writer publishes a key whose entry is damaged.",
+        "damaged",
+        writer("k", "wA"),
+    ),
+    _lone("lookup", "One reader looks a complete entry up.", "published", reader("k")),
+    _lone("collect", "One collector evicts two entries.", "two-published", collector()),
+)
+"""One worker each: nobody to meet, but every fault."""
+
+
 def scenario(name: str) -> Scenario:
     """The scenario of that name. Raises KeyError with the names that there are."""
-    for each in SCENARIOS:
+    for each in (*SCENARIOS, *LONE):
         if each.name == name:
             return each
-    raise KeyError(f"no scenario {name!r}; there are: {', '.join(s.name for s in SCENARIOS)}")
+    names = ", ".join(each.name for each in (*SCENARIOS, *LONE))
+    raise KeyError(f"no scenario {name!r}; there are: {names}")

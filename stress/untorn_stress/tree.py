@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -104,6 +105,17 @@ def file_node(content: bytes, *, mode: int = 0o644, mtime_ns: int = 0) -> Node:
     """Return the node of a regular file without holes."""
     runs = ((0, content),) if content else ()
     return Node(Kind.FILE, mode, mtime_ns, len(content), runs)
+
+
+def lost_bytes(before: Tree, after: Tree) -> int:
+    """Bytes of the regular files that went: their name did, and no new name has their content."""
+    moved = Counter(node.runs for path, node in after.nodes.items() if path not in before.nodes)
+    lost = 0
+    for path, node in before.nodes.items():
+        if path not in after.nodes and node.kind is Kind.FILE:
+            moved[node.runs] -= 1
+            lost += node.size if moved[node.runs] < 0 else 0
+    return lost
 
 
 def capture(root: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES) -> Tree:

@@ -16,15 +16,15 @@ from fractions import Fraction
 from typing import NoReturn
 
 import untorn
-from untorn import config, layout
+from untorn import config
 from untorn.cache import Cache
 from untorn.frames import EvictedError, Frames
 from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, exact
-from untorn.writing import StagingArea
 
 from untorn_conformance import backend as protocol
 from untorn_conformance.backend import Axis, Inputs, PlantKind, Setting
 from untorn_conformance.backends.reference_plant import plant
+from untorn_conformance.backends.reference_staging import Work
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 
@@ -45,7 +45,6 @@ CAPABILITIES = frozenset(
     }
 )
 
-_CHUNK_BYTES = 1 << 20
 _FLIGHT_WAIT_S = 10.0  # a case can see a wait end, and no slow machine ends one by itself
 _CODES: Mapping[type[Exception], ErrorCode] = {
     untorn.SourceChangedError: ErrorCode.SOURCE_CHANGED,
@@ -69,7 +68,7 @@ class Reference:
     def __init__(self) -> None:
         self._cache: Cache | None = None
         self._frames: dict[str, Frames] = {}
-        self._areas: dict[str, StagingArea] = {}
+        self._works: dict[str, Work] = {}
         self._next_handle = 0
         self._offset_s = 0.0
         self._log = _Log()
@@ -117,10 +116,10 @@ class Reference:
         """Release everything."""
         for frames in self._frames.values():
             frames.release()
-        for area in self._areas.values():
-            area.abandon()
+        for work in self._works.values():
+            work.area.abandon()
         self._frames.clear()
-        self._areas.clear()
+        self._works.clear()
         if self._cache is not None:
             self._cache.close()
             self._cache = None
@@ -163,37 +162,25 @@ class Reference:
         """Copy the files into a staging area of the cache."""
         with _Translated():
             area = self._open_cache.stage(key)
+        work = Work(area, files)
         try:
-            for file in files:
-                if layout.frame_number(file.name) is None:
-                    raise BackendError(
-                        ErrorCode.INVALID_ENTRY, f"not a frame's name: {file.name!r}"
-                    )
-                try:
-                    _copy(area, files, file)
-                except FileExistsError:
-                    detail = f"twice: {file.name!r}"
-                    raise BackendError(ErrorCode.INVALID_ENTRY, detail) from None
+            work.copy()
         except BaseException:
             area.abandon()
             raise
         handle = self._new_handle()
-        self._areas[handle] = area
+        self._works[handle] = work
         return protocol.Staged(handle=handle)
 
     def publish(
         self, *, handle: str
     ) -> protocol.Published | protocol.Adopted | protocol.Unpublished:
         """Publish a staging area; its handle becomes that of the frames."""
-        area = self._areas.pop(handle, None)
-        if area is None:
+        work = self._works.pop(handle, None)
+        if work is None:
             raise BackendError(ErrorCode.BAD_REQUEST, f"no staging {handle}")
         with _Translated():
-            try:
-                frames = area.publish()
-            except untorn.InvalidEntryError:
-                area.abandon()
-                raise
+            frames = work.publish()
         held, files = self._keep(frames), frames.names
         if frames.delivery is untorn.Delivery.PUBLISHED:
             return protocol.Published(handle=held, files=files)
@@ -210,10 +197,10 @@ class Reference:
 
     def abandon(self, *, handle: str) -> None:
         """Drop a staging area."""
-        area = self._areas.pop(handle, None)
-        if area is None:
+        work = self._works.pop(handle, None)
+        if work is None:
             raise BackendError(ErrorCode.BAD_REQUEST, f"no staging {handle}")
-        area.abandon()
+        work.area.abandon()
 
     def extract(self, *, inputs: Inputs) -> protocol.Extracted:
         """Extract a clip range through the cache."""
@@ -357,38 +344,6 @@ class _Log(logging.Handler):
         """Everything since the last call."""
         events, self._events = tuple(self._events), []
         return events
-
-
-def _copy(
-    area: StagingArea, files: Sequence[protocol.StagedFile], file: protocol.StagedFile
-) -> None:
-    """Copy one payload; where the cache has no room for it, start over outside of it."""
-    try:
-        _copy_file(file.path, os.path.join(area.path, file.name))
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if area.failure is not None:
-            raise
-        area.move_out(error)
-        for each in files[: files.index(file) + 1]:
-            _copy_file(each.path, os.path.join(area.path, each.name))
-
-
-def _copy_file(source: str, target: str) -> None:
-    """Copy a payload into a new file, read-only as the decoder leaves its frames.
-
-    By hand, because each call below the root is a step of a schedule: shutil.copyfile takes five.
-    """
-    with open(source, "rb", buffering=0) as payload:
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
-        try:
-            while chunk := payload.read(_CHUNK_BYTES):
-                left = memoryview(chunk)
-                while left:
-                    left = left[os.write(fd, left) :]
-        finally:
-            os.close(fd)
 
 
 def _key_inputs(inputs: Inputs) -> KeyInputs:

@@ -54,10 +54,7 @@ class Execution:
 
     def let_go(self, held: Held) -> Done:
         """Take the step; it ``waits`` when it is a lock that the target must go on waiting for."""
-        kind = held.call.kind
-        touched = footprints.Touched(inodes=self._sees_inodes)
-        footprints.touch_open_files(touched, *held.worker.data())
-        footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
+        kind, touched = held.call.kind, self._unseen(held)
         if kind in (Kind.FLOCK, Kind.FCNTL) and locks.is_ours(held.call):
             result = self._lock(held, touched)
         elif kind is Kind.WAIT:
@@ -69,6 +66,57 @@ class Execution:
         if result in (WAITS, _WAITS_BARE):
             held.waits_for_lock = True
             return Done(WAITS, touched.footprint(), changes_lock=result is _WAITS_BARE)
+        return self._over(held, result, touched)
+
+    def refuse(self, held: Held, name: str) -> Done:
+        """Answer with the errno of that name; the call does not happen.
+
+        Of a close the kernel says an errno and has closed all the same: the descriptor's number
+        stays taken by /dev/null, since we cannot free it.
+        """
+        call, touched, listener = held.call, self._unseen(held), held.worker.listener
+        if call.kind is Kind.CLOSE:
+            touched.let_go(held.named, nameless=Intake.is_nameless(held))
+            self._forget_files(held)
+            with open(os.devnull, "rb") as null:
+                listener.replace_descriptor(held.notification.id, null.fileno(), call.fds[0])
+        elif call.kind in (Kind.FLOCK, Kind.FCNTL):
+            touched.reads.add(f"l:{held.named[0]}")
+        else:
+            footprints.touch(touched, call, held.places, held.named, failed=True)
+        listener.answer(held.notification.id, 0, getattr(errno, name))
+        return self._over(held, name, touched)
+
+    def shorten(self, held: Held) -> Done:
+        """Write half of what a write asks for, and answer so."""
+        touched = self._unseen(held)
+        written = self._write_half(held, touched)
+        held.worker.listener.answer(held.notification.id, written)
+        return self._over(held, str(written), touched)
+
+    def shorten_unanswered(self, held: Held) -> Footprint:
+        """Write half of what a write asks for; its thread learns nothing of it."""
+        touched = self._unseen(held)
+        self._write_half(held, touched)
+        return touched.footprint()
+
+    @staticmethod
+    def _write_half(held: Held, touched: footprints.Touched) -> int:
+        call = held.call
+        footprints.touch(touched, call, held.places, held.named, failed=False)
+        half = held.target.read(call.arguments[1], call.arguments[2] // 2)
+        with held.target.descriptor(call.fds[0]) as fd:
+            return os.write(fd, half)
+
+    def _unseen(self, held: Held) -> footprints.Touched:
+        """What a step of its thread touches besides the call."""
+        touched = footprints.Touched(inodes=self._sees_inodes)
+        footprints.touch_open_files(touched, *held.worker.data())
+        footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
+        return touched
+
+    @staticmethod
+    def _over(held: Held, result: str, touched: footprints.Touched) -> Done:
         held.worker.held.pop(held.notification.tid, None)  # who ends is buried already
         held.worker.asleep = None
         held.worker.has_rested = False

@@ -25,7 +25,11 @@ from untorn_stress.gate import abi
 
 
 class Grain(StrEnum):
-    """How fine the steps are: calls on names and locks only, or on data as well."""
+    """How fine the steps are: calls on names and locks only, or on data as well.
+
+    Of data are reads, writes, and the close of what was opened to be written, which tells what
+    writing came to.
+    """
 
     METADATA = "metadata"
     DATA = "data"

@@ -41,12 +41,14 @@ class Intake:
         lie: str,
         sees_inodes: bool,
         own_folders: str,
+        holds_closes: bool,
         moves: dict[str, int],
     ) -> None:
         self._world = world
         self._lie = lie
         self._sees_inodes = sees_inodes
         self._own_folders = own_folders
+        self._holds_closes = holds_closes
         self._moves = moves
 
     def receive(self, worker: GatedWorker) -> None:
@@ -222,9 +224,19 @@ class Intake:
         locking = [fd for fd in fds if self._releases(held, fd)]  # each of them is noted
         if locking:
             return True
+        if self._holds_closes and held.call.name == "close" and self._ends_writing(held):
+            return True
         for fd in fds:
             worker.files.pop((pid, fd), None)
         return False
+
+    def _ends_writing(self, held: Held) -> bool:
+        if not held.worker.has_written(held):
+            return False
+        name, _ = held.worker.files[held.target.pid, held.call.fds[0]]
+        held.named.append(name)
+        self.expect(held)
+        return True
 
     @staticmethod
     def _is_in_range(call: Call, fd: int) -> bool:

@@ -65,6 +65,11 @@ class Listener:
         request = bytearray(abi.ADDFD.pack(ident, abi.ADDFD_FLAG_SEND, fd, 0, flags))
         return int(fcntl.ioctl(self.fd, abi.NOTIF_ADDFD, request))
 
+    def replace_descriptor(self, ident: int, fd: int, number: int) -> None:
+        """Have our ``fd`` in the place of the held process' descriptor of that number, as dup2."""
+        request = bytearray(abi.ADDFD.pack(ident, abi.ADDFD_FLAG_SETFD, fd, number, os.O_CLOEXEC))
+        fcntl.ioctl(self.fd, abi.NOTIF_ADDFD, request)
+
     def is_held(self, ident: int) -> bool:
         """Tell whether the call is still waiting: its thread may have been killed."""
         try:

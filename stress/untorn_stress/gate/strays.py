@@ -3,6 +3,7 @@
 Rule 1: a lock, a change of names and an open that writes or makes are noted: workers can meet there
         unseen, so the run is not all that matters. What is only read is no news.
 Rule 2: a worker's own folder, devices and /proc are nobody's meeting place; /dev/shm is one.
+Rule 3: to make a directory in which its own folder lies changes nothing: it is there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def note(held: Held, own_folder: str) -> None:
     if not _is_told(held.call):
         return
     for path in _paths(held):
-        if not _is_private(path, own_folder):
+        exists = held.call.kind is Kind.CREATE and own_folder.startswith(f"{path}/")
+        if not exists and not _is_private(path, own_folder):
             deed = "locks" if held.call.kind in _LOCKS else "changes"
             told = f"{held.worker.letter} {deed} {path}, where nobody looks"
             if told not in held.worker.unobserved:

@@ -67,6 +67,7 @@ class Supervisor:
             lie=rules.locks,
             sees_inodes=rules.sees_inodes,
             own_folders=rules.own_folders,
+            holds_closes=rules.grain is Grain.DATA,
             moves=self._moves,
         )
         self._execution = Execution(
@@ -150,7 +151,17 @@ class Supervisor:
 
     def take(self, held: Held) -> tuple[Executed, Done]:
         """Let one call go and wait until all stands still again. Raises UndecidedError."""
-        done = self._execution.let_go(held)
+        return self._moved(held, self._execution.let_go(held))
+
+    def refuse(self, held: Held, name: str) -> tuple[Executed, Done]:
+        """Answer one call with an errno in its place, and wait. Raises UndecidedError."""
+        return self._moved(held, self._execution.refuse(held, name))
+
+    def shorten(self, held: Held) -> tuple[Executed, Done]:
+        """Let one write write a part of what it should, and wait. Raises UndecidedError."""
+        return self._moved(held, self._execution.shorten(held))
+
+    def _moved(self, held: Held, done: Done) -> tuple[Executed, Done]:
         self._moves[held.actor] = self._moves.get(held.actor, 0) + 1
         if done.result != WAITS:
             self._stalled = False
@@ -176,12 +187,15 @@ class Supervisor:
         """What the death of a worker would touch: the locks and the nameless files that go."""
         return self._execution.death_of(worker)
 
-    def kill(self, worker: GatedWorker) -> Footprint:
+    def kill(self, worker: GatedWorker, *, within: Held | None = None) -> Footprint:
         """SIGKILL a worker with all below it, and wait until all stands still again.
 
-        What it is held at does not happen. Raises StillRunningError, UndecidedError.
+        What it is held at does not happen, but for the half of a write that it dies ``within``.
+        Raises StillRunningError, UndecidedError.
         """
         touched = self.death_of(worker)
+        if within is not None:
+            touched = touched.joined(self._execution.shorten_unanswered(within))
         worker.kill()
         self._poller.unregister(worker.pidfd)
         for fd in (worker.listener.fd, worker.stdout):

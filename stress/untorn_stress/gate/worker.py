@@ -258,6 +258,11 @@ class GatedWorker:
         if b"\nlock:" in text:
             self.locked.add(name)
 
+    def has_written(self, held: Held) -> bool:
+        """Whether the descriptor that a call of one names was opened to be written, by our hand."""
+        _, writes = self.files.get((held.target.pid, held.call.fds[0]), ("", False))
+        return writes
+
     def keep_files(self, pid: int) -> None:
         """A child gets what the process has open: from now on it counts as in use for ever."""
         self.kept.update(known for (owner, _), known in self.files.items() if owner == pid)

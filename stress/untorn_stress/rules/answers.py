@@ -1,7 +1,11 @@
-"""Answers (P5, P7, R1, R6, G2): nothing went wrong, so no verb may end in an error.
+"""Answers (P5, P7, R1, R6, G2, D2): no verb may end in an error, whatever calls fail.
+
+Rule 1: where nothing went wrong the row is the verb's own; where a call was made to fail it is D2:
+        a lookup misses then, a read says damaged, a publish unpublished, a collect skipped.
+Rule 2: who is told unpublished for an errno is told which, and at which step.
 
 Not flagged: what only the harness says (died, deadline, not a message): that is no answer of the
-backend; and errors that a fault may have caused.
+backend; and, of an extraction that met a fault, the clear error of its decoder.
 """
 
 from __future__ import annotations
@@ -10,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from untorn_conformance.backend import Verb
-from untorn_conformance.errors import ERROR_KINDS, BackendError
+from untorn_conformance.backend import Unpublished, UnpublishedReason, Verb
+from untorn_conformance.errors import ERROR_KINDS, BackendError, ErrorCode
 
 from untorn_stress.rules.history import History
-from untorn_stress.run import Finding
+from untorn_stress.run import Finding, Operation
 
 _OWED: Final[Mapping[Verb, str]] = MappingProxyType(
     {
@@ -30,14 +34,28 @@ _OWED: Final[Mapping[Verb, str]] = MappingProxyType(
 )
 """The row that says what each verb answers instead of an error."""
 
+_OF_THE_DECODER: Final = frozenset({ErrorCode.DECODER_FAILED, ErrorCode.BAD_CLIP})
+
 
 def judge_answers(history: History) -> Iterator[Finding]:
-    """Judge every error."""
-    if history.faulted:
-        return
+    """Judge every error, and every refusal to publish."""
     for operation in history.operations:
-        error = operation.answer
-        if isinstance(error, BackendError) and not ERROR_KINDS[error.code].harness_only:
-            requirement = _OWED.get(operation.verb, "L2")
-            message = f"{operation.verb} of {operation.worker} ended in an error: {error}"
+        answer = operation.answer
+        if isinstance(answer, BackendError) and not _is_excused(operation, answer):
+            requirement = "D2" if history.faulted else _OWED.get(operation.verb, "L2")
+            message = f"{operation.verb} of {operation.worker} ended in an error: {answer}"
             yield history.finding(requirement, "error", message, operation)
+        elif history.faulted and isinstance(answer, Unpublished) and _lacks_a_reason(answer):
+            message = f"{operation.worker} was told unpublished, and not for which errno where"
+            yield history.finding("P5", "no-reason", message, operation)
+
+
+def _lacks_a_reason(answer: Unpublished) -> bool:
+    return answer.reason is UnpublishedReason.ERRNO and not (answer.errno and answer.step)
+
+
+def _is_excused(operation: Operation, error: BackendError) -> bool:
+    met_a_fault = operation.verb is Verb.EXTRACT and operation.faults
+    return ERROR_KINDS[error.code].harness_only or (
+        bool(met_a_fault) and error.code in _OF_THE_DECODER
+    )

@@ -7,7 +7,8 @@ Rule 2: it was not removed: no collect may have run since, or, with leases, whoe
 Rule 3: ``busy`` is allowed while anybody is at work, not when the run is over.
 
 Not flagged: a miss beside a collect; a miss of what an outsider harmed, though a lookup hit it
-before; anything without trusted locks, where a cache may rather not serve.
+before; a lookup one of whose calls was made to fail; anything without trusted locks, where a cache
+may rather not serve.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from untorn_stress.scenario import Start
 
 def judge_found(history: History) -> Iterator[Finding]:
     """Judge every miss."""
-    if history.faulted or not history.trusts_locks:
+    if not history.trusts_locks:
         return
     for lookup in history.operations:
         answer = lookup.answer
-        if lookup.verb is not Verb.LOOKUP or not isinstance(answer, Miss):
+        if lookup.verb is not Verb.LOOKUP or not isinstance(answer, Miss) or lookup.faults:
             continue
         if answer.reason is MissReason.BUSY and not history.is_after_the_run(lookup):
             continue

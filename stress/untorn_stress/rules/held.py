@@ -6,7 +6,7 @@ Rule 3: what was not published reads too, until released: it is the caller's own
 
 Not flagged: ``evicted`` without a lease beside a collect; reads of a hit of what an outsider harmed
 before the run; without a lease, a read beside a writer of a hit of what a crash left, since the
-writer may end a removal that the crash interrupted; reads that a fault may have hit.
+writer may end a removal that the crash interrupted; a read one of whose calls was made to fail.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from untorn_stress.run import Finding, Operation
 
 def judge_held(history: History) -> Iterator[Finding]:
     """Judge every read that gave no bytes; one finding a handle."""
-    if history.faulted:
-        return
     for holding in history.holdings:
-        lost = [each for each in holding.reads if isinstance(each.answer, Evicted | Damaged)]
+        lost = [
+            each
+            for each in holding.reads
+            if isinstance(each.answer, Evicted | Damaged) and not each.faults
+        ]
         if lost and history.is_sound(holding):
             yield from _judge_lost(history, holding, lost[0])
 

@@ -118,7 +118,7 @@ class History:
 
         That a worker was killed excuses nobody else.
         """
-        return any("!" in label and not is_kill(label) for label in self.run.choices)
+        return any(each.faults for each in self.run.operations)
 
     @property
     def killed_at(self) -> int | None:

@@ -8,14 +8,17 @@
     C 1-9 collect -> evicted 1 freed 7   or: evicted 0 over 5 leased 1, skipped
     A 0-9 extract -> published
     A 0-? publish wA                     never answered
+    A 0-3 lookup !EIO -> miss absent     one of its calls was made to fail
     --                                   what follows is the aftermath
 
-A key other than k is named: ``publish wA l``, ``lookup l``. Any operation may end in ``-> error``
-or, where only the harness says it, ``-> died``. ``lists 1 0`` after an answer gives other files.
+A key other than k is named: ``publish wA l``, ``lookup l``. Any operation may end in ``-> error``,
+``-> decoder-failed`` or, where only the harness says it, ``-> died``. ``lists 1 0`` after an answer
+gives other files.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from untorn_conformance.backend import (
@@ -50,6 +53,12 @@ LEASE = frozenset({Capability.LEASE})
 FLIGHT = frozenset({Capability.EXTRACT, Capability.SINGLE_FLIGHT})
 NOTHING: frozenset[Capability] = frozenset()
 
+_ERRORS = {
+    "error": ErrorCode.INTERNAL,
+    "died": ErrorCode.DIED,
+    "decoder-failed": ErrorCode.DECODER_FAILED,
+}
+
 
 class _Reader:
     """Turns lines into operations; handles are numbered, each worker uses its last one."""
@@ -58,10 +67,13 @@ class _Reader:
         self.operations: list[Operation] = []
         self._last: dict[str, str] = {}
         self._label: dict[str, str] = {}
+        self._faults: tuple[str, ...] = ()
 
     def line(self, text: str) -> None:
         left, _, right = (part.strip() for part in text.partition("->"))
-        worker, span, verb, *words = left.split()
+        worker, span, verb, *rest = left.split()
+        words = [word for word in rest if word[0] != "!"]
+        self._faults = tuple(word[1:] for word in rest if word[0] == "!")
         began, ended = span.split("-")
         done = -1 if ended == "?" else int(ended)
         args: dict[str, object] = {}
@@ -102,6 +114,7 @@ class _Reader:
                 began=began,
                 ended=ended,
                 answer=answer,
+                faults=self._faults,
             )
         )
 
@@ -109,8 +122,8 @@ class _Reader:
         word, *rest = words
         if verb is Verb.READ:
             return self._read(worker, args, word)
-        if word in {"error", "died"}:
-            return BackendError(ErrorCode.INTERNAL if word == "error" else ErrorCode.DIED, "so")
+        if word in _ERRORS:
+            return BackendError(_ERRORS[word], "so")
         if word == "miss":
             return Miss(reason=MissReason(rest[0]))
         if word == "skipped":
@@ -137,7 +150,8 @@ class _Reader:
             return Extracted(handle=handle, files=files, outcome=ExtractOutcome(word))
         if word == "unpublished":
             reason, errno = UnpublishedReason(rest[0]), rest[1] if rest[1:] else None
-            return Unpublished(handle=handle, files=files, reason=reason, errno=errno)
+            step = None if errno is None else "rename"
+            return Unpublished(handle=handle, files=files, reason=reason, errno=errno, step=step)
         answers = {"hit": Hit, "published": Published, "adopted": Adopted}
         return answers[word](handle=handle, files=files)
 
@@ -168,12 +182,17 @@ def judged(
     collects: bool = True,
     cut: bool = False,
 ) -> tuple[Finding, ...]:
-    """What all rules find in the history; the scenario matters for its labels and locks."""
+    """What all rules find in the history; the scenario matters for its labels and locks.
+
+    ``fault``: a call of each operation of the run was made to fail.
+    """
     run_text, _, after_text = text.partition("--")
     run_lines, after_lines = _Reader(), _Reader()
     for lines, part in ((run_lines, run_text), (after_lines, after_text)):
         for line in filter(None, map(str.strip, part.splitlines())):
             lines.line(line)
+    if fault:
+        run_lines.operations = [replace(each, faults=("EIO",)) for each in run_lines.operations]
     count = max((each.ended for each in run_lines.operations), default=0)
     steps = tuple(
         Step(number=n, actor="A", label="A", operation=-1, call="stat", detail="", result="0")
@@ -183,7 +202,7 @@ def judged(
         scenario=of,
         tree=tree,
         seed=0,
-        choices=("A!EIO",) if fault else ("A",),
+        choices=("A",),
         steps=steps,
         operations=tuple(run_lines.operations),
         cut=cut,

@@ -40,6 +40,14 @@ class Footprint:
             and self.reads.isdisjoint(other.writes)
         )
 
+    def joined(self, other: Footprint) -> Footprint:
+        """What both touch."""
+        if not (other.reads or other.writes or other.opaque):
+            return self
+        writes = self.writes | other.writes
+        opaque = self.opaque or other.opaque
+        return Footprint((self.reads | other.reads) - writes, writes, opaque)
+
 
 NOTHING: Final = Footprint()
 

@@ -1,0 +1,64 @@
+"""What can happen to a held worker besides its step, and making it, or the step, happen.
+
+Rule 1: a worker that has taken no step for its operation yet is not killed: it might as well not
+        be there.
+Rule 2: an errno is noted with the operation that met it, once the target has it: it stands
+        somewhere else by then, or has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from untorn_stress.faults import SHORT, Afflictions, Refusal, can_be_short
+from untorn_stress.gate.supervisor import Supervisor
+from untorn_stress.gate.worker import Held
+from untorn_stress.player import Asked
+from untorn_stress.run import KILL, KILL_WITHIN
+from untorn_stress.schedulers.protocol import Executed, Option
+
+
+class Happening:
+    """The faults of one run; ``kills`` and ``errnos`` say which are offered."""
+
+    def __init__(self, supervisor: Supervisor, *, kills: bool, errnos: bool) -> None:
+        self._supervisor = supervisor
+        self._kills = kills
+        self._errnos = errnos
+        self._afflictions = Afflictions()
+
+    def faults(self, held: Held, step: Option, asked: Asked | None) -> Iterator[Option]:
+        """What may come in the place of the step that somebody stands before."""
+        letter = held.worker.letter
+        if self._errnos and asked is not None:
+            for fault in self._afflictions.offered(held):
+                yield replace(step, fault=fault, yielded=False)
+        if self._kills and held.actor == letter and asked is not None and asked.has_moved:
+            death = self._supervisor.death_of(held.worker)
+            yield Option(letter, death, fault=KILL)
+            if can_be_short(held.call):
+                yield Option(letter, death.joined(step.footprint), fault=KILL_WITHIN)
+
+    def take(self, held: Held, option: Option, asked: Asked | None) -> tuple[Executed, str]:
+        """Have the option happen: what it touched, and the result in words.
+
+        Raises StillRunningError, UndecidedError.
+        """
+        supervisor, worker, letter = self._supervisor, held.worker, held.worker.letter
+        if option.fault in (KILL, KILL_WITHIN):
+            within = held if option.fault == KILL_WITHIN else None
+            return Executed(letter, option.label, supervisor.kill(worker, within=within)), ""
+        refusal = Refusal.of(option.fault)
+        name = self._afflictions.met_by(held) if refusal is None else refusal.errno
+        if refusal is not None:
+            self._afflictions.begin(held, refusal)
+        if option.fault == SHORT:
+            executed, done = supervisor.shorten(held)
+        elif name:
+            executed, done = supervisor.refuse(held, name)
+        else:
+            executed, done = supervisor.take(held)
+        if asked is not None and (name or option.fault == SHORT):
+            asked.faults.append(name or SHORT)
+        return executed, done.result
