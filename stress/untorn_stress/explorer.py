@@ -29,6 +29,7 @@ from untorn_stress.run import Finding, FindingKind, Run
 from untorn_stress.scenario import Scenario
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
+from untorn_stress.schedulers.fail_nth import FailNth
 from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import (
     NondeterminismError,
@@ -73,7 +74,8 @@ class Explored:
     ``runs`` counts the schedules, ``made`` those of them that processes ran: how the others go
     follows from these. ``undecided`` and ``nondeterministic`` say why, or are empty; ``broken``
     says that the backend or the harness failed. ``completed`` is the highest number of preemptions
-    within which nothing is left, -1 for none or where there is no such bound.
+    within which nothing is left, -1 for none or where there is no such bound. ``failed`` counts the
+    runs in which a call was made to fail and its caller met that, None where none was to be.
     """
 
     scenario: str
@@ -90,11 +92,14 @@ class Explored:
     broken: bool = False
     nondeterministic: str = ""
     unobserved: tuple[str, ...] = ()
+    failed: int | None = None
 
     @property
     def evidence(self) -> Evidence:
         """What a search without a finding is evidence for."""
         runs = f"{self.runs} schedules" + f", {self.made} made" * (self.made < self.runs)
+        if self.failed is not None:
+            runs += f", {self.failed} with a call that failed"
         if self.exhaustive:
             detail = f"{self.scenario}: every schedule of {self.scheduler} from {self.tree}"
             return Evidence(kind=EvidenceClass.EXHAUSTIVE, detail=f"{detail} ({runs})")
@@ -113,6 +118,7 @@ class _Notes:
     broken: bool = False
     nondeterministic: str = ""
     took_steps: bool = False
+    failed: int = 0
 
 
 class Exploration:
@@ -178,13 +184,23 @@ class Exploration:
         for result in search:
             notes.unobserved.update(dict.fromkeys(result.run.unobserved))
             notes.took_steps |= bool(result.run.choices)
+            notes.failed += any(each.faults for each in result.run.operations)
             self._note(system, result.run, search)
             self._tell(search)
             if notes.found and self._stop_at_first:
                 search.progress.stopped = Stopped.BUDGET
                 break
+        if self._errnos and search.progress.stopped is not Stopped.BUDGET:
+            notes.undecided = notes.undecided or self._unmet()
         if self._is_whole(search):
             notes.nondeterministic = notes.nondeterministic or differs_from_itself(system)
+
+    def _unmet(self) -> str:
+        """Which failing calls were asked for, and met by nobody."""
+        if isinstance(self._scheduler, FailNth) and self._scheduler.missed:
+            first, count = self._scheduler.missed[0], len(self._scheduler.missed)
+            return f"{count} faults were never met, such as {first.label} at step {first.step}"
+        return "" if self._notes.failed else "no call could be made to fail"
 
     def _explored(self, search: Search[GatedRun]) -> Explored:
         notes = self._notes
@@ -205,6 +221,7 @@ class Exploration:
             broken=notes.broken,
             nondeterministic=notes.nondeterministic,
             unobserved=tuple(notes.unobserved),
+            failed=notes.failed if self._errnos else None,
         )
 
     def _is_whole(self, search: Search[GatedRun]) -> bool:
@@ -212,8 +229,9 @@ class Exploration:
         scheduler = self._scheduler
         if search.progress.stopped is not Stopped.DONE or not self._notes.took_steps:
             return False
-        bounded_and_done = isinstance(scheduler, BoundedDfs) and scheduler.exhaustive
-        return bounded_and_done or isinstance(scheduler, UnboundedDfs)
+        if isinstance(scheduler, BoundedDfs | FailNth):
+            return scheduler.exhaustive
+        return isinstance(scheduler, UnboundedDfs)
 
     def _said(self) -> str:
         """The scheduler in words, with what its runs are worth where it can tell."""

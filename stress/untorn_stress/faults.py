@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from untorn_stress.gate.calls import Call, Kind
+from untorn_stress.gate.calls import Call
 from untorn_stress.gate.errnos import errnos_of
 from untorn_stress.gate.worker import Held
 from untorn_stress.run import KILL, KILL_WITHIN
@@ -71,7 +71,7 @@ def faults_of(held: Held) -> tuple[str, ...]:
 
 def _errnos(held: Held) -> tuple[str, ...]:
     """What the call can return; a close reports only what was written before."""
-    if held.call.kind is Kind.CLOSE and not held.worker.has_written(held):
+    if held.call.name == "close" and not held.worker.has_written(held):
         return ()
     return errnos_of(held.call)
 

@@ -290,10 +290,17 @@ LONE: Final = (
 )
 """One worker each: nobody to meet, but every fault."""
 
+FAILING: Final = LONE
+EXTRACT_ALONE = replace(
+    _lone("extract", "One request extracts a clip that is not in the cache.", "empty", requester()),
+    needs=frozenset({Capability.EXTRACT}),
+    requirements=("D2", "D5"),
+)
+
 
 def scenario(name: str) -> Scenario:
     """The scenario of that name. Raises KeyError with the names that there are."""
-    for each in (*SCENARIOS, *LONE):
+    for each in (*SCENARIOS, *LONE, EXTRACT_ALONE):
         if each.name == name:
             return each
     names = ", ".join(each.name for each in (*SCENARIOS, *LONE))

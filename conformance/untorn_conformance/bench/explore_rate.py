@@ -71,7 +71,7 @@ def measure(site: Site) -> list[Row]:
             start = lab.natural(played.tree)
             kept[name] = _Kept()
             cases[name] = _searching(lab, played, start, site.plan.runs, kept[name])
-            cases[f"{name}, {_FLOOR}"] = _unheld(lab, played, start, site.plan.starts, stack)
+            cases[f"{name}, {_FLOOR}"] = unheld(lab, played, start, site.plan.starts, stack)
         samples = interleave(cases, site.plan.rounds)
     return [row for name in _SUBJECTS for row in _rows(site, name, samples, kept[name])]
 
@@ -141,7 +141,7 @@ def _collecting_garbage() -> Iterator[None]:
         gc.disable()
 
 
-def _unheld(lab: Laboratory, played: Scenario, start: Start, runs: int, stack: ExitStack) -> Case:
+def unheld(lab: Laboratory, played: Scenario, start: Start, runs: int, stack: ExitStack) -> Case:
     """The floor: everything that a schedule needs but for the schedule."""
     ensemble = stack.enter_context(workers(lab))
     restorer = Restorer(lab.root)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance import registry, subjects
@@ -32,6 +33,7 @@ KEYS: Final[Mapping[str, str]] = {
     "schedules_per_s_specimen": "the same of the specimen's",
     "runs_made_per_s": "those of the reference that processes ran, a second",
     "runs_made_per_s_specimen": "the same of the specimen's",
+    "fault_sites_per_s": "errnos at calls of the reference's lone writer, a second on one core",
     "gated_call_us": "what a gated stat costs on one core, in us",
     "reduction_factor": "runs without reduction to runs with it, of the plan's first search",
     "seconds_to_finding": "by finding: seconds from a cold start, null if it was not found",
@@ -121,11 +123,11 @@ class Site:
 
 
 @contextmanager
-def laboratory(site: Site, backend: str) -> Iterator[Laboratory]:
+def laboratory(site: Site, backend: str, grain: Grain = Grain.METADATA) -> Iterator[Laboratory]:
     """The backend under the gate, as `untorn explore` has it. Raises BackendError."""
     spec = registry.parse(backend)
     subject = subjects.subject_of(spec, subjects.ask_hello(spec, site.home))
-    with Laboratory(subject, base=site.home) as opened:
+    with Laboratory(subject, base=site.home, grain=grain) as opened:
         yield opened
 
 
