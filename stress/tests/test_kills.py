@@ -21,6 +21,17 @@ pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().
 Make = Callable[..., Laboratory]
 Explore = Callable[..., Explored]
 
+FORKING = """
+def lookup(self, *, key):
+    child = os.fork()
+    if not child:
+        for name in ("one", "two", "three"):
+            os.mkdir(os.path.join(self._root, name))
+        os._exit(0)
+    os.waitpid(child, 0)
+    return super().lookup(key=key)
+"""
+
 LOCKING = """
 def publish(self, *, handle):
     with open(Path(self._root, "lock"), "w") as lock:
@@ -132,6 +143,38 @@ def test_a_removal_that_takes_the_sentinel_first_survives_every_death(
 ) -> None:
     explored = explore(laboratory_of(), "reader-collector", runs=None, preemptions=0, kills=1)
     assert (explored.exhaustive, explored.found) == (True, ())
+
+
+def test_an_orphan_goes_on_when_its_parent_alone_is_killed(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(FORKING)
+    system = system_of(laboratory, "reader-writer")
+
+    def choose(moment: Moment) -> Option:
+        """A until its child has made one directory; then A's death, and whoever is first."""
+        deaths = [each for each in moment.options if each.fault == "kill.parent"]
+        made = (laboratory.root / "one").exists()
+        return deaths[0] if deaths and made else moment.options[0]
+
+    run = run_of(system, choose)
+    assert "kill.parent" in "".join(run.choices)
+    taken = [step for step in run.steps if step.label == step.actor]
+    made = [(step.actor, step.detail) for step in taken if step.call == "mkdir"]
+    assert made[:3] == [("At1", "one"), ("At1", "two"), ("At1", "three")]
+    answers = {each.worker: each.is_answered for each in run.operations}
+    assert answers["A"] is False, "the dead owes no answer"
+    assert answers["B"] is True
+
+
+def test_who_has_no_child_is_killed_whole(laboratory_of: Make) -> None:
+    system = system_of(laboratory_of(), "writer-writer")
+    offered: set[str] = set()
+
+    def choose(moment: Moment) -> Option:
+        offered.update(each.fault for each in moment.options)
+        return moment.options[0]
+
+    system.run(choose)
+    assert offered == {"", "kill"}
 
 
 def below_us() -> set[int]:

@@ -6,6 +6,7 @@
     short        a write that writes a part of what was asked for
     kill         SIGKILL of the worker with all below it
     kill.within  the same, when a part of a write is written
+    kill.parent  SIGKILL of its first process alone, whose children go on
 
 Rule 1: a call is offered only errnos that it can return (``gate.errnos``).
 Rule 2: who is afflicted already is offered no further fault: what lasts decides.
@@ -24,7 +25,7 @@ from typing import Final
 from untorn_stress.gate.calls import Call
 from untorn_stress.gate.errnos import errnos_of
 from untorn_stress.gate.worker import Held
-from untorn_stress.run import KILL, KILL_WITHIN
+from untorn_stress.run import KILLS
 
 SHORT: Final = "short"
 _INTERRUPTED: Final = "EINTR"
@@ -52,7 +53,7 @@ class Refusal:
     @classmethod
     def of(cls, fault: str) -> Refusal | None:
         """The refusal that a fault of a label stands for; None for a fault of another kind."""
-        if fault in ("", KILL, KILL_WITHIN, SHORT):
+        if not fault or fault == SHORT or fault in KILLS:
             return None
         for lasts in (Lasts.TWICE, Lasts.ON):
             if fault.endswith(lasts.value):

@@ -17,10 +17,15 @@ KILL: Final = "kill"
 KILL_WITHIN: Final = "kill.within"
 """A worker's death within a write, of which a part is written."""
 
+KILL_PARENT: Final = "kill.parent"
+"""SIGKILL of a worker's first process alone: its decoder goes on, an orphan."""
+
+KILLS: Final = frozenset({KILL, KILL_WITHIN, KILL_PARENT})
+
 
 def is_kill(label: str) -> bool:
     """Whether a choice of this label is a worker's death."""
-    return label.partition("!")[2] in (KILL, KILL_WITHIN)
+    return label.partition("!")[2] in KILLS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,7 @@ from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Locks, Scenario
 from untorn_stress.scenarios import SCENARIOS
 from untorn_stress.scenarios import scenario as scenario_named
+from untorn_stress.schedulers.fail_nth import FailNth
 from untorn_stress.schedulers.pct import Pct
 
 MOST_RUNS = 6000
@@ -32,6 +33,9 @@ The most that a pair of the reference has (two repairs) is 5,178.
 
 DRAWN_RUNS = 12
 """How many schedules of real decoders are drawn: each run starts and watches one or two ffmpegs."""
+
+DRAWN_KILLS = 16
+"""How many deaths of a request, or of its first process alone, are drawn."""
 
 DRAWN_SEED = 1901
 
@@ -105,6 +109,27 @@ def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> N
             beginnings.natural(laboratory, SINGLE_FLIGHT.tree),
             Pct(seed=DRAWN_SEED, runs=DRAWN_RUNS, depth=2),
             described=f"pct d=2 seed={DRAWN_SEED}",
+        ).run()
+    settle([explored], grounds, request)
+
+
+@requires("C5", "P7", evidence=f"{DRAWN_KILLS} deaths drawn from all of two extractions")
+def test_C5_a_request_is_killed(grounds: Grounds, request: pytest.FixtureRequest) -> None:
+    """With its decoder, or alone: then the orphan writes on while the other request takes over."""
+    trial = request.config.stash[TRIAL]
+    gate = availability.probe()
+    if not gate.ok:
+        unknown(f"the gate cannot be used here: {gate.reason}; {gate.advice}")
+    with trial.laboratory(trial.directories[0], clip=str(clips.clip("sdr"))) as laboratory:
+        if not SINGLE_FLIGHT.needs <= laboratory.subject.capabilities:
+            not_applicable("extraction or single-flight is not declared")
+        explored = Exploration(
+            laboratory,
+            SINGLE_FLIGHT,
+            beginnings.natural(laboratory, SINGLE_FLIGHT.tree),
+            FailNth(runs=DRAWN_KILLS, seed=DRAWN_SEED),
+            described=f"fail_nth, {DRAWN_KILLS} deaths drawn, seed={DRAWN_SEED}",
+            kills=True,
         ).run()
     settle([explored], grounds, request)
 

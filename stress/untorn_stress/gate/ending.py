@@ -64,6 +64,16 @@ def end_all_below(listener: Listener, known: Collection[int]) -> None:
             raise StillRunningError(f"{pids} still ran {END_DEADLINE_S} s after its SIGKILL")
 
 
+def end_process(pidfd: int, pid: int) -> None:
+    """SIGKILL one process, and wait for its end alone. Raises StillRunningError."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    if not poller.poll(END_DEADLINE_S * 1000):
+        raise StillRunningError(f"{pid} still ran {END_DEADLINE_S} s after its SIGKILL")
+
+
 def _has_hung_up(
     poller: select.poll, listener: Listener, below: set[int], victims: Collection[int]
 ) -> bool:

@@ -207,6 +207,19 @@ class Supervisor:
         self._settling.settle(after_step=True)
         return touched
 
+    def orphan(self, worker: GatedWorker) -> Footprint:
+        """SIGKILL the first process of a worker, and wait until all stands still again.
+
+        What else there is below it goes on. Raises StillRunningError, UndecidedError.
+        """
+        touched = self.death_of(worker)
+        worker.orphan()
+        self._poller.unregister(worker.pidfd)
+        self._stalled = False
+        self._renew(worker.letter, Done("orphaned", touched))
+        self._settling.settle(after_step=True)
+        return touched
+
     def renew_expected(self) -> None:
         """Work out again what every held call would touch."""
         for worker in self.workers:

@@ -219,6 +219,11 @@ class GatedWorker:
         return seen
 
     @property
+    def has_children(self) -> bool:
+        """Whether further processes run below it, and it does."""
+        return self.has_family and not self.is_dead and len(self.processes()) > 1
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing of its tree runs any more.
 
@@ -286,6 +291,17 @@ class GatedWorker:
     def kill(self) -> None:
         """SIGKILL the whole tree and wait until nothing of it runs. Raises StillRunningError."""
         ending.end_all_below(self.listener, {self.pid, *self.processes()})
+
+    def orphan(self) -> None:
+        """SIGKILL its first process and wait for its end. Raises StillRunningError.
+
+        Who its children are is known before: they get another parent.
+        """
+        self.processes()
+        ending.end_process(self.pidfd, self.pid)
+        self.was_killed = self.is_dead = True
+        for tid in [tid for tid, held in self.held.items() if held.target.pid == self.pid]:
+            del self.held[tid]
 
     def close(self) -> None:
         """End it and close every descriptor."""
