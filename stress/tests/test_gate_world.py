@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from untorn_stress.gate.supervisor import Rules
+from untorn_stress.gate.world import Place, World
 
 Watching = Callable[..., Any]
 
@@ -28,6 +30,72 @@ def touched(bench: Any, watch: Watching, text: str, **rules: Any) -> Any:
     executed = [*watched.executed, run.ending.executed]
     ends_unasked = run.steps[-1].call == "exit_group" and "_exit" not in text
     return executed[-2 if ends_unasked else -1].footprint
+
+
+# --- inode numbers ----------------------------------------------------------------------------
+
+
+def place_of(world: World, path: Path) -> Place:
+    status = path.stat()
+    number = status.st_ino
+    return Place(".", path.name, world.name_of(status), status.st_mode, status.st_nlink, (), number)
+
+
+def of_another(status: os.stat_result) -> os.stat_result:
+    """What a new file elsewhere looks like that got the inode number."""
+    return os.stat_result((status.st_mode, status.st_ino, status.st_dev, 1, *status[4:]))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "file").touch()
+    made = World(str(tmp_path))
+    made.begin()
+    return made
+
+
+def test_a_file_elsewhere_that_got_the_number_of_a_removed_one_is_outside(
+    world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    status = file.stat()
+    world.unlinked(place_of(world, file))
+    assert world.name_of(of_another(status)) == ""
+
+
+def test_a_removed_file_that_is_still_open_keeps_its_name(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with file.open() as opened:
+        world.unlinked(place_of(world, file))
+        file.unlink()
+        assert world.name_of(os.fstat(opened.fileno())) == "file"
+
+
+def test_a_file_that_has_another_name_keeps_its_own(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    os.link(file, tmp_path / "other")
+    world.unlinked(place_of(world, file))
+    file.unlink()
+    assert world.name_of((tmp_path / "other").stat()) == "file"
+
+
+def test_a_number_that_is_taken_again_below_the_root_has_a_new_name(
+    world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    world.unlinked(place_of(world, file))
+    world.born(of_another(file.stat()), "A")
+    assert world.name_of(of_another(file.stat())) == "A1"
+
+
+def test_what_is_exchanged_keeps_its_name(bench: Any, watch: Watching) -> None:
+    text = """
+names = [name.encode() for name in ("d", "e")]
+libc.renameat2(-100, names[0], -100, names[1], 2)
+os.stat("d")
+"""
+    found = touched(bench, watch, text)
+    assert "i:e" in found.reads
 
 
 # --- inside or outside ------------------------------------------------------------------------

@@ -26,6 +26,9 @@ from untorn_stress.schedulers.protocol import Footprint
 _PERFORMED = frozenset(
     {Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE, Kind.SYNC, Kind.OPEN}
 )
+_EXCHANGE = 2
+"""RENAME_EXCHANGE of renameat2(2): both names stay."""
+
 UNSEEN = "?"
 WAITS = "waits"
 _WAITS_BARE = "waits, having dropped its own lock"
@@ -156,6 +159,8 @@ class Execution:
         if call.kind is Kind.OPEN:
             return self._hand_over(held, value, touched)
         self._name_born(held)
+        if call.kind is Kind.UNLINK or (call.kind is Kind.RENAME and not call.flags & _EXCHANGE):
+            self._world.unlinked(held.places[-1])
         listener.answer(ident, value)
         return str(value)
 

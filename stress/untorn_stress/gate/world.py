@@ -11,7 +11,8 @@
 
 An inode is named by its path at the start of the run, or by who made it and as its how manieth
 (``A3``): that does not depend on the schedule, as inode numbers and paths do. In an entry's name a
-worker's process id, set off by other signs, is its letter.
+worker's process id, set off by other signs, is its letter. When the last name of an inode has gone,
+its number may come to be that of a file elsewhere, which is none of ours.
 
 Source: gate_rules T2: dependence is on objects, not on strings.
 """
@@ -41,6 +42,7 @@ class Place:
 
     ``parent`` and ``here`` are names of inodes, ``""`` where there is none or it is outside.
     ``walked`` are the entries that were read on the way, and the directories that were searched.
+    ``number`` is the inode number of what is there, 0 for nothing.
     """
 
     parent: str
@@ -49,6 +51,7 @@ class Place:
     mode: int
     nlink: int
     walked: tuple[str, ...]
+    number: int = 0
 
     @property
     def is_inside(self) -> bool:
@@ -71,6 +74,7 @@ class World:
         self._spelt = os.path.abspath(root) + "/"
         self._device = 0
         self._names: dict[int, str] = {}
+        self._nameless: set[int] = set()
         self._made: dict[str, int] = {}
         self._letters: dict[str, str] = {}
         self._pid = _NOBODY
@@ -85,6 +89,7 @@ class World:
         status = os.stat(self.root)
         self._device = status.st_dev
         self._names = {status.st_ino: "."}
+        self._nameless = set()
         self._made = {}
         self._name_below(self.root, "")
 
@@ -110,12 +115,21 @@ class World:
         """The name of an inode, ``""`` for one that is not below the root."""
         if status.st_dev != self._device:
             return ""
+        if status.st_nlink and status.st_ino in self._nameless:  # another has the number now
+            self._nameless.discard(status.st_ino)
+            self._names.pop(status.st_ino, None)
         return self._names.get(status.st_ino, "")
+
+    def unlinked(self, place: Place) -> None:
+        """A name of what was at the place has gone, the last one perhaps."""
+        if place.number and (stat.S_ISDIR(place.mode) or place.nlink <= 1):
+            self._nameless.add(place.number)
 
     def born(self, status: os.stat_result, actor: str) -> str:
         """Name a new inode after its maker."""
         count = self._made[actor] = self._made.get(actor, 0) + 1
         name = self._names[status.st_ino] = f"{actor}{count}"
+        self._nameless.discard(status.st_ino)
         return name
 
     def adopt(self, status: os.stat_result, name: str) -> None:
@@ -198,7 +212,8 @@ class _Walk:
 
     def _found(self, parent: str, entry: str, here: str, there: os.stat_result) -> Place:
         entry = self._world.entry(entry)
-        return Place(parent, entry, here, there.st_mode, there.st_nlink, tuple(self._walked))
+        mode, nlink, walked = there.st_mode, there.st_nlink, tuple(self._walked)
+        return Place(parent, entry, here, mode, nlink, walked, there.st_ino if here else 0)
 
     def _nowhere(self) -> Place:
         return Place("?", "", "", 0, 0, tuple(self._walked)) if self._walked else OUTSIDE
