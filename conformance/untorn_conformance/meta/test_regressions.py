@@ -10,6 +10,7 @@ import pytest
 import untorn_fixtures
 from untorn_conformance import registry, subjects
 from untorn_stress.gate import availability
+from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenarios import scenario
 from untorn_stress.schedulers.replay import Replay
@@ -26,8 +27,11 @@ def test_a_kept_schedule_finds_nothing_any_more(kept: dict[str, Any], tmp_path: 
     spec = registry.parse("reference")
     subject = subjects.subject_of(spec, subjects.ask_hello(spec, tmp_path))
     labels = parse_schedule(kept["schedule"])
-    with Laboratory(subject, base=tmp_path) as laboratory:
-        system = laboratory.system(scenario(kept["scenario"]), laboratory.start(kept["tree"]))
+    fails = any("!" in label for label in labels)
+    grain = Grain.DATA if fails else Grain.METADATA
+    with Laboratory(subject, base=tmp_path, grain=grain) as laboratory:
+        start = laboratory.start(kept["tree"])
+        system = laboratory.system(scenario(kept["scenario"]), start, errnos=fails)
         system.record = True
         run = system.run(Replay(labels).choose).run
     led_to = [f"{step.actor} {step.call}" for step in run.steps[: len(labels)]]
