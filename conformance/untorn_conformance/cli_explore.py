@@ -48,6 +48,7 @@ the trees that runs begin from are harvested from the cache's own interrupted wo
 Examples:
   untorn explore --backend 'cmd:node adapter.mjs'
   untorn explore --scenario writer-writer --preemptions 2
+  untorn explore --scenario publish-alone --kills 1
   untorn explore --scheduler pct --budget 90s --seed 7
 
 Each finding is drawn as a timeline, whose last line replays it.
@@ -125,9 +126,9 @@ def _known_backend(ctx: click.Context, param: click.Parameter, value: str | None
 def _known_scenarios(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
-    from untorn_stress.scenarios import SCENARIOS  # noqa: PLC0415
+    from untorn_stress.scenarios import ALL  # noqa: PLC0415
 
-    known = [scenario.name for scenario in SCENARIOS]
+    known = [scenario.name for scenario in ALL]
     for name in value:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

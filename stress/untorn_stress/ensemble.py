@@ -22,7 +22,7 @@ from untorn_conformance import wire
 from untorn_conformance.backend import Verb
 from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
-from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, Keeper, Order
+from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, HostingError, Keeper, Order
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
@@ -105,6 +105,19 @@ class Ensemble:
             worker.close()
             raise
         return worker
+
+    def answers(self, requests: Sequence[bytes]) -> list[bytes]:
+        """What a fresh worker answers to these before it meets the gate; then it is ended.
+
+        Raises HostingError, also where workers can only be asked at the gate.
+        """
+        if not self._opens_before:
+            raise HostingError("these workers are asked at the gate")
+        setup = [opening(self._root), *requests]
+        worker, answers = self._start(JUDGE, "", [line.decode() for line in setup])
+        worker.close()
+        check_opened(answers[0])
+        return answers[1:]
 
     def _enter_open(self, letter: str, chance: str) -> GatedWorker:
         """A worker that opened the root before it met the gate."""

@@ -3,6 +3,8 @@
     pairs    at most 2 preemptions from the natural tree, 1 from each harvested one
     triples  at most 1 from the natural tree; harvested ones are sampled at most
     locks    a pair again where lock calls do nothing, or fail; from harvested trees two writers
+    lone     one worker, for who asks for it by name: killed before each step, alone, it leaves
+             what everybody's death leaves
 
 Source of the bounds: Musuvathi and Qadeer, CHESS (OSDI 2008): most races need two preemptions.
 """
@@ -61,11 +63,36 @@ TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
 """The natural trees by name."""
 
 SOURCES: Final = (
-    Source(name="collect", tree="published", program=collector()),
-    Source(name="repair", tree="damaged", program=writer("k", HARVEST_WRITER)),
-    Source(name="adopt", tree="published", program=writer("k", HARVEST_WRITER)),
-    Source(name="publish", tree="empty", program=writer("k", HARVEST_WRITER)),
-    Source(name="lookup", tree="published", program=reader("k")),
+    Source(
+        name="collect",
+        title="A collector evicts everything, alone.",
+        tree="published",
+        program=collector(),
+    ),
+    Source(
+        name="repair",
+        title="A writer publishes a key whose entry is damaged, alone.",
+        tree="damaged",
+        program=writer("k", HARVEST_WRITER),
+    ),
+    Source(
+        name="adopt",
+        title="A writer publishes a key whose entry is complete, alone.",
+        tree="published",
+        program=writer("k", HARVEST_WRITER),
+    ),
+    Source(
+        name="publish",
+        title="A writer publishes an absent key, alone.",
+        tree="empty",
+        program=writer("k", HARVEST_WRITER),
+    ),
+    Source(
+        name="lookup",
+        title="A reader looks a complete entry up, alone.",
+        tree="published",
+        program=reader("k"),
+    ),
 )
 """Whose crash states become initial trees: each run once, alone, under the gate.
 
@@ -254,9 +281,35 @@ SCENARIOS: Final = (
 """Every scenario, in the order in which they are run and listed."""
 
 
+def alone(source: Source) -> Scenario:
+    """The operation whose crash states are harvested, as a scenario of its own."""
+    return _lone(source.name, source.title, source.tree, source.program)
+
+
+def _lone(name: str, title: str, tree: str, program: Program) -> Scenario:
+    return Scenario(
+        name=f"{name}-alone",
+        title=title,
+        programs=(program,),
+        tree=tree,
+        requirements=("C1", "C2", "C3", "C4"),
+        preemptions=0,
+    )
+
+
+RECOVERY: Final = _lone("recovery", "A writer publishes a key, alone.", "empty", writer("k", "wA"))
+"""Who publishes what a harvested writer was to: told from it by its bytes."""
+
+LONE: Final = (*map(alone, SOURCES), RECOVERY)
+"""Scenarios of one worker. They are run by name, and count with no default."""
+
+ALL: Final = (*SCENARIOS, *LONE)
+"""Every scenario that has a name."""
+
+
 def scenario(name: str) -> Scenario:
     """The scenario of that name. Raises KeyError with the names that there are."""
-    for each in SCENARIOS:
+    for each in ALL:
         if each.name == name:
             return each
-    raise KeyError(f"no scenario {name!r}; there are: {', '.join(s.name for s in SCENARIOS)}")
+    raise KeyError(f"no scenario {name!r}; there are: {', '.join(s.name for s in ALL)}")

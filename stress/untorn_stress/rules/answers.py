@@ -1,5 +1,7 @@
 """Answers (P5, P7, R1, R6, G2): nothing went wrong, so no verb may end in an error.
 
+What follows a death may not either: then it is C1 for who reads and C2 for who writes, or C4.
+
 Not flagged: what only the harness says (died, deadline, not a message): that is no answer of the
 backend; and errors that a fault may have caused.
 """
@@ -14,7 +16,7 @@ from untorn_conformance.backend import Verb
 from untorn_conformance.errors import ERROR_KINDS, BackendError
 
 from untorn_stress.rules.history import History
-from untorn_stress.run import Finding
+from untorn_stress.run import Finding, Operation
 
 _OWED: Final[Mapping[Verb, str]] = MappingProxyType(
     {
@@ -31,6 +33,9 @@ _OWED: Final[Mapping[Verb, str]] = MappingProxyType(
 """The row that says what each verb answers instead of an error."""
 
 
+_READING: Final = frozenset({Verb.LOOKUP, Verb.READ, Verb.RELEASE})
+
+
 def judge_answers(history: History) -> Iterator[Finding]:
     """Judge every error."""
     if history.faulted:
@@ -38,6 +43,12 @@ def judge_answers(history: History) -> Iterator[Finding]:
     for operation in history.operations:
         error = operation.answer
         if isinstance(error, BackendError) and not ERROR_KINDS[error.code].harness_only:
-            requirement = _OWED.get(operation.verb, "L2")
+            requirement = _row(history, operation)
             message = f"{operation.verb} of {operation.worker} ended in an error: {error}"
             yield history.finding(requirement, "error", message, operation)
+
+
+def _row(history: History, operation: Operation) -> str:
+    if history.killed_at is None or not history.is_after_the_run(operation):
+        return _OWED.get(operation.verb, "L2")
+    return history.row_of_a_crash("C1" if operation.verb in _READING else "C2")
