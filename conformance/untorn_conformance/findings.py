@@ -1,0 +1,39 @@
+"""How a gated case ends: with findings, drawn and written; without an answer; or it goes on.
+
+Rule 1: what was found counts against the rows that it breaks, whatever the case was about.
+Rule 2: of each kind the first is shown: other trees show the same.
+Rule 3: a doubt is no finding, and no pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from untorn_stress import counterexample, timeline
+from untorn_stress.explorer import Found
+
+from untorn_conformance import exploring
+from untorn_conformance.plugin import TRIAL, Grounds, unknown
+
+
+def settle(
+    found: Iterable[Found],
+    doubts: Iterable[str],
+    grounds: Grounds,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Fail with the first finding, or say UNKNOWN; nothing where there is neither."""
+    kinds: dict[tuple[str, str], Found] = {}
+    for each in found:
+        kinds.setdefault((each.finding.requirement, each.finding.rule), each)
+    if kinds:
+        shown = list(kinds.values())
+        grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in shown))
+        folder = request.config.stash[TRIAL].findings
+        written = [exploring.write_finding(folder, each) for each in shown]
+        drawn = timeline.render(shown[0].run, replay=counterexample.replay_line(shown[0].token))
+        also = ", ".join(path.name for path in written)
+        pytest.fail(f"counterexamples: {also}\n{drawn}", pytrace=False)
+    if said := list(dict.fromkeys(filter(None, doubts))):
+        unknown("; ".join(said))
