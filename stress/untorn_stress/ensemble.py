@@ -12,7 +12,9 @@ Rule 4: where locks are lied about, every worker opens the root at the gate, und
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ from untorn_stress.gate.world import World
 from untorn_stress.player import check_opened, opening
 
 _LETTERS: Final = "ABCDEFGH"
+_OWN_MODE: Final = 0o700
 JUDGE: Final = "Z"
 """The letter of the worker that looks at what a run left."""
 
@@ -133,9 +136,7 @@ class Ensemble:
         self, letter: str, chance: str, setup: Sequence[str] = ()
     ) -> tuple[GatedWorker, list[bytes]]:
         own_folder = Path(f"{self._own_folders}{letter}")
-        with contextlib.suppress(FileNotFoundError):  # it is the first of its letter
-            shutil.rmtree(own_folder)
-        own_folder.mkdir(mode=0o700)
+        _make_empty(own_folder)
         order = Order(
             letter=letter,
             argv=self._cast.argv,
@@ -184,3 +185,19 @@ class Ensemble:
             for worker in self._resting.values():
                 closing.callback(worker.close)
             self._resting.clear()
+
+
+def _make_empty(folder: Path) -> None:
+    """Have an empty directory there; one that is as it was made stays, for removing it takes long.
+
+    Raises OSError as it comes.
+    """
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:  # it is the first of its letter
+        folder.mkdir(mode=_OWN_MODE)
+        return
+    if status.st_mode == stat.S_IFDIR | _OWN_MODE and not os.listdir(folder):
+        return
+    shutil.rmtree(folder)
+    folder.mkdir(mode=_OWN_MODE)
