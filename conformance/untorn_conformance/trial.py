@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from untorn_stress import supervise
+from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance.backend import Hello
@@ -96,8 +97,10 @@ class Trial:
         base.chmod(0o755)
         return Farm(base=base, spec=self.spec, hello=greeting.hello, run_token=self.run_token)
 
-    def laboratory(self, directory: Path, *, clip: str = "") -> Laboratory:
-        """The backend under the gate, to extract ``clip`` where programs do.
+    def laboratory(
+        self, directory: Path, *, clip: str = "", grain: Grain = Grain.METADATA
+    ) -> Laboratory:
+        """The backend under the gate, held at the calls of ``grain``, to extract ``clip``.
 
         Raises RuntimeError when it did not say who it is.
         """
@@ -110,7 +113,7 @@ class Trial:
         subject = subject_of(
             self.spec, greeting.hello, env={RUN_VARIABLE: self.run_token}, preload=bool(clip)
         )
-        return Laboratory(subject, base=base, clip=clip)
+        return Laboratory(subject, base=base, clip=clip, grain=grain)
 
     @property
     def findings(self) -> Path:

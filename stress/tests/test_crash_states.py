@@ -11,6 +11,7 @@ from untorn_conformance.verdict import EvidenceClass
 from untorn_stress.crash_states import CrashStates, Judged, evidence
 from untorn_stress.explorer import record
 from untorn_stress.gate.availability import probe
+from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import FindingKind
 from untorn_stress.scenarios import scenario
@@ -144,6 +145,30 @@ def test_a_lone_worker_may_be_killed_before_its_very_first_step(laboratory_of: M
     laboratory.system(played, laboratory.start("empty"), kills=True).run(choose)
     assert offered
     assert all(each == {"A", "A!kill"} for each in offered)
+
+
+EMPTY_FOR_A_MOMENT = """
+def publish(self, *, handle):
+    done = super().publish(handle=handle)
+    for each in Path(self._root).glob("*/frame_00001.png"):
+        content = each.read_bytes()
+        file = os.open(each, os.O_WRONLY | os.O_TRUNC)  # and nothing is asked before the write
+        os.write(file, content)
+        os.close(file)
+    return done
+"""
+
+
+@pytest.mark.parametrize(
+    ("grain", "found"), [(Grain.METADATA, set()), (Grain.DATA, {("C1", "nobodys-bytes")})]
+)
+def test_a_file_that_holds_nothing_before_it_is_written_is_a_state_of_the_data_grain(
+    laboratory_of: Make, grain: Grain, found: set[tuple[str, str]]
+) -> None:
+    laboratory = laboratory_of(EMPTY_FOR_A_MOMENT)
+    laboratory.grain = grain
+    judged = judge(laboratory, "publish-alone")
+    assert (rules(judged), judged.grain) == (found, grain)
 
 
 # --- a sample is made by SIGKILL

@@ -5,8 +5,9 @@
     what they found is judged         as the end of the run that was killed at that stop
     some stops are made again         by SIGKILL at that step: the tree must be the same
 
-Rule 1: that is every state that SIGKILL of everybody can leave of this run. What a death leaves to
-        those who go on is another matter, and a choice of the search.
+Rule 1: that is every state that SIGKILL of everybody can leave of this run, between two calls of
+        the laboratory's grain: a file's bytes come one write at a time only where the data grain is
+        held. What a death leaves to those who go on is another matter, and a choice of the search.
 Rule 2: states are distinct by digest, and what fresh workers find depends on the state alone: each
         is looked at once, whichever runs lead to it. It is judged for each of these runs, since
         what had been acknowledged differs.
@@ -46,14 +47,16 @@ BOUND: Final = "everything dies, once"
 class Judged:
     """What came of one program from one tree.
 
-    ``stops`` counts its steps, ``states`` the distinct trees there, ``looks`` those of them that
-    nobody had looked at before, ``killed`` the stops that were made again by SIGKILL.
+    Its steps are calls of ``grain``. ``stops`` counts them, ``states`` the distinct trees there,
+    ``looks`` those of them that nobody had looked at before, ``killed`` the stops that were made
+    again by SIGKILL.
     ``undecided`` and ``nondeterministic`` say why nothing is known, or are empty; ``broken`` says
     that the backend or the harness failed. ``not_reclaimed`` says why nobody judged debris.
     """
 
     scenario: str
     tree: str
+    grain: str
     stops: int
     states: int
     looks: int
@@ -79,7 +82,8 @@ def evidence(judged: Sequence[Judged]) -> Evidence:
     begun = next(iter(trees)) if len(trees) == 1 else f"{len(trees)} trees"
     detail = (
         f"{', '.join(dict.fromkeys(each.scenario for each in judged))} from {begun}: everything "
-        f"dies at each of {_sum(each.stops for each in judged)} stops; "
+        f"dies at each of {_sum(each.stops for each in judged)} stops "
+        f"({' and '.join(sorted({each.grain for each in judged}))} grain); "
         f"{_sum(each.states for each in judged)} states, "
         f"{_sum(each.looks for each in judged)} of them distinct, all judged; "
         f"{_sum(each.killed for each in judged)} stops made again by SIGKILL"
@@ -135,6 +139,7 @@ class CrashStates:
         return Judged(
             scenario=scenario.name,
             tree=start.name,
+            grain=self._laboratory.grain.value,
             stops=notes.stops,
             states=len(notes.states),
             looks=notes.looks,
