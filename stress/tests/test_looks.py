@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from untorn_conformance import wire
 from untorn_conformance.backend import Miss, MissReason, Verb
+from untorn_conformance.verdict import EvidenceClass
+from untorn_stress.crash_states import CrashStates, evidence
 from untorn_stress.gate.availability import probe
+from untorn_stress.gate.hosting import HostingError
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.looks import Looks, follow
 from untorn_stress.payloads import Payloads
@@ -69,3 +72,39 @@ def test_foretold_or_not_fresh_workers_find_the_same(laboratory_of: Make) -> Non
         assert labels_of(played, start.name) == ("k",)
         looks = Looks(laboratory)  # it knows no dialogue yet
         assert looks.look(start, ("k",)).operations == told
+
+
+HANGS_AFTER_A_CRASH = """
+def lookup(self, *, key):
+    import time
+    from untorn_conformance.specimens.seed_layout import is_partial
+    if any(map(is_partial, os.listdir(self._root))):
+        time.sleep(3600)
+    return super().lookup(key=key)
+"""
+
+
+@pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
+def test_who_hangs_over_a_state_leaves_it_undecided(laboratory_of: Make) -> None:
+    laboratory = laboratory_of(HANGS_AFTER_A_CRASH, step_deadline_s=1.0)
+    judged = CrashStates(laboratory).judge(scenario("publish-alone"), laboratory.start("empty"))
+    assert judged.undecided
+    assert not judged.broken
+    assert evidence([judged]).kind is EvidenceClass.SAMPLED
+
+
+@pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
+def test_what_cannot_be_asked_before_the_gate_is_asked_at_it(
+    laboratory_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = laboratory_of()
+    start = laboratory.start("published")
+    told = Looks(laboratory).look(start, ("k",)).operations
+
+    def refused(_: object) -> list[bytes]:
+        raise HostingError("these workers are asked at the gate")
+
+    looks = Looks(laboratory)
+    monkeypatch.setattr(laboratory, "answers", refused)
+    assert looks.look(start, ("k",)).operations == told
+    assert looks.look(laboratory.start("empty"), ("k",)).operations

@@ -5,7 +5,7 @@ Rule 2: nobody holds it. So all that it will be asked may be asked before it mee
         calls cost what they cost: a dialogue that was had before, if its programs would ask the
         same of these answers. Where they would not, the tree is put back and another is asked.
 Rule 3: what no known dialogue fits is asked at the gate, answer by answer, and is known from then
-        on. So is whoever gave no answer: the gate tells a death from a wait.
+        on. So is whoever died before it had answered: the gate tells of what.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from untorn_conformance import wire
 from untorn_conformance.errors import ProtocolError
 
 from untorn_stress.ensemble import JUDGE
-from untorn_stress.gate.hosting import HostingError
+from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.payloads import Payloads
@@ -69,6 +69,8 @@ class Looks:
             self._restorer.restore(tree)
             try:
                 answers = self._laboratory.answers(dialogue)
+            except HostingTimeoutError:
+                raise  # who hangs there may hold what the next one waits for
             except HostingError:
                 break
             had = follow(programs, self._laboratory.payloads, dialogue, answers)
