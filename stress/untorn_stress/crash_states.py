@@ -11,7 +11,7 @@ Rule 1: that is every state that SIGKILL of everybody can leave of this run, bet
 Rule 2: states are distinct by digest, and what fresh workers find depends on the state alone: each
         is looked at once, whichever runs lead to it. It is judged for each of these runs, since
         what had been acknowledged differs.
-Rule 3: each look has workers of its own, that were forked for it and have seen nothing else.
+Rule 3: each look has workers of its own, that have seen nothing else (``looks``).
 Rule 4: no finding rests on a copy: it is made again by SIGKILL, looked at by other workers, and
         has a token.
 Rule 5: from what a crash left it is the same again, once: then what breaks is C4.
@@ -169,7 +169,7 @@ class CrashStates:
             notes.states.add(found)
             told = (found, sum(each.is_answered for each in run.operations))
             if told not in judged:
-                looked = self._look(stop.start, labels, notes)
+                looked = self._look(stop.start, labels, notes, found)
                 judged[told] = system.judge_left(run, stop.start.tree, looked)
                 self._note(scenario, start, run, judged[told], notes, began_s)
             self._sample(killing, stop, run, judged[told], notes)
@@ -186,9 +186,11 @@ class CrashStates:
     def _as_it_is(self, tree: Tree) -> Start:
         return Start(name="", tree=tree, taken_s=time.time())
 
-    def _look(self, start: Start, labels: tuple[str, ...], notes: _Notes) -> Aftermath:
+    def _look(
+        self, start: Start, labels: tuple[str, ...], notes: _Notes, digest: str = ""
+    ) -> Aftermath:
         made = self._looks.made
-        looked = self._looks.look(start, labels)
+        looked = self._looks.look(start, labels, digest)
         notes.looks += self._looks.made - made
         if looked.debris is None:
             notes.not_reclaimed = self._laboratory.not_reclaimed or "no collect does its work here"

@@ -66,7 +66,7 @@ class Ensemble:
         self._root = root
         self._rules = rules
         self._opens_before = bool(cast.zygote) and rules.locks == "real"
-        self.pids: list[int] = []
+        self.pids: set[int] = set()
         self._resting: dict[str, GatedWorker] = {}
         self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
 
@@ -147,7 +147,7 @@ class Ensemble:
             deadline_s=self._rules.deadline_s,
         )
         worker, answers = self._keeper.start(order)
-        self.pids.append(worker.pid)
+        self.pids.add(worker.pid)
         return worker, answers
 
     def _ask(self, worker: GatedWorker, line: bytes) -> bytes:

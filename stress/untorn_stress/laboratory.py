@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import shutil
 import tempfile
 import time
@@ -46,6 +47,7 @@ from untorn_stress.tree_digest import digest
 from untorn_stress.tree_restore import Restorer
 
 _DIGEST_DIGITS = 8
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _OURS = frozenset({"cache", "payload", "tmp"})
 
 
@@ -312,8 +314,10 @@ class Laboratory:
     def digest(self, tree: Tree) -> str:
         """What all trees share that stand for the same state, whoever made them."""
         names = self._names.fresh()
+        told = "/".join((*tree.nodes, *(node.target for node in tree.nodes.values())))
+        numbers = set(map(int, _NUMBER.findall(told)))  # few, where those of all workers are many
         for ensemble in self._ensembles.values():
-            for pid in ensemble.pids:
+            for pid in numbers & ensemble.pids:
                 names.pid("", pid)
         return digest(tree, names, mtimes=False)
 

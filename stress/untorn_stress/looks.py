@@ -1,6 +1,7 @@
 """How fresh workers look at trees, many of them: each tree once, each look by workers of its own.
 
 Rule 1: a worker is forked for each look, has opened the root as it is then, and ends with the look.
+        A foreign one is as new as it is in each run: it closes the root, and opens it again.
 Rule 2: nobody holds it. So all that it will be asked may be asked before it meets the gate, where
         calls cost what they cost: a dialogue that was had before, if its programs would ask the
         same of these answers. Where they would not, the tree is put back and another is asked.
@@ -46,12 +47,13 @@ class Looks:
         self._known: dict[tuple[str, ...], Aftermath] = {}
         self._dialogues: dict[int, list[Dialogue]] = {}
 
-    def look(self, start: Start, labels: tuple[str, ...]) -> Aftermath:
+    def look(self, start: Start, labels: tuple[str, ...], digest: str = "") -> Aftermath:
         """What is found in such a tree, put back as old as it would be by now.
 
+        ``digest`` is the tree's, where it is known.
         Raises UndecidedError, HostingError, BackendError, ProtocolError.
         """
-        key = (*labels, self._laboratory.digest(start.tree))
+        key = (*labels, digest or self._laboratory.digest(start.tree))
         if key not in self._known:
             tree = start.tree.shifted(int((time.time() - start.taken_s) * 1e9))
             programs = tuple(program for label in labels for program in afterwards(label))
