@@ -49,6 +49,7 @@ the trees that runs begin from are harvested from the cache's own interrupted wo
 Examples:
   untorn explore --backend 'cmd:node adapter.mjs'
   untorn explore --scenario writer-writer --preemptions 2
+  untorn explore --scenario publish-alone --kills 1
   untorn explore --scheduler pct --budget 90s --seed 7
   untorn explore --errnos 1
 
@@ -127,9 +128,9 @@ def _known_backend(ctx: click.Context, param: click.Parameter, value: str | None
 def _known_scenarios(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
-    from untorn_stress.scenarios import LONE, SCENARIOS  # noqa: PLC0415
+    from untorn_stress.scenarios import ALL  # noqa: PLC0415
 
-    known = [scenario.name for scenario in (*SCENARIOS, *LONE)]
+    known = [scenario.name for scenario in ALL]
     for name in value:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -28,7 +28,7 @@ from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import LONE, SCENARIOS, TREES, scenario
+from untorn_stress.scenarios import ALL, TREES, scenario
 from untorn_stress.token import TokenError
 
 from untorn_conformance import subjects
@@ -384,12 +384,13 @@ def _bound_of(each: Scenario) -> str:
 
 def list_command(*, backend: str) -> Done:
     """Name scenarios and natural trees; nothing is run."""
-    every = (*SCENARIOS, *LONE)
-    width = max(len(each.name) for each in every)
+    width = max(len(each.name) for each in ALL)
     lines = ["scenarios (worker A, B, C in turn; bound of preemptions from the natural tree):"]
     lines += [
-        f"  {each.name:<{width}}  {each.tree:<13} {_bound_of(each):<5} {each.title}"
-        for each in every
+        f"  {each.name:<{width}}  {each.tree:<13} {_bound_of(each):<5} {each.title}" for each in ALL
+    ]
+    lines += [
+        "those with one worker are run by name, and say something with --kills 1 or --errnos 1"
     ]
     lines += [
         "trees: " + ", ".join(TREES) + ", and harvest-... from the backend's own crash states"
@@ -407,7 +408,7 @@ def list_command(*, backend: str) -> Done:
                 "needs": sorted(need.value for need in each.needs),
                 "requirements": list(each.requirements),
             }
-            for each in every
+            for each in ALL
         ],
         "trees": list(TREES),
     }

@@ -20,7 +20,7 @@ from untorn_stress.explorer import Explored, bounded
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import LONE, SCENARIOS, scenario
+from untorn_stress.scenarios import FAILING, SCENARIOS, scenario
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import Scheduler
@@ -78,7 +78,7 @@ class Wishes:
 
 def chosen(wishes: Wishes, capabilities: frozenset[Capability]) -> tuple[list[Scenario], list[str]]:
     """The scenarios to visit, and the names of those that the backend does not claim to do."""
-    usual = LONE if wishes.errnos else SCENARIOS
+    usual = FAILING if wishes.errnos else SCENARIOS
     wanted = [scenario(name) for name in wishes.scenarios] or list(usual)
     able = [each for each in wanted if each.needs <= capabilities]
     return able, [each.name for each in wanted if each not in able]

@@ -100,7 +100,7 @@ class Trial:
     def laboratory(
         self, directory: Path, *, clip: str = "", grain: Grain = Grain.METADATA
     ) -> Laboratory:
-        """The backend under the gate, to extract ``clip`` where programs do.
+        """The backend under the gate, held at the calls of ``grain``, to extract ``clip``.
 
         Raises RuntimeError when it did not say who it is.
         """

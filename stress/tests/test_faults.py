@@ -53,7 +53,7 @@ def told(laboratory: Laboratory) -> list[str]:
 
 def system_of(
     laboratory: Laboratory,
-    name: str = "lookup-alone",
+    name: str = "failing-lookup",
     *,
     errnos: bool = True,
     kills: bool = False,
@@ -94,7 +94,7 @@ WRITE = """
 
 
 def test_nothing_fails_where_nothing_may(laboratory_of: Make) -> None:
-    system = system_of(laboratory_of(), "publish-alone", errnos=False)
+    system = system_of(laboratory_of(), "failing-publish", errnos=False)
     faults: set[str] = set()
 
     def choose(moment: Moment) -> Option:
@@ -142,7 +142,7 @@ def test_a_lock_that_failed_is_not_held(probing: Make) -> None:
 
 def test_a_failed_call_changes_nothing(laboratory_of: Make) -> None:
     laboratory = laboratory_of(grain=Grain.DATA)
-    system = system_of(laboratory, "publish-alone")
+    system = system_of(laboratory, "failing-publish")
     trees: list[object] = [laboratory.natural("empty").tree]
     system.on_stop = lambda: trees.append(capture(laboratory.root))
     run = run_of(system, at("ENOSPC"))
@@ -160,7 +160,7 @@ def test_a_write_is_cut_short_and_its_writer_told_so(probing: Make) -> None:
 
 def test_a_worker_dies_within_a_write(laboratory_of: Make) -> None:
     laboratory = laboratory_of(grain=Grain.DATA)
-    system = system_of(laboratory, "publish-alone", kills=True)
+    system = system_of(laboratory, "failing-publish", kills=True)
     sizes: list[int] = []
     system.on_stop = lambda: sizes.extend(
         node.size for node in capture(laboratory.root).nodes.values()
@@ -183,7 +183,7 @@ def test_a_close_that_fails_has_closed_all_the_same(probing: Make) -> None:
 
 
 def test_the_errno_is_noted_with_the_operation_that_met_it(laboratory_of: Make) -> None:
-    system = system_of(laboratory_of(grain=Grain.DATA), "publish-alone")
+    system = system_of(laboratory_of(grain=Grain.DATA), "failing-publish")
     run = run_of(system, at("ENOSPC"))
     met = {each.verb: each.faults for each in run.operations if each.faults}
     assert met == {Verb.STAGE: ("ENOSPC",)}
@@ -191,7 +191,7 @@ def test_the_errno_is_noted_with_the_operation_that_met_it(laboratory_of: Make) 
 
 def test_an_error_in_answer_to_an_errno_is_found_and_replays(laboratory_of: Make) -> None:
     laboratory = laboratory_of(grain=Grain.DATA)
-    system = system_of(laboratory, "publish-alone")
+    system = system_of(laboratory, "failing-publish")
     run = run_of(system, at("ENOSPC"))
     assert [(each.requirement, each.rule) for each in run.findings] == [("D2", "error")]
     again = record(system, run)
@@ -233,7 +233,7 @@ def publish(self, *, handle):
 
 def test_what_was_acknowledged_under_a_fault_is_found(laboratory_of: Make) -> None:
     laboratory = laboratory_of(FORGETFUL, grain=Grain.DATA)
-    system = system_of(laboratory, "publish-alone")
+    system = system_of(laboratory, "failing-publish")
     calls: list[str] = []
 
     def choose(moment: Moment) -> Option:

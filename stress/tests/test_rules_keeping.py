@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from untorn_conformance.backend import Hit, Verb
 from untorn_stress.payloads import Payloads
-from untorn_stress.rules.history import history_of, precedes
+from untorn_stress.rules.history import Debris, history_of, precedes
 from untorn_stress.rules.literal import FLIGHT, LEASE, NOTHING, judged, rows
 from untorn_stress.run import FindingKind, Operation, Run
 from untorn_stress.scenarios import scenario
@@ -277,6 +277,30 @@ def test_a_key_that_cannot_be_published_any_more_is_L2_or_P4() -> None:
     assert not judged(history.format("untrusted"), tree="damaged")
 
 
+def test_a_key_that_cannot_be_published_after_a_death_is_C2_or_C4() -> None:
+    history = "A 0-4 publish wA -> unpublished busy\n--\nw 0-0 publish wz -> unpublished {}"
+    stuck = history.format("busy")
+    assert rows(judged(stuck, kill=True)) == ["C2 stuck"]
+    assert rows(judged(stuck, kill=True, tree="damaged")) == ["C2 stuck"]
+    assert rows(judged(stuck, kill=True, tree="harvest-1a2b3c4d")) == ["C4 stuck"]
+
+
+@pytest.mark.parametrize(("verb", "row"), [("publish wz", "C2"), ("lookup", "C1")])
+def test_an_error_after_a_death_is_C1_or_C2_or_C4(verb: str, row: str) -> None:
+    history = f"A 0-4 publish wA -> unpublished busy\n--\nw 0-0 {verb} -> error"
+    assert rows(judged(history, kill=True)) == [f"{row} error"]
+    assert rows(judged(history, kill=True, tree="harvest-1a2b3c4d")) == ["C4 error"]
+    assert rows(judged(history)) == ["P5 error" if row == "C2" else "R6 error"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "row"), [("empty", "C1"), ("harvest-1a2b3c4d", "C4"), ("damaged", "P1")]
+)
+def test_what_a_killed_collector_tore_is_no_eviction(tree: str, row: str) -> None:
+    history = "C 0-? collect\n--\nw 0-0 publish wz -> adopted\nw 0-0 read 0 -> evicted"
+    assert rows(judged(history, kill=True, tree=tree)) == [f"{row} torn"]
+
+
 def test_a_key_that_is_published_when_the_run_is_over_is_read_then() -> None:
     history = "C 0-4 collect -> evicted 1\n--\nw 0-0 publish wz -> published\nr 0-0 lookup -> {}"
     assert on("published", "adopt-collector", history.format("miss absent")) == ["L2 not-read"]
@@ -298,3 +322,29 @@ def test_a_fresh_worker_that_gives_no_answer_died_and_that_is_L2() -> None:
     (found,) = judged(f"{AFTER.partition('r 0-0')[0]}r 0-0 lookup -> hit\nr 0-? read 0")
     told = (found.kind, found.requirement, found.rule, found.step)
     assert told == (FindingKind.DIED, "L2", "died", -1)
+
+
+# --- debris
+
+
+DIED = "A 0-4 publish wA -> unpublished too-large\n"
+
+
+@pytest.mark.parametrize(("tree", "row"), [("empty", "C3"), ("harvest-1a2b3c4d", "C4")])
+def test_more_names_than_usual_are_debris(tree: str, row: str) -> None:
+    debris = Debris(left=("a", "a/b", "ctl"), usual=("ctl",))
+    (found,) = judged(DIED, kill=True, tree=tree, debris=debris)
+    assert (found.requirement, found.rule) == (row, "debris")
+    assert found.message.endswith(
+        "leaves 3 names, where an undisturbed publish and a collect leave 1: a, a/b"
+    )
+
+
+@pytest.mark.parametrize("left", [(), ("ctl",), ("other",)])
+def test_as_many_names_as_usual_are_none(left: tuple[str, ...]) -> None:
+    assert not judged(DIED, kill=True, debris=Debris(left=left, usual=("ctl",)))
+
+
+def test_a_collect_that_fails_over_debris_reclaims_none() -> None:
+    (found,) = judged(DIED, kill=True, debris=Debris(failed="died"))
+    assert (found.requirement, found.rule) == ("C3", "not-collected")

@@ -21,6 +21,8 @@ from untorn_stress.payloads import LABELS, WRITERS, Origin, Payloads, content
 from untorn_stress.programs import afterwards, collector, reader, requester, writer
 from untorn_stress.scenario import Ask, Locks, Program, Scenario, Start, Thin
 from untorn_stress.scenarios import (
+    ALL,
+    LONE,
     SCENARIOS,
     SOURCES,
     TREES,
@@ -148,7 +150,7 @@ def test_the_aftermath_reads_writes_and_reads() -> None:
 
 
 def test_names_are_distinct_and_fit_a_token() -> None:
-    names = [each.name for each in SCENARIOS]
+    names = [each.name for each in ALL]
     assert len(set(names)) == len(names)
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz-") for name in names)
 
@@ -159,7 +161,7 @@ def test_a_scenario_is_found_by_name_and_another_is_refused() -> None:
         scenario("nonsense")
 
 
-@pytest.mark.parametrize("each", SCENARIOS, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_a_scenario_names_rows_and_a_tree_that_exist(each: Scenario) -> None:
     assert each.tree in TREES
     assert set(each.requirements) <= set(REQUIREMENTS)
@@ -173,6 +175,16 @@ def test_bounds_are_those_of_the_goals(each: Scenario) -> None:
     assert each.preemptions <= (2 if is_pair else 1)
     assert (each.harvest_preemptions or 0) <= 1
     assert is_pair or each.harvest_preemptions is None
+
+
+def test_who_works_alone_is_found_by_name_and_not_among_those_that_are_run_anyway() -> None:
+    assert all(scenario(each.name) is each and len(each.programs) == 1 for each in LONE)
+    assert not set(LONE) & set(SCENARIOS)
+
+
+def test_each_source_of_crash_states_is_a_scenario_of_its_own() -> None:
+    assert [each.name for each in LONE[:-1]] == [f"{each.name}-alone" for each in SOURCES]
+    assert [each.tree for each in LONE[:-1]] == [each.tree for each in SOURCES]
 
 
 def test_untrusted_locks_are_judged_by_N1_in_each_of_their_forms() -> None:

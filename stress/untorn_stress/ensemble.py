@@ -12,7 +12,9 @@ Rule 4: where locks are lied about, every worker opens the root at the gate, und
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +24,14 @@ from untorn_conformance import wire
 from untorn_conformance.backend import Verb
 from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
-from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, Keeper, Order
+from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, HostingError, Keeper, Order
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
 from untorn_stress.player import check_opened, opening
 
 _LETTERS: Final = "ABCDEFGH"
+_OWN_MODE: Final = 0o700
 JUDGE: Final = "Z"
 """The letter of the worker that looks at what a run left."""
 
@@ -63,7 +66,7 @@ class Ensemble:
         self._root = root
         self._rules = rules
         self._opens_before = bool(cast.zygote) and rules.locks == "real"
-        self.pids: list[int] = []
+        self.pids: set[int] = set()
         self._resting: dict[str, GatedWorker] = {}
         self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
 
@@ -106,6 +109,19 @@ class Ensemble:
             raise
         return worker
 
+    def answers(self, requests: Sequence[bytes]) -> list[bytes]:
+        """What a fresh worker answers to these before it meets the gate; then it is ended.
+
+        Raises HostingError, also where workers can only be asked at the gate.
+        """
+        if not self._opens_before:
+            raise HostingError("these workers are asked at the gate")
+        setup = [opening(self._root), *requests]
+        worker, answers = self._start(JUDGE, "", [line.decode() for line in setup])
+        worker.close()
+        check_opened(answers[0])
+        return answers[1:]
+
     def _enter_open(self, letter: str, chance: str) -> GatedWorker:
         """A worker that opened the root before it met the gate."""
         worker, answers = self._start(letter, chance, [opening(self._root).decode()])
@@ -120,9 +136,7 @@ class Ensemble:
         self, letter: str, chance: str, setup: Sequence[str] = ()
     ) -> tuple[GatedWorker, list[bytes]]:
         own_folder = Path(f"{self._own_folders}{letter}")
-        with contextlib.suppress(FileNotFoundError):  # it is the first of its letter
-            shutil.rmtree(own_folder)
-        own_folder.mkdir(mode=0o700)
+        _make_empty(own_folder)
         order = Order(
             letter=letter,
             argv=self._cast.argv,
@@ -133,7 +147,7 @@ class Ensemble:
             deadline_s=self._rules.deadline_s,
         )
         worker, answers = self._keeper.start(order)
-        self.pids.append(worker.pid)
+        self.pids.add(worker.pid)
         return worker, answers
 
     def _ask(self, worker: GatedWorker, line: bytes) -> bytes:
@@ -171,3 +185,19 @@ class Ensemble:
             for worker in self._resting.values():
                 closing.callback(worker.close)
             self._resting.clear()
+
+
+def _make_empty(folder: Path) -> None:
+    """Have an empty directory there; one that is as it was made stays, for removing it takes long.
+
+    Raises OSError as it comes.
+    """
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:  # it is the first of its letter
+        folder.mkdir(mode=_OWN_MODE)
+        return
+    if status.st_mode == stat.S_IFDIR | _OWN_MODE and not os.listdir(folder):
+        return
+    shutil.rmtree(folder)
+    folder.mkdir(mode=_OWN_MODE)

@@ -258,7 +258,7 @@ class Exploration:
             found = Found(
                 finding=shown or replace(finding, kind=FindingKind.NONDETERMINISTIC),
                 run=again if shown and again else run,
-                token=self._token(run),
+                token=token_of(self._laboratory, self._scenario, run, self._described),
                 start=self._start,
                 runs=search.progress.runs,
                 seconds=search.progress.seconds,
@@ -266,19 +266,6 @@ class Exploration:
             self._notes.found[key] = found
             if self._on_found is not None:
                 self._on_found(found)
-
-    def _token(self, run: Run) -> Token:
-        return Token(
-            backend=self._laboratory.subject.spec,
-            identity=self._laboratory.subject.identity,
-            scenario=run.scenario,
-            tree=run.tree,
-            grain=Grain(self._laboratory.grain.value),
-            locks=self._scenario.locks.value,
-            seed=run.seed,
-            bound=self._described,
-            choices=run.choices,
-        )
 
     def _tell(self, search: Search[GatedRun]) -> None:
         now_s = time.monotonic()
@@ -290,6 +277,21 @@ class Exploration:
             f"{self._scenario.name} from {self._start.name}: {done.runs} runs, "
             f"{done.runs / max(done.seconds, 1e-9):.0f}/s, {len(self._notes.found)} found"
         )
+
+
+def token_of(laboratory: Laboratory, scenario: Scenario, run: Run, bound: str) -> Token:
+    """The run as one word; ``bound`` says in words what it was found within."""
+    return Token(
+        backend=laboratory.subject.spec,
+        identity=laboratory.subject.identity,
+        scenario=run.scenario,
+        tree=run.tree,
+        grain=Grain(laboratory.grain.value),
+        locks=scenario.locks.value,
+        seed=run.seed,
+        bound=bound,
+        choices=run.choices,
+    )
 
 
 def record(system: GatedSystem, run: Run) -> Run | None:

@@ -34,7 +34,7 @@ from untorn_stress.narration import Narrator
 from untorn_stress.payloads import Payloads
 from untorn_stress.player import Ledger, Player
 from untorn_stress.programs import afterwards, collector
-from untorn_stress.rules.history import NO_AFTERMATH, Aftermath
+from untorn_stress.rules.history import NO_AFTERMATH, Aftermath, Debris
 from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
@@ -88,8 +88,10 @@ class _Performance:
 class GatedSystem:
     """One scenario of one backend, from one tree.
 
+    ``reclaim`` has fresh workers reclaim what a run left, where that is to be judged.
     ``record`` describes every step in words. ``expects_endings`` has each option tell that it may
-    end its operation, for searches that ask what a pending step touches at most.
+    end its operation, for searches that ask what a pending step touches at most. ``look`` is how
+    fresh workers look at the tree below the root when a run is over.
     """
 
     def __init__(
@@ -110,11 +112,13 @@ class GatedSystem:
         phase: str = "run",
         kills: bool = False,
         errnos: bool = False,
+        reclaim: Callable[[Tree], Debris | None] | None = None,
     ) -> None:
         self.scenario = scenario
         self.record = False
         self.expects_endings = False
         self.on_stop: Callable[[], None] | None = None
+        self.look: Callable[[Tree], Aftermath] = self.look_afterwards
         self._ensemble = ensemble
         self._judges = judges
         self._judges_rules = judges_rules
@@ -128,6 +132,7 @@ class GatedSystem:
         self._seed = seed
         self._phase = phase
         self._faults = {"kills": kills, "errnos": errnos}
+        self._reclaim = reclaim
         self._world = World(self._root)
         self._restorer = Restorer(root)
         self._dated = (start.tree, start.taken_s)
@@ -148,7 +153,8 @@ class GatedSystem:
         )
         self._restorer.restore(self._tree_of_now())
         self._surroundings.restore()
-        happening = Happening(supervisor, **self._faults)
+        alone = len(self.scenario.programs) == 1
+        happening = Happening(supervisor, alone=alone, **self._faults)
         with self._staged(supervisor, performance):
             for worker in supervisor.workers:
                 names.pid(worker.letter, worker.pid)
@@ -341,8 +347,15 @@ class GatedSystem:
         return GatedRun(run=run, ending=ending)
 
     def _judge(self, run: Run, performance: _Performance) -> tuple[Finding, ...]:
-        waited_out = self._has_waited_out(time.monotonic() - performance.began_s)
-        aftermath = NO_AFTERMATH if performance.is_stuck else self._aftermath(run)
+        aftermath = NO_AFTERMATH if performance.is_stuck else self._aftermath()
+        return self._judged_by(run, aftermath, time.monotonic() - performance.began_s)
+
+    def judge_left(self, run: Run, tree: Tree, looked: Aftermath) -> tuple[Finding, ...]:
+        """Judge a run that left the tree, by what fresh workers found when they looked at it."""
+        aftermath = replace(looked, lost_bytes=self._lost_bytes(tree))
+        return self._judged_by(run, aftermath, taken_s=0.0)
+
+    def _judged_by(self, run: Run, aftermath: Aftermath, taken_s: float) -> tuple[Finding, ...]:
         # A run that was not recorded has no steps, yet its operations count them.
         counted = run if run.steps else replace(run, steps=(_UNTOLD,) * len(run.choices))
         return judge(
@@ -351,7 +364,7 @@ class GatedSystem:
             self._payloads,
             self._capabilities,
             aftermath,
-            waited_out=waited_out,
+            waited_out=self._has_waited_out(taken_s),
             collects=self._collects(run),
         )
 
@@ -370,24 +383,14 @@ class GatedSystem:
             self._collects_alone = not isinstance(alone.answer, Skipped)
         return self._collects_alone
 
-    def _aftermath(self, run: Run) -> Aftermath:
+    def _aftermath(self) -> Aftermath:
         """What fresh workers find in the tree as it is now; it is looked at once."""
         tree = capture(self._root)
         left = digest(tree, self._names.fresh(), mtimes=False)
         known = self._judged.get(left)
         if known is None:
-            known = self._judged[left] = self._look_afterwards()
-        shift, steps = len(run.operations), len(run.choices)
-        moved = tuple(
-            replace(
-                each,
-                index=each.index + shift,
-                began=steps,
-                ended=steps if each.is_answered else each.ended,
-            )
-            for each in known.operations
-        )
-        return replace(known, operations=moved, lost_bytes=self._lost_bytes(tree))
+            known = self._judged[left] = self.look(tree)
+        return replace(known, lost_bytes=self._lost_bytes(tree))
 
     def _lost_bytes(self, left: Tree) -> int | None:
         """Bytes of the files that left; None where the tree does not tell what counts as freed.
@@ -402,10 +405,12 @@ class GatedSystem:
             return None
         return lost_bytes(self._start.tree, left)
 
-    def _look_afterwards(self) -> Aftermath:
+    def look_afterwards(self, tree: Tree) -> Aftermath:
+        """What fresh workers find below the root, where this tree is."""
         labels = labels_of(self.scenario, self._start.name)
         played = self.play_alone([program for label in labels for program in afterwards(label)])
-        return Aftermath(operations=played.operations())
+        debris = None if self._reclaim is None else self._reclaim(tree)
+        return Aftermath(operations=played.operations(), debris=debris)
 
     def play_alone(self, programs: Sequence[Program]) -> Ledger:
         """Let one fresh worker play programs in turn, held by nobody and with true locks.

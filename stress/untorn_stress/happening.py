@@ -20,12 +20,16 @@ from untorn_stress.schedulers.protocol import Executed, Option
 
 
 class Happening:
-    """The faults of one run; ``kills`` and ``errnos`` say which are offered."""
+    """The faults of one run; ``kills`` and ``errnos`` say which are offered.
 
-    def __init__(self, supervisor: Supervisor, *, kills: bool, errnos: bool) -> None:
+    ``alone``: there is one worker, so that every step is one at which everything may die.
+    """
+
+    def __init__(self, supervisor: Supervisor, *, kills: bool, errnos: bool, alone: bool) -> None:
         self._supervisor = supervisor
         self._kills = kills
         self._errnos = errnos
+        self._alone = alone
         self._afflictions = Afflictions()
 
     def faults(self, held: Held, step: Option, asked: Asked | None) -> Iterator[Option]:
@@ -33,7 +37,8 @@ class Happening:
         if self._errnos and asked is not None:
             for fault in self._afflictions.offered(held):
                 yield replace(step, fault=fault, yielded=False)
-        if self._kills and asked is not None and asked.has_moved and _is_first(held):
+        is_amid = self._alone or (asked is not None and asked.has_moved)
+        if self._kills and is_amid and _is_first(held):
             death = self._supervisor.death_of(held.worker)
             yield Option(held.actor, death, fault=KILL)
             if can_be_short(held.call):

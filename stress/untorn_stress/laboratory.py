@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from untorn_conformance import probe
 from untorn_conformance.backend import Limits, Verb
@@ -33,15 +35,19 @@ from untorn_stress.gate.supervisor import MOST_STEPS, STEP_DEADLINE_S, Rules
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads
-from untorn_stress.scenario import Play, Scenario, Source, Thin
-from untorn_stress.scenarios import SOURCES, TREES, harvest_name, is_damaged, prepare
-from untorn_stress.schedulers.replay import Replay
+from untorn_stress.reclaiming import PlayIn, Reclaiming
+from untorn_stress.rules.history import Debris
+from untorn_stress.run import Operation, Run
+from untorn_stress.scenario import Play, Program, Scenario, Source, Thin
+from untorn_stress.scenarios import SOURCES, TREES, alone, harvest_name, is_damaged, prepare
+from untorn_stress.stops import Stopped, stops
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
 from untorn_stress.tree_digest import digest
 from untorn_stress.tree_restore import Restorer
 
 _DIGEST_DIGITS = 8
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _OURS = frozenset({"cache", "payload", "tmp"})
 
 
@@ -111,6 +117,8 @@ class Laboratory:
         self._natural: dict[str, Start] = {}
         self.unavailable: dict[str, str] = {}
         self._harvest: dict[str, Start] | None = None
+        self._reclaiming: Reclaiming | None = None
+        self._bystander: GatedSystem | None = None
 
     def __enter__(self) -> Laboratory:
         return self
@@ -169,6 +177,7 @@ class Laboratory:
             phase=phase,
             kills=kills,
             errnos=errnos,
+            reclaim=self.reclaim if "C3" in scenario.requirements else None,
         )
 
     def _ensemble(self, rules: Rules) -> Ensemble:
@@ -218,16 +227,19 @@ class Laboratory:
         return self.unavailable.get(name, "")
 
     def _make(self, name: str) -> Start:
-        scenario = _alone(Source(name=name, tree=name, program=lambda _payloads: iter(())))  # type: ignore[arg-type,return-value]
         Restorer(self.root).restore(Tree({"": capture(self.root).nodes[""]}))
-        system = self.system(scenario, self._take(name), name)
+        system = self._nobody(self.take(name), name)
         system.play_alone([])
         for step in prepare(name):
             if isinstance(step, Play):
                 self._play(system, step)
             else:
                 self._thin(step)
-        return self._take(name)
+        return self.take(name)
+
+    def _nobody(self, start: Start, phase: str) -> GatedSystem:
+        """A system whose workers do nothing; what is to be done is played alone."""
+        return self.system(_NOBODY, start, phase)
 
     @staticmethod
     def _play(system: GatedSystem, step: Play) -> None:
@@ -247,7 +259,8 @@ class Laboratory:
             "the published frame is no file of the root: where the entry is cannot be seen"
         )
 
-    def _take(self, name: str) -> Start:
+    def take(self, name: str) -> Start:
+        """What is below the root now, as a tree to begin from."""
         return Start(name=name, tree=capture(self.root), taken_s=time.time())
 
     def harvest(self) -> Mapping[str, Start]:
@@ -259,7 +272,7 @@ class Laboratory:
         if self._harvest is None:
             natural: dict[str, str] = {}
             for name in itertools.filterfalse(self.why_not, TREES):
-                natural.setdefault(self._digest(self.natural(name).tree), name)
+                natural.setdefault(self.digest(self.natural(name).tree), name)
             starts: dict[str, Start] = {}
             of_damaged: dict[str, bool] = {}
             for source in SOURCES:
@@ -267,7 +280,7 @@ class Laboratory:
                     continue
                 damaged = is_damaged(source.tree)
                 for start in self._crash_states(source):
-                    found = self._digest(start.tree)
+                    found = self.digest(start.tree)
                     same = natural.get(found)
                     # What an outsider may leave, a crash may not: then it is a tree of its own.
                     if same is None or is_damaged(same) > damaged:
@@ -295,30 +308,75 @@ class Laboratory:
 
     def _crash_states(self, source: Source) -> list[Start]:
         """The root at every stop of one sequential run."""
-        states: list[Start] = []
-        system = self.system(_alone(source), self.natural(source.tree), source.name)
-        system.on_stop = lambda: states.append(self._take(source.name))
-        system.run(Replay(()).choose)
-        return states
+        scenario = replace(alone(source), requirements=())
+        system = self.system(scenario, self.natural(source.tree), source.name)
+        return [each.start for each in self.stops(system)[1]]
 
-    def _digest(self, tree: Tree) -> str:
+    def stops(self, system: GatedSystem) -> tuple[Run, list[Stopped]]:
+        """The run of a system's lone worker, and what was left at each of its stops."""
+        return stops(system, lambda: self.take(system.scenario.name))
+
+    def digest(self, tree: Tree) -> str:
+        """What all trees share that stand for the same state, whoever made them."""
         names = self._names.fresh()
+        told = "/".join((*tree.nodes, *(node.target for node in tree.nodes.values())))
+        numbers = set(map(int, _NUMBER.findall(told)))  # few, where those of all workers are many
         for ensemble in self._ensembles.values():
-            for pid in ensemble.pids:
+            for pid in numbers & ensemble.pids:
                 names.pid("", pid)
         return digest(tree, names, mtimes=False)
 
+    # --- debris ----------------------------------------------------------------------------------
 
-def _alone(source: Source) -> Scenario:
-    """A scenario of one worker, that nobody judges."""
-    return Scenario(
-        name=f"{source.name}-alone",
-        title=f"{source.name}, alone",
-        programs=(source.program,),
-        tree=source.tree,
-        requirements=(),
-        preemptions=0,
-    )
+    @property
+    def not_reclaimed(self) -> str:
+        """Why it is not judged what this backend reclaims, or ""."""
+        if self.subject.limits is None:
+            return "the backend's grace for the dead is not known"
+        return self.why_not(_PUBLISHED)
+
+    def reclaim(self, tree: Tree, play: PlayIn | None = None) -> Debris | None:
+        """What a fresh collector leaves of the tree when it is old; None if that is undecidable."""
+        limits = self.subject.limits
+        if limits is None or self.not_reclaimed:
+            return None
+        if self._reclaiming is None:
+            published = self.natural(_PUBLISHED)
+            self._reclaiming = Reclaiming(
+                self.root,
+                limits,
+                self._names,
+                ages=Capability.VIRTUAL_CLOCK in self.subject.capabilities,
+                published=published.tree,
+            )
+        return self._reclaiming.reclaim(tree, play or self._play_in)
+
+    def _play_in(self, tree: Tree, programs: Sequence[Program]) -> tuple[Operation, ...]:
+        Restorer(self.root).restore(tree)
+        return self.play_alone(programs)
+
+    # --- judges ----------------------------------------------------------------------------------
+
+    def play_alone(self, programs: Sequence[Program]) -> tuple[Operation, ...]:
+        """What comes of programs that one fresh worker plays in turn, as in ``GatedSystem``."""
+        if self._bystander is None:
+            # From the tree as it is: to make another would take it away from under the worker.
+            self._bystander = self._nobody(self.take("look"), "look")
+        return self._bystander.play_alone(programs).operations()
+
+    def answers(self, requests: Sequence[bytes]) -> list[bytes]:
+        """What a fresh worker answers to all of these, that nobody holds.
+
+        Raises HostingError where none can be had so.
+        """
+        return self._ensemble(self._true).answers(requests)
+
+
+_PUBLISHED: Final = "published"
+
+_NOBODY: Final = Scenario(
+    name="nobody", title="Nobody.", programs=(), tree="empty", requirements=(), preemptions=0
+)
 
 
 def _sees_inodes(scenario: Scenario, payloads: Payloads) -> bool:

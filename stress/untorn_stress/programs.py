@@ -70,6 +70,15 @@ def in_turn(*programs: Program) -> Program:
     return go_through
 
 
+def ager(seconds: float) -> Program:
+    """Have a backend with a clock of its own make everything older."""
+
+    def age(_: Payloads) -> Generator[Ask, object, None]:
+        yield Ask(verb=Verb.AGE, args={"seconds": seconds})
+
+    return age
+
+
 def requester(fps: str = "1") -> Program:
     """Extract the clip of the payloads, and use its frames."""
 

@@ -97,6 +97,7 @@ class Source:
     """An operation whose crash states become initial trees: ``program``, alone, on ``tree``."""
 
     name: str
+    title: str
     tree: str
     program: Program
 

@@ -3,7 +3,9 @@
     pairs    at most 2 preemptions from the natural tree, 1 from each harvested one
     triples  at most 1 from the natural tree; harvested ones are sampled at most
     locks    a pair again where lock calls do nothing, or fail; from harvested trees two writers
-    alone    one worker, for the faults that it can meet
+    lone     one worker, for who asks for it by name: killed before each step, alone, it leaves
+             what everybody's death leaves
+    failing  one worker whose calls fail
 
 Source of the bounds: Musuvathi and Qadeer, CHESS (OSDI 2008): most races need two preemptions.
 """
@@ -62,11 +64,36 @@ TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
 """The natural trees by name."""
 
 SOURCES: Final = (
-    Source(name="collect", tree="published", program=collector()),
-    Source(name="repair", tree="damaged", program=writer("k", HARVEST_WRITER)),
-    Source(name="adopt", tree="published", program=writer("k", HARVEST_WRITER)),
-    Source(name="publish", tree="empty", program=writer("k", HARVEST_WRITER)),
-    Source(name="lookup", tree="published", program=reader("k")),
+    Source(
+        name="collect",
+        title="A collector evicts everything, alone.",
+        tree="published",
+        program=collector(),
+    ),
+    Source(
+        name="repair",
+        title="A writer publishes a key whose entry is damaged, alone.",
+        tree="damaged",
+        program=writer("k", HARVEST_WRITER),
+    ),
+    Source(
+        name="adopt",
+        title="A writer publishes a key whose entry is complete, alone.",
+        tree="published",
+        program=writer("k", HARVEST_WRITER),
+    ),
+    Source(
+        name="publish",
+        title="A writer publishes an absent key, alone.",
+        tree="empty",
+        program=writer("k", HARVEST_WRITER),
+    ),
+    Source(
+        name="lookup",
+        title="A reader looks a complete entry up, alone.",
+        tree="published",
+        program=reader("k"),
+    ),
 )
 """Whose crash states become initial trees: each run once, alone, under the gate.
 
@@ -255,53 +282,68 @@ SCENARIOS: Final = (
 """Every scenario, in the order in which they are run and listed."""
 
 
+def alone(source: Source) -> Scenario:
+    """The operation whose crash states are harvested, as a scenario of its own."""
+    return _lone(source.name, source.title, source.tree, source.program)
+
+
 def _lone(name: str, title: str, tree: str, program: Program) -> Scenario:
     return Scenario(
         name=f"{name}-alone",
         title=title,
         programs=(program,),
         tree=tree,
-        requirements=("D2", "C1", "L2"),
+        requirements=("C1", "C2", "C3", "C4"),
         preemptions=0,
     )
 
 
-LONE: Final = (
-    _lone(
+RECOVERY: Final = _lone("recovery", "A writer publishes a key, alone.", "empty", writer("k", "wA"))
+"""Who publishes what a harvested writer was to: told from it by its bytes."""
+
+LONE: Final = (*map(alone, SOURCES), RECOVERY)
+"""Scenarios of one worker. They are run by name, and count with no default."""
+
+
+def _failing(name: str, title: str, tree: str, program: Program) -> Scenario:
+    return Scenario(
+        name=f"failing-{name}",
+        title=f"{title.removesuffix('.')}, where calls may fail.",
+        programs=(program,),
+        tree=tree,
+        requirements=("D2", "P5", "L2"),
+        preemptions=0,
+    )
+
+
+FAILING: Final = (
+    _failing(
         "publish",
         "One writer publishes an absent key, and looks it up.",
         "empty",
         in_turn(writer("k", "wA"), reader("k")),
     ),
-    _lone(
-        "adopt",
-        "One writer publishes a key whose entry is complete already.",
-        "published",
-        writer("k", "wA"),
-    ),
-    _lone(
-        "repair",
-        "One writer publishes a key whose entry is damaged.",
-        "damaged",
-        writer("k", "wA"),
-    ),
-    _lone("lookup", "One reader looks a complete entry up.", "published", reader("k")),
-    _lone("collect", "One collector evicts two entries.", "two-published", collector()),
+    _failing("adopt", "One writer publishes a complete entry's key.", "published", _writers[0]),
+    _failing("repair", "One writer publishes a damaged entry's key.", "damaged", _writers[0]),
+    _failing("lookup", "One reader looks a complete entry up.", "published", reader("k")),
+    _failing("collect", "One collector evicts two entries.", "two-published", collector()),
 )
-"""One worker each: nobody to meet, but every fault."""
+"""What one worker does while a call of it is made to fail."""
 
-FAILING: Final = LONE
-EXTRACT_ALONE = replace(
-    _lone("extract", "One request extracts a clip that is not in the cache.", "empty", requester()),
-    needs=frozenset({Capability.EXTRACT}),
+FAILING_EXTRACTION: Final = replace(
+    _failing("extraction", "One request extracts a clip.", "empty", requester()),
     requirements=("D2", "D5"),
+    needs=frozenset({Capability.EXTRACT}),
 )
+"""The same with a decoder."""
+
+ALL: Final = (*SCENARIOS, *LONE, *FAILING, FAILING_EXTRACTION)
+"""Every scenario that has a name."""
 
 
 def scenario(name: str) -> Scenario:
     """The scenario of that name. Raises KeyError with the names that there are."""
-    for each in (*SCENARIOS, *LONE, EXTRACT_ALONE):
+    for each in ALL:
         if each.name == name:
             return each
-    names = ", ".join(each.name for each in (*SCENARIOS, *LONE))
-    raise KeyError(f"no scenario {name!r}; there are: {names}")
+    raise KeyError(f"no scenario {name!r}; there are: {', '.join(s.name for s in ALL)}")

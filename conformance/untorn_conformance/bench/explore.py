@@ -10,6 +10,7 @@ from untorn_stress.laboratory import TreeUnavailableError
 
 from untorn_conformance.bench import (
     explore_calls,
+    explore_crashes,
     explore_faults,
     explore_finding,
     explore_memory,
@@ -39,19 +40,21 @@ class Measured:
 def measure(site: Site) -> Measured:
     """Every row. Raises what NOT_MEASURED has."""
     rates = explore_rate.measure(site)
+    crashes = explore_crashes.measure(site)
     faults = explore_faults.measure(site)
     calls = explore_calls.measure(site)
     reductions = explore_reduction.measure(site)
     findings = explore_finding.measure(site)
     memory = explore_memory.measure(site)
     starts = explore_start.measure(site)
-    rows = [*rates, *faults, *calls, *reductions, *findings, *memory, *starts]
+    rows = [*rates, *crashes, *faults, *calls, *reductions, *findings, *memory, *starts]
     first = reductions[0]
     headline: dict[str, object] = {
         "schedules_per_s": _rate(rates, "schedules", "reference"),
         "schedules_per_s_specimen": _rate(rates, "schedules", "specimen"),
         "runs_made_per_s": _rate(rates, "runs made", "reference"),
         "runs_made_per_s_specimen": _rate(rates, "runs made", "specimen"),
+        "crash_states_per_s": crashes[0].median,
         "fault_sites_per_s": faults[0].median,
         "gated_call_us": calls[0].median,
         "reduction_factor": None if first.ratio is None else 1 / first.ratio,

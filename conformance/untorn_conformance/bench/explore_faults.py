@@ -37,7 +37,7 @@ _FLOOR: Final = "the same worker, held by nobody"
 def measure(site: Site) -> list[Row]:
     """One rate. Raises MeasureError where nothing fails, or what fails is not met."""
     site.say(f"fault sites of one writer, {site.plan.memory_runs} a turn")
-    played = scenario("publish-alone")
+    played = scenario("failing-publish")
     with pinned(), ExitStack() as stack:
         lab = stack.enter_context(laboratory(site, REFERENCE, grain=Grain.DATA))
         start = lab.natural(played.tree)

@@ -108,10 +108,10 @@ def _searching(lab: Laboratory, played: Scenario, start: Start, runs: int, kept:
         search = Exploration(
             lab, played, start, scheduler, described=described, budget=Budget(runs=runs)
         )
-        before_s = _processor_s()
+        before_s = processor_s()
         with _collecting_garbage():
             explored = search.run()
-        used_s = _processor_s() - before_s
+        used_s = processor_s() - before_s
         if not explored.runs:
             raise MeasureError(f"no schedule was made: {explored.undecided}")
         kept.explored.append(explored)
@@ -122,7 +122,7 @@ def _searching(lab: Laboratory, played: Scenario, start: Start, runs: int, kept:
     return turn
 
 
-def _processor_s() -> float:
+def processor_s() -> float:
     """The processor time that we, the keepers and what they have waited for have used."""
     own = sum(os.times()[:2])
     keepers = (child.cpu_times() for child in psutil.Process().children())

@@ -33,6 +33,7 @@ KEYS: Final[Mapping[str, str]] = {
     "schedules_per_s_specimen": "the same of the specimen's",
     "runs_made_per_s": "those of the reference that processes ran, a second",
     "runs_made_per_s_specimen": "the same of the specimen's",
+    "crash_states_per_s": "distinct states of everybody's death that are judged, a second",
     "fault_sites_per_s": "errnos at calls of the reference's lone writer, a second on one core",
     "gated_call_us": "what a gated stat costs on one core, in us",
     "reduction_factor": "runs without reduction to runs with it, of the plan's first search",
@@ -66,7 +67,8 @@ class ExplorePlan:
     `rounds` is how often the cases take turns. A turn is at most `runs` schedules, `calls` gated
     calls, `starts` workers, or one process that explores. `learning_runs` is how long a finding is
     looked for before it is timed, `memory_runs` how many schedules memory is watched for.
-    `reductions` are the searches that are made with and without reduction.
+    `reductions` are the searches that are made with and without reduction, `crashing` the lone
+    programs whose crash states are judged.
     """
 
     rounds: int
@@ -76,6 +78,7 @@ class ExplorePlan:
     learning_runs: int
     memory_runs: int
     reductions: tuple[Search, ...]
+    crashing: tuple[str, ...]
 
 
 _REPAIR_1: Final = Search(backend=SPECIMENS["first_posted"], scenario="repair", preemptions=1)
@@ -94,6 +97,7 @@ FULL: Final = ExplorePlan(
         Search(backend=SPECIMENS["first_posted"], scenario="reader-collector", preemptions=2),
         Search(backend=REFERENCE, scenario="writer-writer", preemptions=1),
     ),
+    crashing=("collect-alone", "repair-alone", "adopt-alone", "publish-alone", "lookup-alone"),
 )
 
 QUICK: Final = ExplorePlan(
@@ -104,6 +108,7 @@ QUICK: Final = ExplorePlan(
     learning_runs=80,
     memory_runs=10,
     reductions=(_REPAIR_1,),
+    crashing=("publish-alone",),
 )
 
 

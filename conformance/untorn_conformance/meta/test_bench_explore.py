@@ -63,7 +63,8 @@ def test_the_quoted_numbers_are_keys_at_the_top(document: Any) -> None:
     "key",
     [
         "schedules_per_s", "schedules_per_s_specimen", "runs_made_per_s",
-        "runs_made_per_s_specimen", "fault_sites_per_s", "gated_call_us", "reduction_factor",
+        "runs_made_per_s_specimen", "crash_states_per_s", "fault_sites_per_s", "gated_call_us",
+        "reduction_factor",
         "peak_supervisor_mib", "peak_tree_mib", "worker_start_ms", "restore_ms",
     ],
 )  # fmt: skip
@@ -89,8 +90,8 @@ def test_every_row_of_the_goals_is_there(document: Any) -> None:
     text = "\n".join(row["name"] for row in document["rows"])
     for part in (
         "schedules of writer-writer, the reference", "schedules of writer-writer, the specimen",
-        "fault sites of a lone writer", "gated stat, one core", "gated mkdir, one core",
-        "reduced", "check-then-remove race",
+        "crash states judged, the reference", "fault sites of a lone writer",
+        "gated stat, one core", "gated mkdir, one core", "reduced", "check-then-remove race",
         "collector against reader", "memory of the supervisor", "memory of the whole tree",
         "start of a worker", "restore of the tree",
     ):  # fmt: skip

@@ -79,6 +79,7 @@ def test_everything_has_a_default(exploring: Exploring) -> None:
     assert asked == {
         "backend": "reference",
         "kills": 0,
+        "errnos": 0,
         "scenarios": (),
         "tree": None,
         "scheduler": "dfs",

@@ -35,7 +35,9 @@ RESERVED: dict[str, dict[str, set[str]]] = {
     "ffmpeg": {"untorn": {"extraction"}, "untorn_fixtures": {"*"}},
     "imageio_ffmpeg": {"untorn": {"decoder"}, "untorn_fixtures": {"*"}},
     "psutil": {"untorn_stress": {"*"}},
-    "pytest": {"untorn_conformance": {"plugin", "cases", "phases", "outcomes", "suite", "meta"}},
+    "pytest": {
+        "untorn_conformance": {"plugin", "cases", "findings", "phases", "outcomes", "suite", "meta"}
+    },
     "jinja2": {"untorn_reports": {"render"}},
 }
 

@@ -2,7 +2,7 @@
 
 The moments are seen in the tree and drawn from SEED: a writer dies after so many of its files have
 appeared, or some looks at the tree after its publish was asked for. Every single system call is for
-the gate of a later release.
+the gate: ``test_crash_states``.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from untorn_stress.gate import availability
 from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import FAILING, scenario
+from untorn_stress.scenarios import FAILING, FAILING_EXTRACTION
 from untorn_stress.schedulers.fail_nth import FailNth, Site
 from untorn_stress.schedulers.protocol import Scheduler
 from untorn_stress.schedulers.replay import Replay
@@ -34,7 +34,7 @@ DRAWN_FAULTS = 30
 DRAWN_SEED = 1901
 
 AT_THE_RENAME = frozenset({"EEXIST", "ENOTEMPTY", "EXDEV", "EPERM", "ESTALE"})
-PUBLISHING = tuple(scenario(name) for name in ("publish-alone", "adopt-alone", "repair-alone"))
+PUBLISHING = FAILING[:3]
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def steps_of_renames(laboratory: Laboratory, played: Scenario) -> set[int]:
 def test_D2_a_whole_extraction(grounds: Grounds, request: pytest.FixtureRequest) -> None:
     """A request and its decoder, all their threads at the gate, meet errnos where they may."""
     with opened(request, clip=str(clips.clip("sdr"))) as laboratory:
-        played = scenario("extract-alone")
+        played = FAILING_EXTRACTION
         if not played.needs <= laboratory.subject.capabilities:
             not_applicable("extraction is not declared")
         scheduler = FailNth(runs=DRAWN_FAULTS, seed=DRAWN_SEED)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from untorn_conformance import beginnings, exploring
+from untorn_conformance import beginnings, findings
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_fixtures import clips
-from untorn_stress import counterexample, timeline
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
@@ -81,7 +80,7 @@ def test_every_schedule_after_a_crash(
     )
 
 
-@pytest.mark.parametrize("scenario", [case(each, "C1", "L2") for each in PAIRS])
+@pytest.mark.parametrize("scenario", [case(each, "C1", "C2", "L2") for each in PAIRS])
 def test_one_is_killed_before_any_step(
     scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
@@ -164,23 +163,10 @@ def settle(
     evidence = evidence_of(searches)
     detail = f"{evidence.detail}; not harvested: {left_out}" if left_out else evidence.detail
     grounds.evidence = replace(evidence, detail=detail)
-    every = [each for search in searches for each in search.found]
-    # The first of each kind: the other trees show the same.
-    kinds = {(each.finding.requirement, each.finding.rule): each for each in reversed(every)}
-    found = [each for each in every if each in kinds.values()]
-    if found:
-        grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in found))
-        folder = request.config.stash[TRIAL].findings
-        written = [exploring.write_finding(folder, each) for each in found]
-        first = found[0]
-        replay = counterexample.replay_line(first.token)
-        also = ", ".join(path.name for path in written)
-        drawn = timeline.render(first.run, replay=replay)
-        pytest.fail(f"counterexamples: {also}\n{drawn}", pytrace=False)
     doubts = [each.undecided or each.nondeterministic for each in searches]
     doubts += [text for each in searches for text in each.unobserved]
-    if doubts := [each for each in doubts if each]:
-        unknown("; ".join(dict.fromkeys(doubts)))
+    found = [each for search in searches for each in search.found]
+    findings.settle(found, doubts, grounds, request)
 
 
 def evidence_of(searches: list[Explored]) -> Evidence:

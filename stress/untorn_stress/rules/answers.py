@@ -4,6 +4,8 @@ Rule 1: where nothing went wrong the row is the verb's own; where a call was mad
         a lookup misses then, a read says damaged, a publish unpublished, a collect skipped.
 Rule 2: who is told unpublished for an errno is told which, and at which step.
 
+What follows a death may not either: then it is C1 for who reads and C2 for who writes, or C4.
+
 Not flagged: what only the harness says (died, deadline, not a message): that is no answer of the
 backend; and, of an extraction that met a fault, the clear error of its decoder.
 """
@@ -37,17 +39,27 @@ _OWED: Final[Mapping[Verb, str]] = MappingProxyType(
 _OF_THE_DECODER: Final = frozenset({ErrorCode.DECODER_FAILED, ErrorCode.BAD_CLIP})
 
 
+_READING: Final = frozenset({Verb.LOOKUP, Verb.READ, Verb.RELEASE})
+
+
 def judge_answers(history: History) -> Iterator[Finding]:
     """Judge every error, and every refusal to publish."""
     for operation in history.operations:
         answer = operation.answer
         if isinstance(answer, BackendError) and not _is_excused(operation, answer):
-            requirement = "D2" if history.faulted else _OWED.get(operation.verb, "L2")
             message = f"{operation.verb} of {operation.worker} ended in an error: {answer}"
-            yield history.finding(requirement, "error", message, operation)
+            yield history.finding(_row(history, operation), "error", message, operation)
         elif history.faulted and isinstance(answer, Unpublished) and _lacks_a_reason(answer):
             message = f"{operation.worker} was told unpublished, and not for which errno where"
             yield history.finding("P5", "no-reason", message, operation)
+
+
+def _row(history: History, operation: Operation) -> str:
+    if history.faulted:
+        return "D2"
+    if history.killed_at is None or not history.is_after_the_run(operation):
+        return _OWED.get(operation.verb, "L2")
+    return history.row_of_a_crash("C1" if operation.verb in _READING else "C2")
 
 
 def _lacks_a_reason(answer: Unpublished) -> bool:

@@ -40,16 +40,31 @@ _HANDED_OUT = (Hit, Published, Adopted, Unpublished, Extracted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Debris:
+    """The names that one collect leaves when all are dead and the grace of everything is over.
+
+    ``left`` is what it left here, in canonical form and sorted, ``usual`` what it leaves of the
+    same backend's undisturbed publish. ``failed`` says how it failed, where it did.
+    """
+
+    left: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
+    failed: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Aftermath:
     """What fresh workers were asked and answered when the run was over and its workers closed.
 
     ``operations`` are those of ``programs.afterwards`` for each label of the scenario, in the order
     in which they were asked, one at a time. ``lost_bytes`` is what left the tree during the run, in
-    the backend's meaning of bytes; None if the trees could not be weighed in it.
+    the backend's meaning of bytes; None if the trees could not be weighed in it. ``debris`` is what
+    another fresh worker could not reclaim; None if nobody was to, or it cannot be decided.
     """
 
     operations: tuple[Operation, ...] = ()
     lost_bytes: int | None = None
+    debris: Debris | None = None
 
 
 NO_AFTERMATH = Aftermath()
@@ -107,6 +122,7 @@ class History:
     holdings: tuple[Holding, ...]
     publishes: tuple[Publish, ...]
     lost_bytes: int | None = None
+    debris: Debris | None = None
     waited_out: bool = False
     collects: bool = True
 
@@ -157,11 +173,16 @@ class History:
         return operation.index >= len(self.run.operations)
 
     def amid(self, verb: Verb, first: Operation, last: Operation) -> list[Operation]:
-        """The operations of this verb that are neither over before ``first`` nor after ``last``."""
+        """The operations of this verb that are neither over before ``first`` nor after ``last``.
+
+        When the run is over, so are the operations of the dead.
+        """
+        after = self.is_after_the_run(first)
         return [
             each
             for each in self.operations
             if each.verb is verb and not precedes(each, first) and not precedes(last, each)
+            if self.is_after_the_run(each) or not after
         ]
 
     def removals_amid(self, first: Operation, last: Operation) -> list[Operation]:
@@ -218,13 +239,23 @@ class History:
         crashed = self.start(holding.label) is Start.CRASHED and isinstance(holding.answer, Hit)
         return crashed and self.writers_read(holding).isdisjoint(self._writers_of(holding.label))
 
+    def row_of_a_crash(self, row: str) -> str:
+        """The row that is broken after a kill: ``row``, or C4 if a crash had come before the run.
+
+        Whoever begins from what a crash left recovers from it, whatever it was asked to do.
+        """
+        return row if self.knows_its_start else "C4"
+
     def torn_row(self, holding: Holding) -> str:
         """The row that a torn handle breaks: C1 where only a crash can have torn it, else P1."""
         killed = self.killed_at
-        if killed is not None and (
-            self.is_after_the_run(holding.source) or holding.source.ended > killed
+        harmed = self.start(holding.label) in {Start.DAMAGED, Start.UNKNOWN}
+        if (
+            killed is not None
+            and not harmed
+            and (self.is_after_the_run(holding.source) or holding.source.ended > killed)
         ):
-            return "C1"
+            return self.row_of_a_crash("C1")
         if not self.may_be_of_a_crash(holding):
             return "P1"
         published = any(
@@ -298,6 +329,7 @@ def history_of(
         holdings=tuple(holdings),
         publishes=tuple(publishes),
         lost_bytes=aftermath.lost_bytes,
+        debris=aftermath.debris,
         waited_out=waited_out,
         collects=collects,
     )

@@ -43,7 +43,7 @@ from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 
 from untorn_stress.payloads import LABELS, Payloads
-from untorn_stress.rules.history import Aftermath
+from untorn_stress.rules.history import Aftermath, Debris
 from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, Operation, Run, Step
 from untorn_stress.scenarios import scenario
@@ -177,7 +177,9 @@ def judged(
     of: str = "writer-writer",
     capabilities: frozenset[Capability] = LEASE,
     fault: bool = False,
+    kill: bool = False,
     lost_bytes: int | None = None,
+    debris: Debris | None = None,
     waited_out: bool = False,
     collects: bool = True,
     cut: bool = False,
@@ -202,12 +204,14 @@ def judged(
         scenario=of,
         tree=tree,
         seed=0,
-        choices=("A",),
+        choices=("A!kill",) if kill else ("A",),
         steps=steps,
         operations=tuple(run_lines.operations),
         cut=cut,
     )
-    after = Aftermath(operations=tuple(after_lines.operations), lost_bytes=lost_bytes)
+    after = Aftermath(
+        operations=tuple(after_lines.operations), lost_bytes=lost_bytes, debris=debris
+    )
     return judge(
         run,
         scenario(of),

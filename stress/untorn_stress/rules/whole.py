@@ -1,4 +1,4 @@
-"""Whole (P1, C1, R1, G9): what is handed out is every file of one publish, in order, and no more.
+"""Whole (P1, C1, C4, R1, G9): what is handed out is every file of one publish, in order.
 
 Rule 1: the files listed are those of one publish: all of them, in frame order.
 Rule 2: all bytes read through one handle are of one writer, of the handle's key, each of the frame
@@ -41,7 +41,7 @@ def _judge_files(history: History, holding: Holding) -> Iterator[Finding]:
     elif history.is_sound(holding):
         evicting = isinstance(holding.answer, Hit) and history.removals_amid(source, source)
         row = history.torn_row(holding)
-        requirement = "G9" if evicting and row != "C1" else row
+        requirement = "G9" if evicting and row == "P1" else row
         message = f"{_who(holding)} listed {listed}; published were {', '.join(names)}"
         yield history.finding(requirement, "in-part", message, source)
 
