@@ -17,7 +17,7 @@ from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
 
 KILLS: Final = frozenset({"P6"})
-MAY_FAIL: Final = frozenset({"P1", "P2", "P5"})
+MAY_FAIL: Final = frozenset({"P1", "P2", "P3", "P5"})
 SHOWN_BY: Final[Shown] = (
     Case(file="test_publish.py", id="P6.stagings_never_collide", says="twice: 'frame_"),
 )
