@@ -7,7 +7,9 @@ which operations are involved.
 Tokens hold no path and no time, so that they replay on other machines, with two limits. A tree is
 made anew there: harvested ones are taken of the specimens only, since the reference's entries say
 in which boot they were sealed, and harvested trees are named for their bytes and modes (umask 022).
-And no backend is taken that acts in the order in which the file system lists.
+No backend is taken that acts in the order in which the file system lists, and none that goes on in
+a directory of its own: files there may get the inode numbers of some that were removed below the
+root, for which the gate then takes them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import untorn_fixtures
 from untorn_conformance import registry, subjects
@@ -119,9 +121,17 @@ def replayed(system: GatedSystem, token: Token) -> Run:
     return made.run
 
 
-def shown(run: Run) -> set[tuple[str, str]]:
-    """Row and rule of each of its findings."""
-    return {(each.requirement, each.rule) for each in run.findings}
+class Shown(NamedTuple):
+    """A finding, but for its words: they may quote the backend, which names processes and paths."""
+
+    row: str
+    rule: str
+    step: int
+
+
+def outcome(run: Run) -> frozenset[Shown]:
+    """All that a run shows."""
+    return frozenset(Shown(each.requirement, each.rule, each.step) for each in run.findings)
 
 
 def astray(gathered: Iterable[Gathered], *, times: int) -> list[str]:
@@ -139,10 +149,10 @@ def astray(gathered: Iterable[Gathered], *, times: int) -> list[str]:
 def _departure(system: GatedSystem, gathered: Gathered, times: int) -> str:
     """How the runs of a token are not those that it was kept for, or nothing."""
     try:
-        findings = {replayed(system, gathered.token).findings for _ in range(times)}
+        outcomes = {outcome(replayed(system, gathered.token)) for _ in range(times)}
     except ScheduleMismatchError as error:
         return str(error)
-    if len(findings) > 1:
-        return f"{len(findings)} different outcomes of {times} runs"
-    told = {(each.requirement, each.rule): each.message for each in findings.pop()}
+    if len(outcomes) > 1:
+        return f"{len(outcomes)} different outcomes of {times} runs"
+    told = {(each.row, each.rule) for each in outcomes.pop()}
     return "" if (gathered.row, gathered.rule) in told else f"shows {told}"
