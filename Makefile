@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: verify test lint types setup clean
+.PHONY: verify test nightly lint types setup clean
 verify: setup
 	$(BIN)/untorn verify --allow-partial
 
@@ -11,6 +11,10 @@ test: setup
 	$(BIN)/pytest -n auto reference stress fixtures reports
 	$(BIN)/pytest -n auto conformance/untorn_conformance/meta
 	$(BIN)/pytest -n auto conformance/ $(CONFORMANCE_FLAGS)
+
+# Tests that take too long for every change.
+nightly: setup
+	$(BIN)/pytest -n auto --nightly -m nightly conformance/untorn_conformance/meta
 
 lint: setup
 	$(BIN)/ruff check .

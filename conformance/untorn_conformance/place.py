@@ -29,6 +29,7 @@ class Damage(StrEnum):
     ZEROED = "zeroed"  # one frame has its size and no content
     FLIPPED = "flipped"  # one bit of one frame is another
     EMPTIED = "emptied"  # every file is gone, the directories are there
+    FRAMELESS = "frameless"  # every frame is gone, whatever else there was is there
     STRAY_FILE = "stray-file"
     STRAY_SYMLINK = "stray-symlink"  # to the whole entry, which was moved out of the cache
     STRAY_DIRECTORY = "stray-directory"  # with a file that is no part of any entry
@@ -92,6 +93,9 @@ def damage(farm: Farm, place: Place, kind: Damage) -> None:
     victim = list(place.frames.values())[-1]
     if kind is Damage.THINNED:
         victim.unlink()
+    elif kind is Damage.FRAMELESS:
+        for frame in place.frames.values():
+            frame.unlink()
     elif kind is Damage.TRUNCATED:
         _rewrite(victim, victim.read_bytes()[:-1])
     elif kind is Damage.ZEROED:

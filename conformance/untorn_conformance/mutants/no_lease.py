@@ -11,12 +11,23 @@ from typing import Final
 from untorn import lookup
 
 from untorn_conformance.backends.reference import Reference
+from untorn_conformance.mutants import Case, Search, Shown
 
 KILLS: Final = frozenset({"R4"})
 """The rows that must fail."""
 
 MAY_FAIL: Final = frozenset({"R1", "G2", "G9", "E2"})
 """The rows that may fail too, since what they judge rests on the hold."""
+SHOWN_BY: Final[Shown] = (
+    Case(file="test_read.py", id="R4.what_a_writer_was_given_stays[adopted]", says="Evicted"),
+    Search(
+        scenario="reader-collector",
+        preemptions=1,
+        row="R4",
+        rule="lost-while-held",
+        says="though it held them",
+    ),
+)
 
 
 def factory() -> Reference:

@@ -99,9 +99,23 @@ def test_T2_what_cannot_be_verified_is_no_hit(farm: Farm) -> None:
 @requires("T3", evidence="every file of one entry removed, one lookup, publish, lookup, sequential")
 def test_T3_an_emptied_entry_recovers(farm: Farm) -> None:
     """Its empty directories are no entry and in nobody's way."""
+    assert_recovers(farm, Damage.EMPTIED)
+
+
+@requires(
+    "T3", evidence="every frame of one entry removed, one lookup, publish, lookup, sequential"
+)
+def test_T3_an_entry_without_its_frames_recovers(farm: Farm) -> None:
+    """What says that it is complete may be all that a cleaner of old files has left of it."""
+    assert_recovers(farm, Damage.FRAMELESS)
+
+
+def assert_recovers(farm: Farm, kind: Damage) -> None:
+    """A lookup misses, a publish replaces, and the next lookup hits what it published."""
     cleaned, other = farm.worker(), farm.worker()
-    harm(farm, put_and_find(farm, cleaned, "a"), Damage.EMPTIED, is_unnoticed=False)
-    assert isinstance(moves.look(other, "a"), Miss)
+    harm(farm, put_and_find(farm, cleaned, "a"), kind, is_unnoticed=False)
+    missed = moves.look(other, "a")
+    assert isinstance(missed, Miss), missed
     new = moves.frames("new")
     answer = moves.publish(farm, other, "a", new)
     assert isinstance(answer, Published), answer
