@@ -230,6 +230,19 @@ def test_what_a_copy_shows_and_SIGKILL_does_not_is_no_finding(
     assert judged.doubts[0].endswith("not so when it was really killed")
 
 
+def test_what_only_the_living_worker_shows_is_found_too(laboratory_of: Make) -> None:
+    judged = judge(
+        laboratory_of("""
+        def publish(self, *, handle):
+            done = super().publish(handle=handle)
+            Path(self._root).with_name("cache.lock").write_bytes(b"")
+            return done
+        """),
+        "publish-alone",
+    )
+    assert ("G5", "outside") in rules(judged)
+
+
 # --- C2: publishing works
 
 

@@ -173,6 +173,8 @@ class CrashStates:
                 judged[told] = system.judge_left(run, stop.start.tree, looked)
                 self._note(scenario, start, run, judged[told], notes, began_s)
             self._sample(killing, stop, run, judged[told], notes)
+        # What only shows while it lives, such as a death of its own, or a file beside the root.
+        self._note(scenario, start, notes.run, notes.run.findings, notes, began_s)
 
     def _digest_of(self, stop: Stopped, stops: Sequence[Stopped], known: dict[int, str]) -> str:
         """The digest of a stop; most steps change nothing."""
