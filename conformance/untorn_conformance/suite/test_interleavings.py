@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from untorn_conformance import beginnings, exploring
+from untorn_conformance import beginnings
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
+from untorn_conformance.suite.showing import fail_with
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_fixtures import clips
-from untorn_stress import counterexample, timeline
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
@@ -144,14 +144,7 @@ def settle(
     kinds = {(each.finding.requirement, each.finding.rule): each for each in reversed(every)}
     found = [each for each in every if each in kinds.values()]
     if found:
-        grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in found))
-        folder = request.config.stash[TRIAL].findings
-        written = [exploring.write_finding(folder, each) for each in found]
-        first = found[0]
-        replay = counterexample.replay_line(first.token)
-        also = ", ".join(path.name for path in written)
-        drawn = timeline.render(first.run, replay=replay)
-        pytest.fail(f"counterexamples: {also}\n{drawn}", pytrace=False)
+        fail_with(found, grounds, request)
     doubts = [each.undecided or each.nondeterministic for each in searches]
     doubts += [text for each in searches for text in each.unobserved]
     if doubts := [each for each in doubts if each]:
