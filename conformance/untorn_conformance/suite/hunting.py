@@ -69,16 +69,20 @@ class Hunt(Generic[E, F]):
             self.smallest = (example, shown)
             raise ShownError
 
-    def settings(self, examples: int, *, steps: int = 1) -> settings:
-        """The settings of this hunt: without explaining, and with no setting left to a default."""
+    def settings(self, examples: int, *, shrinks: bool = True) -> settings:
+        """The settings of this hunt: without explaining, and with no setting left to a default.
+
+        Not ``shrinks``: who hunts makes what was found smaller by other means.
+        """
         folder = self.wheel.examples
+        phases = (Phase.reuse, Phase.generate, Phase.shrink)
         return settings(
             max_examples=examples,
-            stateful_step_count=steps,
+            stateful_step_count=1,
             derandomize=False,
             database=None if folder is None else DirectoryBasedExampleDatabase(folder),
             deadline=None,
-            phases=(Phase.reuse, Phase.generate, Phase.shrink),
+            phases=phases if shrinks else phases[:-1],
             report_multiple_bugs=False,
             print_blob=False,
             suppress_health_check=list(HealthCheck),
