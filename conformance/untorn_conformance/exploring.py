@@ -263,8 +263,7 @@ class _Folder:
 
 def write_finding(folder: Path, found: Found) -> Path:
     """Write a finding as a file that replays; rule, scenario and tree name it."""
-    finding, run = found.finding, found.run
-    path = folder / f"{finding.requirement}-{finding.rule}-{run.scenario}-{run.tree}.json"
+    path = path_of(folder, found)
     counterexample.write(
         path,
         Counterexample(
@@ -275,6 +274,12 @@ def write_finding(folder: Path, found: Found) -> Path:
         ),
     )
     return path
+
+
+def path_of(folder: Path, found: Found) -> Path:
+    """Where a finding is written."""
+    finding, run = found.finding, found.run
+    return folder / f"{finding.requirement}-{finding.rule}-{run.scenario}-{run.tree}.json"
 
 
 # --- what is said ----------------------------------------------------------------------------

@@ -49,6 +49,12 @@ class Farm:
         self._payload = _make(self._home / "payload", 0o755)
         self._tmp = _make(self._home / "tmp", 0o1777)
         self._payload_count = 0
+        self._roots = 1
+
+    def begin_anew(self) -> None:
+        """Give the case another root, empty; workers know the old one until they open this."""
+        self._roots += 1
+        self.root = _make(self._home / f"cache-{self._roots}", 0o700)
 
     # --- workers
     # -----------------------------------------------------------------------------------

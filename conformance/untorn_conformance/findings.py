@@ -7,7 +7,8 @@ Rule 3: a doubt is no finding, and no pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import pytest
 from untorn_stress import counterexample, timeline
@@ -28,12 +29,16 @@ def settle(
     for each in found:
         kinds.setdefault((each.finding.requirement, each.finding.rule), each)
     if kinds:
-        shown = list(kinds.values())
-        grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in shown))
-        folder = request.config.stash[TRIAL].findings
-        written = [exploring.write_finding(folder, each) for each in shown]
-        drawn = timeline.render(shown[0].run, replay=counterexample.replay_line(shown[0].token))
-        also = ", ".join(path.name for path in written)
-        pytest.fail(f"counterexamples: {also}\n{drawn}", pytrace=False)
+        fail_with(list(kinds.values()), grounds, request)
     if said := list(dict.fromkeys(filter(None, doubts))):
         unknown("; ".join(said))
+
+
+def fail_with(found: Sequence[Found], grounds: Grounds, request: pytest.FixtureRequest) -> NoReturn:
+    """Write each finding as a file, and fail the rows that are broken; the first is drawn."""
+    grounds.rows = tuple(dict.fromkeys(each.finding.requirement for each in found))
+    folder = request.config.stash[TRIAL].findings
+    written = [exploring.write_finding(folder, each) for each in found]
+    drawn = timeline.render(found[0].run, replay=counterexample.replay_line(found[0].token))
+    also = ", ".join(path.name for path in written)
+    pytest.fail(f"counterexamples: {also}\n{drawn}", pytrace=False)

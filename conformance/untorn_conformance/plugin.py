@@ -32,6 +32,7 @@ from untorn_conformance.cases import not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
 from untorn_conformance.farm import Farm
+from untorn_conformance.profiles import DEFAULT, PROFILES, Profile, Wheel, examples_of, seed_of
 from untorn_conformance.provenance import worker_count
 from untorn_conformance.results import Manifest, Results
 from untorn_conformance.trial import Passport, Trial
@@ -48,6 +49,7 @@ __all__ = [
     "not_applicable",
     "requires",
     "unknown",
+    "wheel",
 ]
 
 TRIAL: Final = pytest.StashKey[Trial]()
@@ -119,6 +121,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TEXT",
         help="the command that reproduces this run, where that is not this one",
     )
+    add(
+        "--machines",
+        dest="untorn_machines",
+        metavar="PROFILE",
+        choices=tuple(PROFILES),
+        default=os.environ.get("UNTORN_MACHINES") or DEFAULT,
+        help="how long Hypothesis' machines run: dev, ci or nightly (default: $UNTORN_MACHINES)",
+    )
+    add(
+        "--machine-seed",
+        dest="untorn_machine_seed",
+        metavar="N",
+        type=int,
+        help="what the machines draw from (default: the profile's; nightly draws a fresh one)",
+    )
     add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
 
 
@@ -162,8 +179,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TRIAL] = trial
     if trial.is_controller:
         config.pluginmanager.register(_Intake(trial.results), "untorn-intake")
+        # Before others are started, so that all processes of the run draw from the same.
+        option.untorn_machine_seed = seed_of(_profile(config), option.untorn_machine_seed)
     config.stash[_FILTERED] = []
     config.stash[_UNSELECTED] = []
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what the machines draw from."""
+    return f"machines: profile {_profile(config).name}, seed {config.option.untorn_machine_seed}"
+
+
+def _profile(config: pytest.Config) -> Profile:
+    name = config.option.untorn_machines
+    if name not in PROFILES:
+        raise pytest.UsageError(f"UNTORN_MACHINES is {name!r}; there are: {', '.join(PROFILES)}")
+    return PROFILES[name]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -242,6 +273,19 @@ def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
     request.node.stash[_FARM] = new
     yield new
     new.close()
+
+
+@pytest.fixture
+def wheel(request: pytest.FixtureRequest) -> Wheel:
+    """What a machine is run with; failing examples are kept only where runs are written down."""
+    config = request.config
+    keeps = not config.option.untorn_no_report
+    name = config.stash[TRIAL].spec.name
+    return Wheel(
+        profile=_profile(config),
+        seed=config.option.untorn_machine_seed,
+        examples=examples_of(_runs(config), name) if keeps else None,
+    )
 
 
 class Measure(Protocol):
@@ -369,14 +413,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _write(config: pytest.Config, document: dict[str, Any]) -> Path:
-    chosen = config.option.untorn_run_dir
-    base = Path(chosen).resolve() if chosen else default_base(config.rootpath)
-    run = RunDirectory.create(base, document["provenance"]["backend"])
+    run = RunDirectory.create(_runs(config), document["provenance"]["backend"])
     config.stash[TRIAL].hand_over_findings(run.path)
     run.write(document)
     if config.option.untorn_run_record:
         Path(config.option.untorn_run_record).write_bytes(os.fsencode(run.path))
     return run.path
+
+
+def _runs(config: pytest.Config) -> Path:
+    """Where the directories of runs are."""
+    chosen = config.option.untorn_run_dir
+    return Path(chosen).resolve() if chosen else default_base(config.rootpath)
 
 
 def pytest_terminal_summary(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from untorn_fixtures.errors import FixtureError
 from untorn_stress import counterexample, timeline, tree_text
+from untorn_stress.composition import scenario_of
 from untorn_stress.counterexample import Counterexample, CounterexampleError
 from untorn_stress.explorer import OUT_OF_HAND
 from untorn_stress.gate import availability
@@ -21,7 +22,7 @@ from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.run import Run, Step, is_kill
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import TREES, scenario
+from untorn_stress.scenarios import TREES
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token, TokenError, check_fits
@@ -90,7 +91,7 @@ def replay_command(
 
 def _scenario_of(token: Token) -> Scenario:
     try:
-        found = scenario(token.scenario)
+        found = scenario_of(token.scenario)
     except KeyError as error:
         raise TokenError(str(error.args[0])) from error
     if found.locks.value != token.locks:

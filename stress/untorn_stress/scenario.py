@@ -110,7 +110,8 @@ class Scenario:
     the natural tree's name. Without the capabilities ``needs`` the scenario does not apply.
     ``requirements`` are the rows that a run without a finding is evidence for; rules may name
     others in a finding. ``preemptions`` bounds the default run from the natural tree,
-    ``harvest_preemptions`` that from each harvested tree (None: not run from those).
+    ``harvest_preemptions`` that from each harvested tree (None: not run from those). ``labels`` are
+    those whose keys its programs use.
     """
 
     name: str
@@ -122,3 +123,4 @@ class Scenario:
     harvest_preemptions: int | None = None
     needs: frozenset[Capability] = frozenset()
     locks: Locks = Locks.REAL
+    labels: tuple[str, ...] = ("k",)

@@ -131,13 +131,14 @@ def is_damaged(tree_name: str) -> bool:
 def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:
     """The labels whose keys a run from this tree touches: those to look at when it is over.
 
-    They are what the tree holds; a crash leaves no more than the scenario's own tree holds. None
-    where workers extract, since the backend makes that key itself.
+    They are what the tree holds, what a crash left of ``k``, and what the programs use; a crash
+    leaves no more than the scenario's own tree holds. None where workers extract, since the backend
+    makes that key itself.
     """
     if Capability.EXTRACT in scenario.needs:
         return ()
     begins = TREES.get(tree_name, TREES[scenario.tree])
-    return tuple(sorted({"k", *begins.holds}))
+    return tuple(sorted({"k", *begins.holds, *scenario.labels}))
 
 
 def _pair(

@@ -19,7 +19,17 @@ PACKAGES = {
     "untorn_fixtures": CHECKOUT / "fixtures" / "untorn_fixtures",
     "untorn_reports": CHECKOUT / "reports" / "untorn_reports",
 }
-LAW = {"contract", "backend", "wire", "errors", "history", "model", "verdict"}
+LAW = {
+    "contract",
+    "backend",
+    "wire",
+    "errors",
+    "history",
+    "model",
+    "worlds",
+    "eviction",
+    "verdict",
+}
 HARNESS = set(PACKAGES) - {"untorn"}
 
 # Third parties that only some modules may import, and which those are: package, then its modules.

@@ -25,7 +25,5 @@ def factory() -> Reference:
     return Reference()
 
 
-def _evict(
-    root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally
-) -> None:
+def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> None:
     collect._evict(root, victims, total, orders, tally)

@@ -1,0 +1,155 @@
+"""The concurrent machine on a cache that races: found by itself, shrunk, saved, and replayed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from untorn_conformance import exploring, registry, subjects
+from untorn_conformance.done import FOUND
+from untorn_conformance.meta.asking import FIRST, REVIEWED, replay
+from untorn_conformance.meta.inner_run import Ran, run_pytest
+from untorn_conformance.profiles import PROFILES, Wheel
+from untorn_conformance.suite import test_machine_concurrent as case
+from untorn_conformance.suite.hunting import Hunt
+from untorn_conformance.suite.planning import Machine, Plan, Shown
+from untorn_stress import counterexample
+from untorn_stress.gate.availability import probe
+from untorn_stress.gate.supervisor import UndecidedError
+from untorn_stress.laboratory import Laboratory
+from untorn_stress.run import Finding
+from untorn_stress.schedulers.planned import Planned
+
+pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
+
+SEED = 4
+SEED_INTERRUPTED = 1
+"""Where Hypothesis alone ends with three preemptions: no one number becomes smaller by itself."""
+
+PLANS = 120
+RACE = {("P2", "winners"), ("P3", "winners"), ("P3", "replaced")}
+"""What a writer that removes a complete entry is told apart by from one that finds less."""
+
+SUITE = Path(case.__file__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hunted:
+    """What a hunt for the race has left: the smallest plan, and the folder of its files."""
+
+    plan: Plan
+    shown: Shown
+    folder: Path
+    first: Path
+    made: int
+
+
+def is_race(finding: Finding) -> bool:
+    return (finding.requirement, finding.rule) in RACE
+
+
+def laboratory_of(backend: str, folder: Path) -> Laboratory:
+    spec = registry.parse(backend)
+    return Laboratory(subjects.subject_of(spec, subjects.ask_hello(spec, folder)), base=folder)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(FIRST, SEED), (REVIEWED, SEED_INTERRUPTED)],
+    ids=["first-posted", "after-review"],
+)
+def race(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Hunted:
+    folder = tmp_path_factory.mktemp("hunt")
+    backend, seed = request.param
+    hunt: Hunt[Plan, Shown] = Hunt(Wheel(profile=PROFILES["ci"], seed=seed))
+    written: list[Path] = []
+    with laboratory_of(backend, folder) as laboratory:
+        machine = Machine(
+            laboratory,
+            hunt,
+            wanted=is_race,
+            on_found=lambda each: written.append(exploring.write_finding(folder, each)),
+        )
+        machine.run(PLANS)
+    assert hunt.smallest is not None, f"the race was not met in {hunt.made} plans"
+    plan, shown = hunt.smallest[0], machine.smallest
+    assert shown is not None
+    first = next(each for each in written if each.name.startswith(("P2-winners", "P3-")))
+    return Hunted(plan=plan, shown=shown, folder=folder, first=first, made=hunt.made_first)
+
+
+def test_the_race_is_shrunk_to_two_operations_and_one_preemption(race: Hunted) -> None:
+    assert is_race(race.shown.found.finding)
+    assert (race.plan.operations, race.shown.preemptions, race.shown.faults) == (2, 1, 0)
+
+
+def test_the_preemption_is_seen_in_the_run_itself(race: Hunted) -> None:
+    """One worker is left in the middle, the other publishes, the first goes on."""
+    turns = [each[-1] for each in race.shown.found.token.encode().split(".")[3].split("-")]
+    assert turns in (["A", "B", "A"], ["B", "A", "B"])
+
+
+def test_the_first_example_was_saved_when_it_was_met(race: Hunted) -> None:
+    assert is_race(counterexample.read(race.first).run.findings[0])
+
+
+def test_the_smallest_replays_from_its_token_alone(race: Hunted) -> None:
+    done = replay(race.shown.found.token, times=2)
+    assert (done.exit_code, done.document["different_logs"]) == (FOUND, 1), done.text
+    finding = race.shown.found.finding
+    assert done.document["shown"] == {f"{finding.requirement} {finding.rule}": 2}
+
+
+def test_the_smallest_replays_from_its_file(race: Hunted) -> None:
+    path = exploring.write_finding(race.folder, race.shown.found)
+    token = counterexample.read(path).token
+    assert replay(token, file=path).exit_code == FOUND
+
+
+# --- in the suite ---------------------------------------------------------------------------------
+
+
+def run_case(folder: Path, backend: str, *more: str) -> Ran:
+    config = ("-c", str(folder / "pytest.ini"), f"--rootdir={folder}")
+    return run_pytest(folder, *config, str(SUITE), *more, backend=backend)
+
+
+def test_a_race_fails_the_case_with_a_line_that_replays_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ``CI`` is set, too: no profile of Hypothesis' own is taken."""
+    monkeypatch.setitem(os.environ, "CI", "true")
+    ran = run_case(tmp_path, REVIEWED, "--machine-seed", str(SEED))
+    (judged,) = ran.document["cases"]
+    assert (ran.exit_code, judged["outcome"]) == (1, "FAIL"), ran.text
+    evidence = judged["evidence"]
+    assert (evidence["kind"], f"seed {SEED}" in evidence["detail"]) == ("SAMPLED", True)
+    token = judged["detail"].splitlines()[-1].removeprefix("untorn replay ")
+    folder = tmp_path / "runs" / "latest" / "counterexamples"
+    assert token in {counterexample.read(each).token.encode() for each in folder.iterdir()}
+    kinds = [each.name.split("-machine-")[0] for each in folder.iterdir()]
+    assert len(kinds) == len(set(kinds))
+    assert len(list((tmp_path / "runs" / "examples").iterdir())) == 1
+
+
+def test_without_a_report_no_example_is_kept(tmp_path: Path) -> None:
+    run_case(tmp_path, REVIEWED, "--machine-seed", str(SEED), "--no-report")
+    assert not (tmp_path / "runs").exists()
+    assert not list(tmp_path.rglob(".hypothesis"))
+
+
+def test_what_gets_out_of_hand_ends_the_machine_undecided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: object) -> None:
+        raise UndecidedError("no answer in time")
+
+    hunt: Hunt[Plan, Shown] = Hunt(Wheel(profile=PROFILES["dev"], seed=SEED))
+    with laboratory_of("reference", tmp_path) as laboratory:
+        laboratory.harvest()
+        monkeypatch.setattr(Planned, "choose", raises)
+        machine = Machine(laboratory, hunt)
+        machine.run(20)
+    assert (list(machine.doubts), hunt.smallest) == (["no answer in time"], None)
