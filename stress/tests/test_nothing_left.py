@@ -307,6 +307,17 @@ def test_a_backend_that_forks_for_ever_is_ended_with_all_that_it_started(
     assert (watch.processes(), descriptors(), os.listdir(tmp_path)) == ([], before, [])
 
 
+def test_a_backend_that_ignores_signals_and_leaves_a_child_is_ended_with_it(
+    watch: Watch, laboratory_of: Callable[[str], Laboratory], tmp_path: Path
+) -> None:
+    before = descriptors()
+    with laboratory_of("wicked_backends:ignores_signals") as laboratory:
+        run = run_of(laboratory, "reader-writer", taking_turns)
+        assert all(each.is_answered for each in run.operations)
+        assert len(watch.processes()) == 1, "more than the keeper"
+    assert (watch.processes(), descriptors(), os.listdir(tmp_path)) == ([], before, [])
+
+
 def test_a_backend_that_cannot_be_imported_is_an_error_that_says_why(
     watch: Watch, laboratory_of: Callable[[str], Laboratory], tmp_path: Path
 ) -> None:

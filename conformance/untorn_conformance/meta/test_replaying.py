@@ -19,7 +19,7 @@ from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import Choose, GatedRun, GatedSystem
 from untorn_stress.run import Run
 from untorn_stress.schedulers.protocol import Ending, ScheduleMismatchError
-from untorn_stress.token import Token
+from untorn_stress.token import Grain, Token
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
 
@@ -155,3 +155,34 @@ def test_a_death_is_explored_and_replayed(tmp_path: Path) -> None:
     again = replay(Token.decode(found["token"]), times=3, backend=backend)
     assert again.exit_code == 1, again.text
     assert "C1 in-part: 3 of 3 times" in again.text
+
+
+SPECIMEN = "py:untorn_conformance.specimens.after_review:factory"
+
+
+def test_a_failed_call_is_explored_and_replayed(tmp_path: Path) -> None:
+    done = explore(
+        SPECIMEN, tmp_path, "failing-lookup", tree="published", errnos=1, grain="data", runs=40
+    )
+    found = next(each for each in done.document["found"] if each["requirement"] == "D2")
+    assert done.exit_code == 1
+    again = replay(Token.decode(found["token"]), times=3, backend=SPECIMEN)
+    assert again.exit_code == 1, again.text
+    assert "D2 error: 3 of 3 times" in again.text
+
+
+@pytest.mark.parametrize("gone", ["A!ENOSPC", "A!EMADEUP", "A!kill.parent"])
+def test_a_fault_whose_site_is_there_no_longer_is_named(gone: str) -> None:
+    hello = subjects.ask_hello(registry.parse(SPECIMEN), Path(tempfile.gettempdir()))
+    token = Token(
+        backend=SPECIMEN,
+        identity=f"{hello.name}@{hello.version}",
+        scenario="failing-lookup",
+        tree="published",
+        grain=Grain.DATA,
+        bound=0,
+        choices=(gone,),
+    )
+    done = replay(token)
+    assert done.exit_code == 6
+    assert f"step 0: the schedule wants {gone}, on offer: A" in done.text

@@ -7,6 +7,7 @@ where untorn can be imported: ``cmd:python PATH/wicked_backends.py FACTORY``. Th
     hangs_in_lookup         blocks for ever in the read of a pipe that nobody writes
     exits_in_publish        ends with exit code 3 when it is to publish
     forks_for_ever          a lookup starts a chain of processes without end, and waits for it
+    ignores_signals         ignores SIGTERM, SIGINT and SIGHUP, and leaves such a child behind
     writes_outside          a publish also writes to the path that ``UNTORN_WICKED_OUTSIDE`` names
 
 ``unimportable_backend`` beside this file is the one that cannot even be imported. What is wicked on
@@ -21,6 +22,7 @@ Rule 2: the chain has no more than two living processes and a new one each ``LIN
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -100,10 +102,27 @@ class WritesOutside(Wicked):
         return super().publish(handle=handle)
 
 
+class IgnoresSignals(Wicked):
+    """Stays, and leaves a child that outlives it, whatever they are asked politely."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+
+    def lookup(self, *, key: str) -> Hit | Miss:
+        if not os.fork():
+            os.setsid()
+            time.sleep(CHAIN_LIMIT_S)
+            os._exit(0)
+        return super().lookup(key=key)
+
+
 never_answers_hello = NeverAnswersHello
 hangs_in_lookup = HangsInLookup
 exits_in_publish = ExitsInPublish
 forks_for_ever = ForksForEver
+ignores_signals = IgnoresSignals
 writes_outside = WritesOutside
 
 
