@@ -20,7 +20,7 @@ SUITE = Path(mutants.__path__[0]).parent / "suite"
 NAMES = sorted(module.name for module in pkgutil.iter_modules(mutants.__path__))
 JUDGED = "R,G"
 GATE = availability.probe()
-GATED = ("test_interleavings.py", "test_stopped_workers.py")
+GATED = ("test_interleavings.py", "test_machine_concurrent.py", "test_stopped_workers.py")
 """Minutes of schedules, which a mutant need not sit through: one search is asked of each below."""
 
 
