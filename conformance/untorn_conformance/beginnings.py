@@ -18,13 +18,13 @@ from untorn_conformance.cases import not_applicable, unknown
 
 def natural(laboratory: Laboratory, tree: str) -> Start:
     """The natural tree of that name."""
-    with _outcomes(f"the tree {tree!r} cannot be made"):
+    with outcomes(f"the tree {tree!r} cannot be made"):
         return laboratory.natural(tree)
 
 
 def crash_states(laboratory: Laboratory) -> list[Start]:
     """All that a crash can leave; at least one."""
-    with _outcomes("no crash state can be harvested"):
+    with outcomes("no crash state can be harvested"):
         starts = list(laboratory.harvest().values())
     return starts or not_applicable(f"no crash state differs: {not_harvested(laboratory)}")
 
@@ -35,7 +35,8 @@ def not_harvested(laboratory: Laboratory) -> str:
 
 
 @contextmanager
-def _outcomes(problem: str) -> Iterator[None]:
+def outcomes(problem: str) -> Iterator[None]:
+    """End the case where a tree cannot be made."""
     try:
         yield
     except TreeUnavailableError as error:

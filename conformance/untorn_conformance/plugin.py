@@ -172,6 +172,7 @@ def pytest_configure(config: pytest.Config) -> None:
         directories=directories or (Path(tempfile.gettempdir()).resolve(),),
         selected=tuple(selected),
         require_evidence=option.untorn_require_evidence,
+        machine_seed=seed_of(_profile(config), option.untorn_machine_seed),
     )
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker_input is not None:
@@ -179,15 +180,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TRIAL] = trial
     if trial.is_controller:
         config.pluginmanager.register(_Intake(trial.results), "untorn-intake")
-        # Before others are started, so that all processes of the run draw from the same.
-        option.untorn_machine_seed = seed_of(_profile(config), option.untorn_machine_seed)
     config.stash[_FILTERED] = []
     config.stash[_UNSELECTED] = []
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say what the machines draw from."""
-    return f"machines: profile {_profile(config).name}, seed {config.option.untorn_machine_seed}"
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    """Say what the machines draw from before they run."""
+    runs = any("wheel" in getattr(item, "fixturenames", ()) for item in items)
+    seed = config.stash[TRIAL].machine_seed
+    return [f"machines: profile {_profile(config).name}, seed {seed}"] if runs else []
 
 
 def _profile(config: pytest.Config) -> Profile:
@@ -279,12 +282,11 @@ def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
 def wheel(request: pytest.FixtureRequest) -> Wheel:
     """What a machine is run with; failing examples are kept only where runs are written down."""
     config = request.config
-    keeps = not config.option.untorn_no_report
-    name = config.stash[TRIAL].spec.name
+    keeps, trial = not config.option.untorn_no_report, config.stash[TRIAL]
     return Wheel(
         profile=_profile(config),
-        seed=config.option.untorn_machine_seed,
-        examples=examples_of(_runs(config), name) if keeps else None,
+        seed=trial.machine_seed,
+        examples=examples_of(_runs(config), trial.spec.name) if keeps else None,
     )
 
 

@@ -40,6 +40,7 @@ class Passport:
 
     run_token: str
     greeting: Greeting
+    machine_seed: int
 
     def to_text(self) -> str:
         """Write it as a JSON string: nothing richer may cross processes."""
@@ -55,13 +56,15 @@ class Passport:
 class Trial:
     """The run: what is tried (``spec``, ``selected``), where, and what came of it.
 
-    ``is_controller`` is False in the processes that pytest-xdist starts.
+    ``is_controller`` is False in the processes that pytest-xdist starts. ``machine_seed`` is what
+    the machines of all processes draw from.
     """
 
     spec: BackendSpec
     directories: tuple[Path, ...]
     selected: tuple[Requirement, ...]
     require_evidence: bool
+    machine_seed: int = 0
     is_controller: bool = True
     run_token: str = field(default_factory=lambda: secrets.token_hex(8))
     greeting: Greeting | None = None
@@ -72,13 +75,16 @@ class Trial:
 
     def passport(self) -> Passport:
         """Make what another process of the same run needs to know."""
-        return Passport(run_token=self.run_token, greeting=self.greet())
+        return Passport(
+            run_token=self.run_token, greeting=self.greet(), machine_seed=self.machine_seed
+        )
 
     def adopt(self, passport: Passport) -> None:
         """Become a part of the run that the passport was issued by."""
         self.is_controller = False
         self.run_token = passport.run_token
         self.greeting = passport.greeting
+        self.machine_seed = passport.machine_seed
 
     def greet(self) -> Greeting:
         """Ask the backend who it is, once a run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from untorn_conformance.meta.inner_run import Ran, run_pytest
 from untorn_conformance.profiles import PROFILES, Wheel
 from untorn_conformance.suite import test_machine_concurrent as case
 from untorn_conformance.suite.hunting import Hunt
-from untorn_conformance.suite.planning import Machine, Plan, Shown
+from untorn_conformance.suite.planning import Machine, Plan, Shown, trees_of
 from untorn_stress import counterexample
 from untorn_stress.gate.availability import probe
 from untorn_stress.gate.supervisor import UndecidedError
@@ -33,6 +34,15 @@ RACE = {("P2", "winners"), ("P3", "winners"), ("P3", "replaced")}
 """What a writer that removes a complete entry is told apart by from one that finds less."""
 
 SUITE = Path(case.__file__)
+NO_GATE = Path(__file__).resolve().parents[3] / "stress/tests/programs/no_gate.py"
+REFUSING = """
+from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.meta.demo.packed import PackedCache
+
+class Refusing(PackedCache):
+    def open(self, *, root, env, clock_offset_s):
+        raise BackendError(ErrorCode.ROOT_REFUSED, "not this one")
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +78,7 @@ def race(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with laboratory_of(backend, folder) as laboratory:
         machine = Machine(
             laboratory,
+            trees_of(laboratory),
             hunt,
             wanted=is_race,
             on_found=lambda each: written.append(exploring.write_finding(folder, each)),
@@ -111,9 +122,9 @@ def test_the_smallest_replays_from_its_file(race: Hunted) -> None:
 # --- in the suite ---------------------------------------------------------------------------------
 
 
-def run_case(folder: Path, backend: str, *more: str) -> Ran:
+def run_case(folder: Path, backend: str, *more: str, launcher: tuple[str, ...] = ()) -> Ran:
     config = ("-c", str(folder / "pytest.ini"), f"--rootdir={folder}")
-    return run_pytest(folder, *config, str(SUITE), *more, backend=backend)
+    return run_pytest(folder, *config, str(SUITE), *more, backend=backend, launcher=launcher)
 
 
 def test_a_race_fails_the_case_with_a_line_that_replays_it(
@@ -148,8 +159,30 @@ def test_what_gets_out_of_hand_ends_the_machine_undecided(
 
     hunt: Hunt[Plan, Shown] = Hunt(Wheel(profile=PROFILES["dev"], seed=SEED))
     with laboratory_of("reference", tmp_path) as laboratory:
-        laboratory.harvest()
+        machine = Machine(laboratory, trees_of(laboratory), hunt)
         monkeypatch.setattr(Planned, "choose", raises)
-        machine = Machine(laboratory, hunt)
         machine.run(20)
     assert (list(machine.doubts), hunt.smallest) == (["no answer in time"], None)
+
+
+def test_a_cache_that_cannot_be_opened_leaves_the_case_unknown(tmp_path: Path) -> None:
+    (tmp_path / "refusing.py").write_text(REFUSING)
+    ran = run_case(tmp_path, "py:refusing:Refusing")
+    (judged,) = ran.document["cases"]
+    assert (judged["outcome"], "not this one" in judged["detail"]) == ("UNKNOWN", True), ran.text
+
+
+def test_without_a_gate_the_case_is_unknown_and_says_why(tmp_path: Path) -> None:
+    ran = run_case(tmp_path, "reference", launcher=(sys.executable, str(NO_GATE), "listener=EPERM"))
+    (judged,) = ran.document["cases"]
+    assert judged["outcome"] == "UNKNOWN"
+    assert "the gate cannot be used here" in judged["detail"]
+
+
+def test_a_cache_whose_entries_cannot_be_damaged_is_judged_from_its_other_trees(
+    tmp_path: Path,
+) -> None:
+    spec = "py:untorn_conformance.meta.demo.packed:PackedCache"
+    with laboratory_of(spec, tmp_path) as laboratory:
+        natural, _ = trees_of(laboratory)
+    assert [each.name for each in natural] == ["empty", "published", "two-published"]

@@ -100,6 +100,17 @@ class Shown:
     faults: int
 
 
+Trees = tuple[list[Start], list[Start]]
+"""The natural trees that the backend can be brought to, and its crash states."""
+
+
+def trees_of(laboratory: Laboratory) -> Trees:
+    """Make them all. Raises what gets out of hand, and TreeUnavailableError where none can be."""
+    laboratory.natural("empty")
+    natural = [laboratory.natural(name) for name in TREES if not laboratory.why_not(name)]
+    return natural, list(laboratory.harvest().values())
+
+
 class _FoundAgain(Exception):  # noqa: N818 (no error: what was looked for)
     """A search met what is hunted."""
 
@@ -118,6 +129,7 @@ class Machine:
     def __init__(
         self,
         laboratory: Laboratory,
+        trees: Trees,
         hunt: Hunt[Plan, Shown],
         *,
         wanted: Callable[[Finding], bool] = lambda _: True,
@@ -128,7 +140,7 @@ class Machine:
         self._wanted = wanted
         self._on_found = on_found
         self._hunted: tuple[str, str] | None = None
-        self._trees: tuple[list[Start], list[Start]] | None = None
+        self._trees = trees
         self.smallest: Shown | None = None
         self.found: dict[tuple[str, str], Found] = {}
         self.doubts: dict[str, None] = {}
@@ -212,14 +224,8 @@ class Machine:
         return Shown(found=found, preemptions=scheduler.preemptions, faults=scheduler.faults_taken)
 
     def _start_of(self, plan: Plan) -> Start:
-        if self._trees is None:
-            natural = [name for name in TREES if not self._laboratory.why_not(name)]
-            self._trees = (
-                [self._laboratory.natural(name) for name in natural],
-                list(self._laboratory.harvest().values()),
-            )
-        natural_trees, harvested = self._trees
-        trees = harvested if plan.harvested and harvested else natural_trees
+        natural, harvested = self._trees
+        trees = harvested if plan.harvested and harvested else natural
         return trees[plan.tree % len(trees)]
 
     def _take_in(self, explored: Explored) -> None:

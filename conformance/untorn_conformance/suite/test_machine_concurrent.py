@@ -15,7 +15,7 @@ from untorn_conformance.findings import fail_with
 from untorn_conformance.plugin import TRIAL, Grounds, requires, unknown
 from untorn_conformance.profiles import Wheel
 from untorn_conformance.suite.hunting import Hunt
-from untorn_conformance.suite.planning import Machine, Plan, Shown
+from untorn_conformance.suite.planning import Machine, Plan, Shown, trees_of
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_stress.laboratory import Laboratory
 
@@ -27,10 +27,11 @@ def test_drawn_plans(
     laboratory: Laboratory, wheel: Wheel, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
     """From natural trees and crash states: up to three workers, four turns and one death."""
-    beginnings.natural(laboratory, "empty")
+    with beginnings.outcomes("the trees cannot be made"):
+        trees = trees_of(laboratory)
     folder = request.config.stash[TRIAL].findings
     hunt: Hunt[Plan, Shown] = Hunt(wheel)
-    machine = Machine(laboratory, hunt, on_found=partial(exploring.write_finding, folder))
+    machine = Machine(laboratory, trees, hunt, on_found=partial(exploring.write_finding, folder))
     machine.run(wheel.profile.plans)
     grounds.evidence = Evidence(
         kind=EvidenceClass.SAMPLED,
