@@ -15,6 +15,7 @@ test: setup
 # Tests that take too long for every change.
 nightly: setup
 	$(BIN)/pytest -n auto --nightly -m nightly conformance/untorn_conformance/meta
+	$(BIN)/pytest -n auto conformance/ --effort nightly $(CONFORMANCE_FLAGS)
 
 lint: setup
 	$(BIN)/ruff check .

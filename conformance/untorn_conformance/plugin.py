@@ -42,6 +42,7 @@ __all__ = [
     "Farm",
     "Grounds",
     "Measure",
+    "effort",
     "farm",
     "grounds",
     "laboratory",
@@ -122,12 +123,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the command that reproduces this run, where that is not this one",
     )
     add(
-        "--machines",
-        dest="untorn_machines",
+        "--effort",
+        dest="untorn_effort",
         metavar="PROFILE",
         choices=tuple(PROFILES),
-        default=os.environ.get("UNTORN_MACHINES") or DEFAULT,
-        help="how long Hypothesis' machines run: dev, ci or nightly (default: $UNTORN_MACHINES)",
+        default=os.environ.get("UNTORN_EFFORT") or DEFAULT,
+        help="how much is drawn and searched: dev, ci or nightly (default: $UNTORN_EFFORT, or dev)",
     )
     add(
         "--machine-seed",
@@ -190,13 +191,13 @@ def pytest_report_collectionfinish(
     """Say what the machines draw from before they run."""
     runs = any("wheel" in getattr(item, "fixturenames", ()) for item in items)
     seed = config.stash[TRIAL].machine_seed
-    return [f"machines: profile {_profile(config).name}, seed {seed}"] if runs else []
+    return [f"effort: {_profile(config).name}, machines draw from seed {seed}"] if runs else []
 
 
 def _profile(config: pytest.Config) -> Profile:
-    name = config.option.untorn_machines
+    name = config.option.untorn_effort
     if name not in PROFILES:
-        raise pytest.UsageError(f"UNTORN_MACHINES is {name!r}; there are: {', '.join(PROFILES)}")
+        raise pytest.UsageError(f"UNTORN_EFFORT is {name!r}; there are: {', '.join(PROFILES)}")
     return PROFILES[name]
 
 
@@ -276,6 +277,12 @@ def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
     request.node.stash[_FARM] = new
     yield new
     new.close()
+
+
+@pytest.fixture(scope="session")
+def effort(request: pytest.FixtureRequest) -> Profile:
+    """How much a run tries."""
+    return _profile(request.config)
 
 
 @pytest.fixture

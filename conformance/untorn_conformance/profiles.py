@@ -1,8 +1,8 @@
-"""How long the machines are let run: profiles of our own, chosen by ``--machines``.
+"""How much a run tries: profiles of our own, chosen by ``--effort``.
 
     dev      the default: what a person waits for; the same plans every time
     ci       the same with more plans, for a commit
-    nightly  a fresh seed each time, as many plans as a night has room for
+    nightly  a fresh seed each time, as many plans as a night has room for, and wider bounds
 
 Rule 1: nothing is taken from Hypothesis' own profiles: where the environment says ``CI`` those
         derandomize, keep no database and say neither.
@@ -28,10 +28,12 @@ _NAME_CHARACTERS: Final = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """How much is drawn, and how long what was found may be shrunk.
+    """How much is drawn and searched, and how long what was found may be shrunk.
 
     ``plans`` are examples of the concurrent machine, ``sequences`` of the sequential one, each of
-    at most ``steps`` rules. ``seed`` None draws a fresh one each time.
+    at most ``steps`` rules. ``seed`` None draws a fresh one each time. Of two workers one is killed
+    in schedules of at most ``kill_preemptions``, and ``failing_calls`` of their calls are made to
+    fail; of an extraction so many with a decoder as ``failing_extractions`` says; None is all.
     """
 
     name: str
@@ -40,6 +42,9 @@ class Profile:
     steps: int
     shrink_s: float
     seed: int | None = _SEED
+    kill_preemptions: int = 0
+    failing_calls: int | None = 16
+    failing_extractions: int | None = 30
 
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
@@ -49,7 +54,15 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             Profile(name="dev", plans=60, sequences=50, steps=24, shrink_s=15),
             Profile(name="ci", plans=100, sequences=80, steps=24, shrink_s=30),
             Profile(
-                name="nightly", plans=20_000, sequences=2_000, steps=60, shrink_s=240, seed=None
+                name="nightly",
+                plans=20_000,
+                sequences=2_000,
+                steps=60,
+                shrink_s=240,
+                seed=None,
+                kill_preemptions=1,
+                failing_calls=None,
+                failing_extractions=None,
             ),
         )
     }

@@ -62,7 +62,7 @@ def test_req_that_no_case_serves_is_an_invalid_run_and_no_silence(tmp_path: Path
         (["--backend", "nonsense"], "there is no backend 'nonsense'"),
         (["--backend", "py:nocolon"], "py:MODULE:FACTORY"),
         (["--dir", "/no/such/directory"], "/no/such/directory"),
-        (["--machines", "weekly"], "invalid choice: 'weekly'"),
+        (["--effort", "weekly"], "invalid choice: 'weekly'"),
         (["--machine-seed", "some"], "invalid int value: 'some'"),
     ],
 )
@@ -240,15 +240,15 @@ def test_all_processes_of_a_run_draw_from_one_seed_and_the_next_run_from_another
     for name in ("one", "other"):
         folder = tmp_path / name
         folder.mkdir()
-        runs.append(run_pytest(folder, "--machines", "nightly", "-n", workers, suite=DRAWING))
+        runs.append(run_pytest(folder, "--effort", "nightly", "-n", workers, suite=DRAWING))
     assert [len(drawn_from(each)) for each in runs] == [1, 1]
     assert drawn_from(runs[0]) != drawn_from(runs[1])
 
 
 def test_profile_and_seed_are_said_before_anything_runs(tmp_path: Path) -> None:
-    ran = run_pytest(tmp_path, "--machines", "ci", "--machine-seed", "7", suite=DRAWING)
+    ran = run_pytest(tmp_path, "--effort", "ci", "--machine-seed", "7", suite=DRAWING)
     head = ran.text.partition("%]")[0]
-    assert "machines: profile ci, seed 7" in head
+    assert "effort: ci, machines draw from seed 7" in head
     assert drawn_from(ran) == {"profile ci, seed 7, 100 plans, kept: True"}
 
 
@@ -257,18 +257,18 @@ def test_the_environment_chooses_a_profile_and_CI_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ci: str
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    monkeypatch.setenv("UNTORN_MACHINES", "ci")
+    monkeypatch.setenv("UNTORN_EFFORT", "ci")
     assert "profile ci, seed 1901" in drawn_from(run_pytest(tmp_path, suite=DRAWING)).pop()
 
 
 def test_a_profile_in_the_environment_that_there_is_not_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("UNTORN_MACHINES", "weekly")
+    monkeypatch.setenv("UNTORN_EFFORT", "weekly")
     ran = run_pytest(tmp_path, suite=DRAWING)
     assert ran.exit_code == pytest.ExitCode.USAGE_ERROR
-    assert "UNTORN_MACHINES is 'weekly'; there are: dev, ci, nightly" in ran.text
+    assert "UNTORN_EFFORT is 'weekly'; there are: dev, ci, nightly" in ran.text
 
 
 def test_a_run_without_machines_says_nothing_of_them(tmp_path: Path) -> None:
-    assert "machines:" not in run_pytest(tmp_path, suite=PASSING).text
+    assert "effort:" not in run_pytest(tmp_path, suite=PASSING).text

@@ -12,6 +12,7 @@ import pytest
 from untorn_conformance import beginnings, findings
 from untorn_conformance.backend import Verb
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
+from untorn_conformance.profiles import Profile
 from untorn_fixtures import clips
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
@@ -19,8 +20,8 @@ from untorn_stress.faults import Refusal
 from untorn_stress.gate import availability
 from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
-from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import FAILING, FAILING_EXTRACTION
+from untorn_stress.scenario import Locks, Scenario
+from untorn_stress.scenarios import FAILING, FAILING_EXTRACTION, SCENARIOS
 from untorn_stress.schedulers.fail_nth import FailNth, Site
 from untorn_stress.schedulers.protocol import Scheduler
 from untorn_stress.schedulers.replay import Replay
@@ -28,13 +29,15 @@ from untorn_stress.schedulers.replay import Replay
 MOST_RUNS = 3000
 """How many faults of one scenario are tried; what does not fit is SAMPLED."""
 
-DRAWN_FAULTS = 30
-"""How many faults of a whole extraction are drawn: each run starts a decoder."""
-
 DRAWN_SEED = 1901
 
 AT_THE_RENAME = frozenset({"EEXIST", "ENOTEMPTY", "EXDEV", "EPERM", "ESTALE"})
 PUBLISHING = FAILING[:3]
+PAIRS = [
+    each
+    for each in SCENARIOS
+    if len(each.programs) == 2 and each.locks is Locks.REAL and not each.needs
+]
 
 
 @pytest.fixture
@@ -98,15 +101,36 @@ def steps_of_renames(laboratory: Laboratory, played: Scenario) -> set[int]:
     }
 
 
-@requires("D2", "D5", evidence=f"{DRAWN_FAULTS} calls that fail, drawn from all of an extraction")
-def test_D2_a_whole_extraction(grounds: Grounds, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("played", [case(each, "D2", "P5", "L2") for each in PAIRS])
+def test_D2_a_call_of_two_workers_may_fail(
+    played: Scenario,
+    laboratory: Laboratory,
+    effort: Profile,
+    grounds: Grounds,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Without preemption: drawn ones, and at night each of them."""
+    scheduler, described = drawn_or_all(effort.failing_calls)
+    settle(search(laboratory, played, scheduler, described), grounds, request)
+
+
+def drawn_or_all(count: int | None) -> tuple[FailNth, str]:
+    """So many faults drawn from all, or all of them, and the words for it."""
+    if count is None:
+        return FailNth(), "fail_nth"
+    return FailNth(runs=count, seed=DRAWN_SEED), f"fail_nth, {count} drawn, seed={DRAWN_SEED}"
+
+
+@requires("D2", "D5", evidence="calls that fail, of an extraction; the run says how many")
+def test_D2_a_whole_extraction(
+    effort: Profile, grounds: Grounds, request: pytest.FixtureRequest
+) -> None:
     """A request and its decoder, all their threads at the gate, meet errnos where they may."""
     with opened(request, clip=str(clips.clip("sdr"))) as laboratory:
         played = FAILING_EXTRACTION
         if not played.needs <= laboratory.subject.capabilities:
             not_applicable("extraction is not declared")
-        scheduler = FailNth(runs=DRAWN_FAULTS, seed=DRAWN_SEED)
-        described = f"fail_nth, {DRAWN_FAULTS} drawn, seed={DRAWN_SEED}"
+        scheduler, described = drawn_or_all(effort.failing_extractions)
         explored = search(laboratory, played, scheduler, described)
     settle(explored, grounds, request)
 

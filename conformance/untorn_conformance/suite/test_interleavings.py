@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from untorn_conformance import beginnings, findings
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
+from untorn_conformance.profiles import Profile
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_fixtures import clips
 from untorn_stress.explore import Budget
@@ -29,6 +30,9 @@ MOST_RUNS = 6000
 
 The most that a pair of the reference has (two repairs) is 5,178.
 """
+
+MOST_RUNS_AT_NIGHT = 100_000
+"""The same where deaths come on top of preemptions."""
 
 DRAWN_RUNS = 12
 """How many schedules of real decoders are drawn: each run starts and watches one or two ffmpegs."""
@@ -82,11 +86,16 @@ def test_every_schedule_after_a_crash(
 
 @pytest.mark.parametrize("scenario", [case(each, "C1", "C2", "L2") for each in PAIRS])
 def test_one_is_killed_before_any_step(
-    scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
+    scenario: Scenario,
+    laboratory: Laboratory,
+    effort: Profile,
+    grounds: Grounds,
+    request: pytest.FixtureRequest,
 ) -> None:
-    """From the natural tree, without preemption: SIGKILL of one worker in place of each step."""
+    """From the natural tree: SIGKILL of one worker in place of each step."""
     start = beginnings.natural(laboratory, scenario.tree)
-    settle([explore(laboratory, scenario, start, 0, kills=1)], grounds, request)
+    explored = explore(laboratory, scenario, start, effort.kill_preemptions, kills=1)
+    settle([explored], grounds, request)
 
 
 SINGLE_FLIGHT = scenario_named("single-flight")
@@ -144,7 +153,7 @@ def explore(
         start,
         scheduler,
         described=described,
-        budget=Budget(runs=MOST_RUNS),
+        budget=Budget(runs=MOST_RUNS if bound == 0 or not kills else MOST_RUNS_AT_NIGHT),
         kills=kills > 0,
     ).run()
 
