@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Collected, Frames, Skipped, collect, syscalls, upkeep
+from untorn import Cache, Collected, Frames, Skipped, collect, layout, syscalls, upkeep
 from untorn.access import Access
 
 OpenCache = Callable[..., Cache]
@@ -61,6 +61,26 @@ def test_freed_bytes_are_those_on_the_disk_and_not_those_of_the_ledger(
     (root / "v1" / key_of(1) / "f1").unlink()
     manifest = (root / "v1" / key_of(1) / "manifest").stat().st_size
     assert done(cache.collect(budget_bytes=0, min_age_s=0)).freed_bytes == manifest
+
+
+def test_entry_that_another_set_aside_and_left_is_counted_when_it_is_deleted(
+    cache: Cache, root: Path, key_of: KeyOf, fill: Callable[..., None]
+) -> None:
+    fill([1])
+    entry = root / "v1" / key_of(1)
+    size = sum(path.stat().st_size for path in entry.iterdir())
+    entry.rename(root / "trash" / layout.trash_name(entry.name))
+    answer = done(cache.collect(budget_bytes="unlimited"))
+    assert (answer.evicted, answer.freed_bytes) == (0, size)
+
+
+def test_staging_that_another_set_aside_and_left_is_not_counted(cache: Cache, root: Path) -> None:
+    cache.collect()
+    left = root / "trash" / layout.trash_name(layout.staging_name("0" * 64))
+    left.mkdir()
+    (left / "f1").write_bytes(b"frame")
+    assert done(cache.collect()).freed_bytes == 0
+    assert not left.exists()
 
 
 def test_dry_run_changes_nothing_and_says_what_would_go(

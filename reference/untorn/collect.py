@@ -89,9 +89,9 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
     if orders.dry_run:
         _count_only(root, victims, total, orders, tally)
     else:
-        trashed = _evict(root, victims, total, orders, tally)
+        _evict(root, victims, total, orders, tally)
         _date_back(root, listing, orders.now_s)
-        tally.freed_bytes += _attempt(tally, lambda: drain(root, trashed))
+        tally.freed_bytes += _attempt(tally, lambda: drain(root))
     _attempt(tally, lambda: _reclaim_generations(root, orders, tally))
     reaped = _attempt(
         tally,
@@ -152,13 +152,8 @@ def plan(listing: Sequence[Listed], total: int, orders: Orders, tally: Tally) ->
     return victims
 
 
-def _evict(
-    root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally
-) -> set[str]:
-    """G2: renames first, so that space is accounted for at once; then the slow deletions.
-
-    Returns what was put into the trash: what could not be deleted at once is tried again there.
-    """
+def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> None:
+    """G2: renames first, so that space is accounted for at once; then the slow deletions."""
     assert orders.budget_bytes is not None or not victims
     trashed: list[str] = []
     for entry in victims:
@@ -175,7 +170,6 @@ def _evict(
             trashed.append(target)
     for target in trashed:
         tally.freed_bytes += delete(root.trash_fd, target).size
-    return set(trashed)
 
 
 def _set_entry_aside(root: Root, entry: Listed, tally: Tally) -> str | None:

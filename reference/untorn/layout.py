@@ -72,6 +72,11 @@ def trash_name(name: str) -> str:
     return f"{name[:100]}.{random_suffix()}"
 
 
+def was_entry(name: str) -> bool:
+    """Whether what is called `name` below `trash/` was an entry, and not a writer's staging."""
+    return _STAGING_PATTERN.fullmatch(name) is not None  # a key and one suffix; staging has two
+
+
 def generation_of(name: str) -> int | None:
     """The number of a generation directory (`v1` is 1), or None for any other name."""
     match = _GENERATION_PATTERN.fullmatch(name)

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from untorn import layout, syscalls
@@ -128,10 +127,13 @@ def _weighed_unlink(trash_fd: int, name: str) -> Deleted:
     return Deleted(1, status.st_size)
 
 
-def drain(root: Root, ours: Collection[str] = ()) -> int:
-    """Delete what killed deleters left in the trash, and what is left of `ours`; its bytes."""
+def drain(root: Root) -> int:
+    """Delete what deleters left in the trash that were killed, or could not; bytes of entries.
+
+    Whoever set an entry aside has not counted what it left of it.
+    """
     size = 0
     for name in syscalls.list_directory(root.trash_fd):
         deleted = delete(root.trash_fd, name)
-        size += deleted.size if name in ours else 0
+        size += deleted.size if layout.was_entry(name) else 0
     return size

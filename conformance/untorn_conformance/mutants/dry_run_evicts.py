@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from untorn import collect
-from untorn.collect import Listed, Orders, Tally
-from untorn.root import Root
 
 from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
@@ -21,9 +18,5 @@ SHOWN_BY: Final[Shown] = (
 
 def factory() -> Reference:
     """The mutant, in a process of its own."""
-    collect._count_only = _evict
+    collect._count_only = collect._evict
     return Reference()
-
-
-def _evict(root: Root, victims: Sequence[Listed], total: int, orders: Orders, tally: Tally) -> None:
-    collect._evict(root, victims, total, orders, tally)
