@@ -158,7 +158,10 @@ def test_a_race_fails_the_case_with_a_line_that_replays_it(
     assert len(list((tmp_path / "runs" / "examples").iterdir())) == 1
 
 
-def test_without_a_report_no_example_is_kept(tmp_path: Path) -> None:
+def test_without_a_report_no_example_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where findings stay that no report takes over
     run_case(tmp_path, REVIEWED, "--machine-seed", str(SEED), "--no-report")
     assert not (tmp_path / "runs").exists()
     assert not list(tmp_path.rglob(".hypothesis"))
