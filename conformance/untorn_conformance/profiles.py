@@ -51,8 +51,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         each.name: each
         for each in (
-            Profile(name="dev", plans=60, sequences=50, steps=24, shrink_s=15),
-            Profile(name="ci", plans=100, sequences=80, steps=24, shrink_s=30),
+            Profile(name="dev", plans=60, sequences=40, steps=24, shrink_s=15),
+            Profile(name="ci", plans=100, sequences=60, steps=24, shrink_s=30),
             Profile(
                 name="nightly",
                 plans=20_000,

@@ -15,24 +15,22 @@ from untorn_conformance.meta.inner_run import Ran, run_pytest
 from untorn_conformance.profiles import PROFILES, Wheel
 from untorn_conformance.suite import test_machine_concurrent as case
 from untorn_conformance.suite.hunting import Hunt
-from untorn_conformance.suite.planning import Machine, Plan, Shown, trees_of
+from untorn_conformance.suite.planning import WRITE, Machine, Plan, Shown, trees_of
 from untorn_stress import counterexample
 from untorn_stress.gate.availability import probe
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding
-from untorn_stress.schedulers.planned import Planned
+from untorn_stress.schedulers.planned import Planned, Turn
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
 
-SEED = 4
-SEED_INTERRUPTED = 1
-"""Where Hypothesis alone ends with three preemptions: no one number becomes smaller by itself."""
-
+SEED = 1
 PLANS = 120
 RACE = {("P2", "winners"), ("P3", "winners"), ("P3", "replaced")}
 """What a writer that removes a complete entry is told apart by from one that finds less."""
 
+THREE_TURNS = ((5, 1), (0, 0), (0, 1), (0, 1))
 SUITE = Path(case.__file__)
 NO_GATE = Path(__file__).resolve().parents[3] / "stress/tests/programs/no_gate.py"
 REFUSING = """
@@ -67,15 +65,14 @@ def laboratory_of(backend: str, folder: Path) -> Laboratory:
 
 @pytest.fixture(
     scope="module",
-    params=[(FIRST, SEED), (REVIEWED, SEED_INTERRUPTED)],
+    params=[FIRST, REVIEWED],
     ids=["first-posted", "after-review"],
 )
 def race(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Hunted:
     folder = tmp_path_factory.mktemp("hunt")
-    backend, seed = request.param
-    hunt: Hunt[Plan, Shown] = Hunt(Wheel(profile=PROFILES["ci"], seed=seed))
+    hunt: Hunt[Plan, Shown] = Hunt(Wheel(profile=PROFILES["ci"], seed=SEED))
     written: list[Path] = []
-    with laboratory_of(backend, folder) as laboratory:
+    with laboratory_of(request.param, folder) as laboratory:
         machine = Machine(
             laboratory,
             trees_of(laboratory),
@@ -119,6 +116,22 @@ def test_the_smallest_replays_from_its_file(race: Hunted) -> None:
     assert replay(token, file=path).exit_code == FOUND
 
 
+def test_where_three_turns_do_what_a_later_one_could_one_preemption_is_left(
+    tmp_path: Path,
+) -> None:
+    """No number of such a plan can become smaller by itself, so that Hypothesis ends there."""
+    turns = tuple(Turn(after=after, choice=choice) for after, choice in THREE_TURNS)
+    plan = Plan(composition=((WRITE,), (WRITE,)), harvested=True, tree=0, turns=turns)
+    hunt: Hunt[Plan, Shown] = Hunt(Wheel(profile=PROFILES["ci"], seed=SEED))
+    with laboratory_of(REVIEWED, tmp_path) as laboratory:
+        machine = Machine(laboratory, trees_of(laboratory), hunt, wanted=is_race)
+        shown = machine.make(plan)
+        assert shown is not None
+        least = machine.least_interrupted(plan, shown)
+    assert (shown.preemptions, least.preemptions) == (3, 1)
+    assert is_race(least.found.finding)
+
+
 # --- in the suite ---------------------------------------------------------------------------------
 
 
@@ -145,7 +158,10 @@ def test_a_race_fails_the_case_with_a_line_that_replays_it(
     assert len(list((tmp_path / "runs" / "examples").iterdir())) == 1
 
 
-def test_without_a_report_no_example_is_kept(tmp_path: Path) -> None:
+def test_without_a_report_no_example_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where findings stay that no report takes over
     run_case(tmp_path, REVIEWED, "--machine-seed", str(SEED), "--no-report")
     assert not (tmp_path / "runs").exists()
     assert not list(tmp_path.rglob(".hypothesis"))

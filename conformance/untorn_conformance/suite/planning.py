@@ -57,19 +57,26 @@ class Plan:
 
 def plans() -> st.SearchStrategy[Plan]:
     """Any plan; smaller is fewer workers, tasks and turns."""
-    turn = st.builds(
-        Turn,
-        fault=any_of((False, False, False, True)),
-        choice=any_of((0, 1, 2, 1, 1, 1, 2, 1)),
-        after=numbers(STEPS_MAX),
-    )
     return st.builds(
         Plan,
         composition=_compositions(),
         harvested=any_of((False, True, True, True)),
         tree=_trees(),
         # Most races need one turn at the right step, and a second one only spoils them.
-        turns=some_of(turn, (0, 1, 1, 1, 1, 2, 2, TURNS_MAX)),
+        turns=some_of(_turns(), (0, 1, 1, 1, 1, 2, 2, TURNS_MAX)),
+    )
+
+
+def _turns() -> st.SearchStrategy[Turn]:
+    """Another takes over; or, less often, a fault, of which there may be many to choose from."""
+    return st.builds(
+        lambda fault, actor, which, after: Turn(
+            after=after, choice=1 + which if fault else actor, fault=fault
+        ),
+        any_of((False, False, False, True)),
+        any_of((0, 1, 2, 1, 1, 1, 2, 1)),
+        numbers(32),
+        numbers(STEPS_MAX),
     )
 
 
@@ -154,15 +161,15 @@ class Machine:
         @seed(wheel.seed)
         @given(plans())
         def machine(plan: Plan) -> None:
-            self._hunt.try_out(plan, lambda: self._make(plan))
+            self._hunt.try_out(plan, lambda: self.make(plan))
 
         try:
             machine()
         except ShownError:
             assert self._hunt.smallest is not None
-            self.smallest = self._least_interrupted(*self._hunt.smallest)
+            self.smallest = self.least_interrupted(*self._hunt.smallest)
 
-    def _least_interrupted(self, plan: Plan, shown: Shown) -> Shown:
+    def least_interrupted(self, plan: Plan, shown: Shown) -> Shown:
         """The same finding of the same operations, with as few preemptions as can be.
 
         Who has to be interrupted later for one turn to do what three do is not come to by making
@@ -204,7 +211,8 @@ class Machine:
         """The first of its kind."""
         return self.found[_kind(found)]
 
-    def _make(self, plan: Plan) -> Shown | None:
+    def make(self, plan: Plan) -> Shown | None:
+        """Run a plan: what it shows of what is hunted, or None."""
         if self.is_out_of_hand:
             return None
         scheduler = Planned(plan.turns, faults=FAULTS_MAX)

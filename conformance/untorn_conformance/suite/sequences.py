@@ -33,6 +33,8 @@ from untorn_stress.worker import Worker
 WORKERS: Final = 3
 LABELS: Final = "abc"
 MIN_AGE_S: Final = 3600.0
+ROOMS: Final = (0, 1, 2, 0)
+"""For how many entries a budget has room; there are seldom more than two."""
 _OWED: Final = {
     Verb.STAGE: "P5",
     Verb.PUBLISH: "P5",
@@ -238,11 +240,11 @@ class Stage:
         self._model.released(_name(number), handle)
 
     def _collect(self, move: Move) -> None:
-        room, dry_run = move.pick % 4, move.act is Act.DRY_RUN
+        room, dry_run = ROOMS[move.pick % len(ROOMS)], move.act is Act.DRY_RUN
         asked = Asked(
             room=room,
             budget_bytes=room_for(room) if room else 0,
-            min_age_s=MIN_AGE_S if move.pick >= 4 else 0.0,
+            min_age_s=MIN_AGE_S if move.pick >= 6 else 0.0,
             dry_run=dry_run,
         )
         said = f"room for {room}, min_age {asked.min_age_s:g} s{', dry run' * dry_run}"
