@@ -122,7 +122,11 @@ class _Notes:
 
 
 class Exploration:
-    """One search. ``progress`` is told now and then, in a line; ``on_found`` at once."""
+    """One search. ``progress`` is told now and then, in a line; ``on_found`` at once.
+
+    ``kills`` and ``errnos`` offer deaths and failing calls besides steps; ``must_fail``: it is left
+    open if no call was made to fail.
+    """
 
     def __init__(
         self,
@@ -138,6 +142,7 @@ class Exploration:
         stop_at_first: bool = False,
         kills: bool = False,
         errnos: bool = False,
+        must_fail: bool = True,
     ) -> None:
         self._laboratory = laboratory
         self._scenario = scenario
@@ -149,6 +154,7 @@ class Exploration:
         self._on_found = on_found
         self._stop_at_first = stop_at_first
         self._kills, self._errnos = kills, errnos
+        self._must_fail = errnos and must_fail
         self._notes = _Notes({}, {})
         self._told_s = 0.0
         self._foresight: Foresight[GatedRun] | None = None
@@ -190,7 +196,7 @@ class Exploration:
             if notes.found and self._stop_at_first:
                 search.progress.stopped = Stopped.BUDGET
                 break
-        if self._errnos and search.progress.stopped is not Stopped.BUDGET:
+        if self._must_fail and search.progress.stopped is not Stopped.BUDGET:
             notes.undecided = notes.undecided or self._unmet()
         if self._is_whole(search):
             notes.nondeterministic = notes.nondeterministic or differs_from_itself(system)

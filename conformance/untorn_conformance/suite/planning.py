@@ -20,7 +20,7 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, Found, bounded
 from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
-from untorn_stress.run import Finding
+from untorn_stress.run import Finding, is_kill
 from untorn_stress.scenarios import TREES
 from untorn_stress.schedulers.planned import Planned, Turn
 
@@ -176,7 +176,9 @@ class Machine:
         numbers smaller; a search from few preemptions to many comes to it at once.
         """
         for preemptions in range(shown.preemptions):
-            scheduler, words = bounded(preemptions, shown.faults)
+            kills = sum(map(is_kill, shown.found.run.choices))
+            errnos = shown.faults - kills
+            scheduler, words = bounded(preemptions, kills, errnos)
             search = Exploration(
                 self._laboratory,
                 composed(plan.composition),
@@ -185,7 +187,8 @@ class Machine:
                 described=f"machine, {self._hunt.wheel.said}, {words}",
                 budget=Budget(seconds=self._hunt.left_s),
                 on_found=self._stop_at_hunted,
-                kills=shown.faults > 0,
+                kills=kills > 0,
+                errnos=errnos > 0,
             )
             try:
                 search.run()
@@ -216,13 +219,16 @@ class Machine:
         if self.is_out_of_hand:
             return None
         scheduler = Planned(plan.turns, faults=FAULTS_MAX)
+        has_faults = any(each.fault for each in plan.turns)
         explored = Exploration(
             self._laboratory,
             composed(plan.composition),
             self._start_of(plan),
             scheduler,
             described=f"machine, {self._hunt.wheel.said}",
-            kills=any(each.fault for each in plan.turns),
+            kills=has_faults,
+            errnos=has_faults,
+            must_fail=False,
         ).run()
         self._take_in(explored)
         found = next(filter(self._is_hunted, explored.found), None)

@@ -19,14 +19,14 @@ from untorn_conformance.suite.planning import Machine, Plan, Shown, trees_of
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_stress.laboratory import Laboratory
 
-ROWS = ("P1", "P2", "P3", "P5", "R1", "R2", "R4", "R6", "G7", "G9", "C1", "L2", "L5")
+ROWS = ("P1", "P2", "P3", "P5", "R1", "R2", "R4", "R6", "G7", "G9", "C1", "D2", "L2", "L5")
 
 
 @requires(*ROWS, evidence="drawn plans of up to 3 workers; the run says how many, and the seed")
 def test_drawn_plans(
     laboratory: Laboratory, wheel: Wheel, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
-    """From natural trees and crash states: up to three workers, four turns and one death."""
+    """From natural trees and crash states: up to three workers, four turns and one fault."""
     with beginnings.outcomes("the trees cannot be made"):
         trees = trees_of(laboratory)
     folder = request.config.stash[TRIAL].findings

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from untorn_stress.run import is_kill
 from untorn_stress.schedulers.choices import going_on, may_go_on
 from untorn_stress.schedulers.protocol import Ending, Moment, Option
 
@@ -63,6 +64,9 @@ class Planned:
         if turn.fault and self.faults_taken == self._faults:
             return onward
         others = [each for each in options if bool(each.fault) == turn.fault and each != onward]
+        if turn.fault:  # a death as often as an errno, of which there are many more
+            wanted = [each for each in others if is_kill(each.label) == bool(turn.choice % 2)]
+            others = wanted or others
         if turn.choice == 0 or not others:
             return onward
         return others[(turn.choice - 1) % len(others)]
