@@ -7,8 +7,8 @@ which operations are involved.
 Tokens hold no path and no time, so that they replay on other machines, with two limits. A tree is
 made anew there: harvested ones are taken of the specimens only, since the reference's entries say
 in which boot they were sealed, and harvested trees are named for their bytes and modes (umask 022).
-No backend is taken that acts in the order in which the file system lists, and none that goes on in
-a directory of its own: files there may get the inode numbers of some that were removed below the
+No schedule is taken that a listing's order decides, and no backend that goes on in a directory of
+its own: files there may get the inode numbers of some that were removed below the
 root, for which the gate then takes them.
 """
 
@@ -90,9 +90,9 @@ def _in_turn(groups: Sequence[Sequence[T]]) -> Iterator[T]:
 
 
 @contextmanager
-def laboratory(backend: str, seed: int) -> Iterator[Laboratory]:
-    """The backend under the gate, as `untorn replay` has it."""
-    base = Path(tempfile.gettempdir())
+def laboratory(backend: str, seed: int, base: Path | None = None) -> Iterator[Laboratory]:
+    """The backend under the gate, as `untorn replay` has it; below ``base`` if that is given."""
+    base = base or Path(tempfile.gettempdir())
     spec = registry.parse(backend)
     subject = subjects.subject_of(spec, subjects.ask_hello(spec, base))
     with Laboratory(subject, base=base, seed=seed) as made:
@@ -134,15 +134,17 @@ def outcome(run: Run) -> frozenset[Shown]:
     return frozenset(Shown(each.requirement, each.rule, each.step) for each in run.findings)
 
 
-def astray(gathered: Iterable[Gathered], *, times: int) -> list[str]:
-    """Replay each so often; those that did not show the same each time, in words."""
-    lost = []
+def astray(
+    gathered: Iterable[Gathered], *, times: int, base: Path | None = None
+) -> dict[Gathered, str]:
+    """Replay each so often; those that did not show the same each time, and what they did."""
+    lost = {}
     for (backend, seed), group in by_laboratory(gathered).items():
-        with laboratory(backend, seed) as opened:
+        with laboratory(backend, seed, base) as opened:
             for each in group:
                 why = _departure(system_of(opened, each.token), each, times)
                 if why:
-                    lost.append(f"{each.row} {each.rule} {each.token.encode()}: {why}")
+                    lost[each] = why
     return lost
 
 

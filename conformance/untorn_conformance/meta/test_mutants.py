@@ -21,6 +21,7 @@ from untorn_conformance.mutants import Case, Search
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
+from untorn_stress.run import Finding, FindingKind
 from untorn_stress.scenario import Locks
 from untorn_stress.scenarios import scenario
 
@@ -156,14 +157,16 @@ def test_a_search_finds_the_schedule_that_shows_a_mutant(
     name: str, search: Search, tmp_path: Path
 ) -> None:
     explored = explore(f"py:{mutant(name).__name__}:factory", search, tmp_path)
-    told = {
-        (each.finding.requirement, each.finding.rule): each.finding.message
-        for each in explored.found
-    }
-    assert search.says in told.get((search.row, search.rule), ""), told
-    assert {row for row, _ in told} <= may_fail(name)
+    found = [each.finding for each in explored.found]
+    told = {(each.requirement, each.rule): each.message for each in found if came_again(each)}
+    assert search.says in told.get((search.row, search.rule), ""), found
+    assert {each.requirement for each in found} <= may_fail(name)
     assert not explored.undecided
-    assert not explored.nondeterministic
+
+
+def came_again(finding: Finding) -> bool:
+    """Whether its replay showed it, too; time stamps may decide what else a mutant does wrong."""
+    return finding.kind is not FindingKind.NONDETERMINISTIC
 
 
 @gated
