@@ -96,7 +96,6 @@ PLACES: Final[dict[str, tuple[str, ...]]] = {
     },
     _MUTANT.format("no_lease"): ("reader-collector", "reader-writer-collector"),
     _MUTANT.format("ruin_unlocked"): ("repair",),
-    _MUTANT.format("collectors_together"): ("collector-collector",),
     _MUTANT.format("wedging_lock_file"): ("writer-writer", "reader-writer"),
 }
 """Where each backend is run.

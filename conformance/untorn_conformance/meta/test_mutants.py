@@ -20,6 +20,7 @@ from untorn_conformance.meta.inner_run import Ran, run_pytest
 from untorn_conformance.mutants import Case, Search
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
+from untorn_stress.gate.filter import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding, FindingKind
 from untorn_stress.scenario import Locks
@@ -135,8 +136,9 @@ def explore(backend: str, search: Search, base: Path) -> Explored:
     spec = registry.parse(backend)
     subject = subjects.subject_of(spec, subjects.ask_hello(spec, base))
     played = scenario(search.scenario)
-    scheduler, described = bounded(search.preemptions, search.kills)
-    with Laboratory(subject, base=base) as laboratory:
+    scheduler, described = bounded(search.preemptions, search.kills, search.errnos)
+    grain = Grain.DATA if search.errnos else Grain.METADATA
+    with Laboratory(subject, base=base, grain=grain) as laboratory:
         return Exploration(
             laboratory,
             played,
@@ -145,6 +147,7 @@ def explore(backend: str, search: Search, base: Path) -> Explored:
             described=described,
             stop_at_first=True,
             kills=search.kills > 0,
+            errnos=search.errnos > 0,
         ).run()
 
 

@@ -40,6 +40,7 @@ class Search:
     scenario: str
     preemptions: int
     kills: int = 0
+    errnos: int = 0
     row: str
     rule: str
     says: str
