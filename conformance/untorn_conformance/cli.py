@@ -35,6 +35,10 @@ def _need_extra(extra: str, error: ImportError) -> NoReturn:
     "--dir", "directories", multiple=True, type=click.Path(exists=True, file_okay=False),
     help="A directory on the file system to test on; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--effort", type=click.Choice(("dev", "ci", "nightly")),
+    help="How much is drawn and searched.  [default: $UNTORN_EFFORT, or dev]",
+)  # fmt: skip
 @click.option("--run-dir", type=click.Path(), help="Where the run's directory is made.")
 @click.option("--workers", "-n", default="auto", show_default=True, help="Processes to test with.")
 @click.option("--require-evidence", is_flag=True, help="An UNKNOWN is a failure.")
@@ -44,6 +48,7 @@ def verify_command(
     backend: str,
     requirements: tuple[str, ...],
     directories: tuple[str, ...],
+    effort: str | None,
     run_dir: str | None,
     workers: str,
     require_evidence: bool,
@@ -63,6 +68,7 @@ def verify_command(
             backend=backend,
             requirements=requirements,
             directories=directories,
+            effort=effort,
             run_dir=run_dir,
             workers=workers,
             require_evidence=require_evidence,

@@ -122,6 +122,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TEXT",
         help="the command that reproduces this run, where that is not this one",
     )
+    add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
+    _add_effort(group)
+
+
+def _add_effort(group: pytest.OptionGroup) -> None:
+    add = group.addoption
     add(
         "--effort",
         dest="untorn_effort",
@@ -137,7 +143,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         help="what the machines draw from (default: the profile's; nightly draws a fresh one)",
     )
-    add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -227,6 +232,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases that serve none of the selected rows."""
     cases.check_unique(_cases_of(items))
+    if not _profile(config).limits_cases and config.pluginmanager.hasplugin("timeout"):
+        for item in filter(cases.case_of, items):
+            item.add_marker(pytest.mark.timeout(0))
     selected = {row.id for row in config.stash[TRIAL].selected}
     left_out = [
         item

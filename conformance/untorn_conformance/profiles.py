@@ -34,6 +34,7 @@ class Profile:
     at most ``steps`` rules. ``seed`` None draws a fresh one each time. Of two workers one is killed
     in schedules of at most ``kill_preemptions``, and ``failing_calls`` of their calls are made to
     fail; of an extraction so many with a decoder as ``failing_extractions`` says; None is all.
+    ``limits_cases``: a case that takes very long hangs, and is given up.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Profile:
     kill_preemptions: int = 0
     failing_calls: int | None = 16
     failing_extractions: int | None = 30
+    limits_cases: bool = True
 
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
@@ -63,6 +65,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 kill_preemptions=1,
                 failing_calls=None,
                 failing_extractions=None,
+                limits_cases=False,
             ),
         )
     }

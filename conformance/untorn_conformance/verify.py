@@ -34,11 +34,12 @@ _USAGE = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What to verify: the backend's SPEC, rows, directories under test, and how strictly."""
+    """What to verify: the backend's SPEC, rows, directories under test, how hard and strictly."""
 
     backend: str = "reference"
     requirements: Sequence[str] = ()
     directories: Sequence[str] = ()
+    effort: str | None = None
     run_dir: str | None = None
     workers: str = "auto"
     require_evidence: bool = False
@@ -95,6 +96,8 @@ def _options(wanted: Wanted) -> list[str]:
         options += ["--req", row]
     for directory in wanted.directories:
         options += ["--dir", directory]
+    if wanted.effort is not None:
+        options += ["--effort", wanted.effort]
     if wanted.require_evidence:
         options.append("--require-evidence")
     return options

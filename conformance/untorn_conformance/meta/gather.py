@@ -77,12 +77,13 @@ _MUTANT: Final = "py:untorn_conformance.mutants.{}:factory"
 
 _SEED_SCENARIOS: Final = (
     "writer-writer",
+    "adopt",
+    "repair",
     "reader-collector",
-    "collector-collector",
 )
-"""None of a writer beside a collector: the specimens' collector compares its clock, which it read
-before its first step, with the time at which a live writer's directory was made: no schedule says
-which was first."""
+"""None of a collector beside who changes directories, another collector included: the specimens'
+collector compares its clock, which it read before its first step, with the time of the change: no
+schedule says which was first."""
 
 PLACES: Final[dict[str, tuple[str, ...]]] = {
     **{

@@ -270,5 +270,22 @@ def test_a_profile_in_the_environment_that_there_is_not_is_a_usage_error(
     assert "UNTORN_EFFORT is 'weekly'; there are: dev, ci, nightly" in ran.text
 
 
+SLOW = """
+@requires("P1", evidence="none")
+def test_P1_case(request):
+    limits = [each.args for each in request.node.iter_markers("timeout")]
+    Path(os.environ["RAN"]).write_text(str(limits))
+"""
+
+
+@pytest.mark.parametrize(("effort", "limits"), [("dev", "[]"), ("nightly", "[(0,)]")])
+def test_a_case_may_take_as_long_as_it_takes_at_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effort: str, limits: str
+) -> None:
+    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+    ran = run_pytest(tmp_path, "--effort", effort, suite=SLOW)
+    assert (tmp_path / "ran").read_text() == limits, ran.text
+
+
 def test_a_run_without_machines_says_nothing_of_them(tmp_path: Path) -> None:
     assert "effort:" not in run_pytest(tmp_path, suite=PASSING).text

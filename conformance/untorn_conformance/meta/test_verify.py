@@ -88,6 +88,13 @@ def test_a_run_writes_its_report_and_names_it(tmp_path: Path) -> None:
     assert from_json(json.loads(text)).word is VerdictWord.PARTIAL
 
 
+def test_the_effort_is_handed_on_and_said_again(tmp_path: Path) -> None:
+    arguments = ("verify", "--req", "K2", "-n", "0", "--run-dir", "runs", "--effort", "nightly")
+    done = untorn(*arguments, cwd=tmp_path)
+    assert done.returncode == PARTIAL, done.stdout
+    assert "--effort nightly" in done.stdout
+
+
 def test_json_is_alone_on_stdout(tmp_path: Path) -> None:
     done = untorn("verify", "--req", "K2", "-n", "0", "--json", "--run-dir", "r", cwd=tmp_path)
     assert json.loads(done.stdout)["schema"] == "untorn/verdict/1"
@@ -102,7 +109,12 @@ def test_the_users_own_pytest_settings_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--req", "Z9"), ("--backend", "nonsense"), ("--backend", "py:no.such:thing:at:all")],
+    [
+        ("--req", "Z9"),
+        ("--backend", "nonsense"),
+        ("--backend", "py:no.such:thing:at:all"),
+        ("--effort", "weekly"),
+    ],
 )
 def test_what_cannot_be_understood_is_a_usage_error(
     arguments: tuple[str, str], tmp_path: Path

@@ -24,6 +24,7 @@ from untorn_stress.scenarios import SCENARIOS
 from untorn_stress.scenarios import scenario as scenario_named
 from untorn_stress.schedulers.fail_nth import FailNth
 from untorn_stress.schedulers.pct import Pct
+from untorn_stress.schedulers.protocol import Scheduler
 
 MOST_RUNS = 6000
 """How many schedules of one scenario from one tree are explored; what does not fit is SAMPLED.
@@ -104,26 +105,24 @@ SINGLE_FLIGHT = scenario_named("single-flight")
 @requires(*SINGLE_FLIGHT.requirements, evidence="schedules of two extractions, drawn by pct")
 def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> None:
     """Two extractions of one clip, real decoders and all their threads held at the gate."""
-    trial = request.config.stash[TRIAL]
-    gate = availability.probe()
-    if not gate.ok:
-        unknown(f"the gate cannot be used here: {gate.reason}; {gate.advice}")
-    with trial.laboratory(trial.directories[0], clip=str(clips.clip("sdr"))) as laboratory:
-        if not SINGLE_FLIGHT.needs <= laboratory.subject.capabilities:
-            not_applicable("extraction or single-flight is not declared")
-        explored = Exploration(
-            laboratory,
-            SINGLE_FLIGHT,
-            beginnings.natural(laboratory, SINGLE_FLIGHT.tree),
-            Pct(seed=DRAWN_SEED, runs=DRAWN_RUNS, depth=2),
-            described=f"pct d=2 seed={DRAWN_SEED}",
-        ).run()
+    scheduler = Pct(seed=DRAWN_SEED, runs=DRAWN_RUNS, depth=2)
+    explored = explore_requests(request, scheduler, f"pct d=2 seed={DRAWN_SEED}")
     settle([explored], grounds, request)
 
 
 @requires("C5", "P7", evidence=f"{DRAWN_KILLS} deaths drawn from all of two extractions")
 def test_C5_a_request_is_killed(grounds: Grounds, request: pytest.FixtureRequest) -> None:
     """With its decoder, or alone: then the orphan writes on while the other request takes over."""
+    scheduler = FailNth(runs=DRAWN_KILLS, seed=DRAWN_SEED)
+    described = f"fail_nth, {DRAWN_KILLS} deaths drawn, seed={DRAWN_SEED}"
+    explored = explore_requests(request, scheduler, described, kills=True)
+    settle([explored], grounds, request)
+
+
+def explore_requests(
+    request: pytest.FixtureRequest, scheduler: Scheduler, described: str, *, kills: bool = False
+) -> Explored:
+    """Draw schedules of two requests of one clip."""
     trial = request.config.stash[TRIAL]
     gate = availability.probe()
     if not gate.ok:
@@ -131,15 +130,10 @@ def test_C5_a_request_is_killed(grounds: Grounds, request: pytest.FixtureRequest
     with trial.laboratory(trial.directories[0], clip=str(clips.clip("sdr"))) as laboratory:
         if not SINGLE_FLIGHT.needs <= laboratory.subject.capabilities:
             not_applicable("extraction or single-flight is not declared")
-        explored = Exploration(
-            laboratory,
-            SINGLE_FLIGHT,
-            beginnings.natural(laboratory, SINGLE_FLIGHT.tree),
-            FailNth(runs=DRAWN_KILLS, seed=DRAWN_SEED),
-            described=f"fail_nth, {DRAWN_KILLS} deaths drawn, seed={DRAWN_SEED}",
-            kills=True,
+        start = beginnings.natural(laboratory, SINGLE_FLIGHT.tree)
+        return Exploration(
+            laboratory, SINGLE_FLIGHT, start, scheduler, described=described, kills=kills
         ).run()
-    settle([explored], grounds, request)
 
 
 def explore(
