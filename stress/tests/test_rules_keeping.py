@@ -214,6 +214,23 @@ def test_what_a_fault_did_not_touch_is_owed_all_the_same() -> None:
     assert not judged(history.format("!EIO ", "!EIO "))
 
 
+@pytest.mark.parametrize(("label", "found"), [("A!EIO+", []), ("A!EIO", ["R2 not-found"])])
+def test_who_is_afflicted_still_may_miss_what_is_there(label: str, found: list[str]) -> None:
+    history = """
+        A 0-4 publish wA !EIO -> published
+        A 5-6 lookup -> miss absent
+    """
+    assert rows(judged(history, choices=(label,))) == found
+
+
+def test_others_find_what_the_afflicted_published() -> None:
+    history = """
+        A 0-4 publish wA !EIO -> published
+        B 5-6 lookup -> miss absent
+    """
+    assert rows(judged(history, choices=("A!EIO+",))) == ["R2 not-found"]
+
+
 def test_what_only_the_harness_says_is_no_answer_of_the_backend() -> None:
     assert not judged("A 0-2 lookup -> died")
 

@@ -7,7 +7,7 @@ Rule 2: it was not removed: no collect may have run since, or, with leases, whoe
 Rule 3: ``busy`` is allowed while anybody is at work, not when the run is over.
 
 Not flagged: a miss beside a collect; a miss of what an outsider harmed, though a lookup hit it
-before; a lookup one of whose calls was made to fail; anything without trusted locks, where a cache
+before; a lookup whose calls fail, or may fail still; anything without trusted locks, where a cache
 may rather not serve.
 """
 
@@ -29,7 +29,9 @@ def judge_found(history: History) -> Iterator[Finding]:
         return
     for lookup in history.operations:
         answer = lookup.answer
-        if lookup.verb is not Verb.LOOKUP or not isinstance(answer, Miss) or lookup.faults:
+        if lookup.verb is not Verb.LOOKUP or not isinstance(answer, Miss):
+            continue
+        if history.is_afflicted(lookup):
             continue
         if answer.reason is MissReason.BUSY and not history.is_after_the_run(lookup):
             continue

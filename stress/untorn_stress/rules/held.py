@@ -6,7 +6,7 @@ Rule 3: what was not published reads too, until released: it is the caller's own
 
 Not flagged: ``evicted`` without a lease beside a collect; reads of a hit of what an outsider harmed
 before the run; without a lease, a read beside a writer of a hit of what a crash left, since the
-writer may end a removal that the crash interrupted; a read one of whose calls was made to fail.
+writer may end a removal that the crash interrupted; a read whose calls fail, or may fail still.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def judge_held(history: History) -> Iterator[Finding]:
         lost = [
             each
             for each in holding.reads
-            if isinstance(each.answer, Evicted | Damaged) and not each.faults
+            if isinstance(each.answer, Evicted | Damaged) and not history.is_afflicted(each)
         ]
         if lost and history.is_sound(holding):
             yield from _judge_lost(history, holding, lost[0])

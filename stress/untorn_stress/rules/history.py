@@ -136,6 +136,14 @@ class History:
         """
         return any(each.faults for each in self.run.operations)
 
+    def is_afflicted(self, operation: Operation) -> bool:
+        """Whether its calls may fail: one of them did, or what its worker met before goes on."""
+        done = operation.ended if operation.is_answered else len(self.run.choices)
+        return bool(operation.faults) or any(
+            label.endswith("+") and label[0] == operation.worker
+            for label in self.run.choices[:done]
+        )
+
     @property
     def killed_at(self) -> int | None:
         """The step in whose place the first worker was killed."""

@@ -183,6 +183,7 @@ def judged(
     waited_out: bool = False,
     collects: bool = True,
     cut: bool = False,
+    choices: tuple[str, ...] = (),
 ) -> tuple[Finding, ...]:
     """What all rules find in the history; the scenario matters for its labels and locks.
 
@@ -204,7 +205,7 @@ def judged(
         scenario=of,
         tree=tree,
         seed=0,
-        choices=("A!kill",) if kill else ("A",),
+        choices=choices or (("A!kill",) if kill else ("A",)),
         steps=steps,
         operations=tuple(run_lines.operations),
         cut=cut,
