@@ -75,6 +75,7 @@ def collect(root: Root, orders: Orders) -> Collected | Skipped:
         if not syscalls.lock_exclusive(lock):
             return Skipped(reason=SkipReason.ANOTHER_COLLECTOR)
         if not orders.dry_run:
+            syscalls.require_only_name(lock, layout.GC_LOCK)
             os.utime(lock)  # when somebody last collected, for Upkeep
         return _collect_alone(root, orders)
 

@@ -155,8 +155,8 @@ def list_directory(fd: int) -> list[str]:
     return [name for name in names if name not in (".", "..")]
 
 
-def _require_only_name(fd: int, path: str) -> None:
-    """What we write to must have no other name: a planted hard link leads out of the cache."""
+def require_only_name(fd: int, path: str) -> None:
+    """What we change must have no other name: a planted hard link leads out of the cache."""
     if os.fstat(fd).st_nlink > 1:
         raise OSError(errno.EMLINK, "it has another name, outside of the cache perhaps", path)
 
@@ -173,7 +173,7 @@ def opened(path: str, flags: int, *, dir_fd: int | None = None, mode: int = 0o60
     try:
         may_be_planted = dir_fd is not None and not flags & os.O_EXCL
         if may_be_planted and flags & os.O_ACCMODE != os.O_RDONLY:
-            _require_only_name(fd, path)
+            require_only_name(fd, path)
         yield fd
     finally:
         del _in_blocks[fd]  # before the close: afterwards the number may be another thread's
