@@ -186,7 +186,7 @@ CONFLICTS = {
     "a shared and an exclusive lock": (SHARE, LOCK),
     "an entry and its hard link": ('os.link("d/f", "e/h")', 'os.chmod("d/f", 0o600)'),
     "a truncation and a look": ('os.truncate("g", 9)', 'os.stat("g")'),
-    "a change of a directory's mode and a look below": ('os.chmod("d", 0)', 'os.stat("d/f")'),
+    "a change of a directory's mode and a look below": ('os.chmod("d", 0o711)', 'os.stat("d/f")'),
     "a change of times and a look": ('os.utime("d")', 'os.stat("d")'),
 }
 COMMUTES = {
