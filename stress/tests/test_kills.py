@@ -194,4 +194,4 @@ def test_the_killed_leave_no_process(laboratory_of: Make) -> None:
     before = below_us()  # what an earlier test leaves to its keeper may end in between
     for after in range(1, 6):
         run_of(system, killing(after))
-    assert below_us() <= before
+    assert below_us() <= before, "somebody who was killed still runs"

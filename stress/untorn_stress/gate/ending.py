@@ -7,6 +7,9 @@ Rule 2: besides these, a process is below the gate when it descends from a known
 Rule 3: it is over when the kernel says that the gate has no user left, or when only zombies are
         left: kernels before 6.11 count them until their parent, who may be a stranger, has waited.
 
+Rule 4: since 6.11 the gate hangs up before the files of its last user are closed, so whoever is
+        exiting then is waited for: its locks are let go by its last thread.
+
 Limit: a process that left its session, lost its parent and has made no held call since cannot be
 told from a stranger. StillRunningError then says that something runs; the keeper's end is its end.
 Sources: seccomp_unotify(2) on POLLHUP, setsid(2), proc_pid_stat(5).
@@ -28,6 +31,7 @@ from untorn_stress.gate.listener import Listener
 END_DEADLINE_S: Final = 30.0
 _PATIENCE_S: Final = 0.5
 _GONE: Final = frozenset("ZX")
+_PF_EXITING: Final = 0x4
 
 
 class StillRunningError(Exception):
@@ -62,6 +66,8 @@ def end_all_below(listener: Listener, known: Collection[int]) -> None:
         if time.monotonic() > end_s:
             pids = ", ".join(map(str, sorted(left))) or "a process that is not known"
             raise StillRunningError(f"{pids} still ran {END_DEADLINE_S} s after its SIGKILL")
+    while any(map(_is_exiting, below)) and time.monotonic() < end_s:
+        os.sched_yield()
 
 
 def end_process(pidfd: int, pid: int) -> None:
@@ -107,6 +113,19 @@ def _caller(listener: Listener, below: set[int]) -> list[int]:
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself
         os.kill(pid, signal.SIGKILL)
+
+
+def _is_exiting(pid: int) -> bool:
+    """Whether a thread of the process is on its way out, and not over yet (PF_EXITING)."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", "rb") as stat:
+                fields = stat.read().rpartition(b")")[2].split()
+            if int(fields[6]) & _PF_EXITING and fields[0].decode() not in _GONE:
+                return True
+    except OSError:
+        return False  # it is over
+    return False
 
 
 def _below(known: Collection[int]) -> list[_Process]:
