@@ -27,12 +27,12 @@ from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
 
-from untorn_conformance import cases, phases, registry
+from untorn_conformance import cases, options, phases, registry
 from untorn_conformance.cases import not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
 from untorn_conformance.farm import Farm
-from untorn_conformance.profiles import DEFAULT, PROFILES, Profile, Wheel, examples_of, seed_of
+from untorn_conformance.profiles import PROFILES, Profile, Wheel, examples_of, seed_of
 from untorn_conformance.provenance import worker_count
 from untorn_conformance.results import Manifest, Results
 from untorn_conformance.trial import Passport, Trial
@@ -73,76 +73,7 @@ _LAST_WORDS_CHARACTERS: Final = 4000
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the trial."""
-    group = parser.getgroup("untorn", "conformance of caches on disk")
-    add = group.addoption
-    add(
-        "--backend",
-        dest="untorn_backend",
-        metavar="SPEC",
-        default="reference",
-        help="the cache under test: reference, py:MODULE:FACTORY or cmd:COMMAND",
-    )
-    add(
-        "--dir",
-        dest="untorn_dir",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="a directory on the file system under test; may be repeated (default: tempfile's)",
-    )
-    add(
-        "--req",
-        dest="untorn_req",
-        metavar="IDS",
-        action="append",
-        default=[],
-        help="only cases that serve these rows of the contract, such as P or P1,G4; repeatable",
-    )
-    add(
-        "--require-evidence",
-        dest="untorn_require_evidence",
-        action="store_true",
-        help="a case that ends UNKNOWN is a failure",
-    )
-    add(
-        "--run-dir",
-        dest="untorn_run_dir",
-        metavar="DIR",
-        help="where the directory of this run is made (default: reports/runs in a checkout)",
-    )
-    add(
-        "--run-record",
-        dest="untorn_run_record",
-        metavar="FILE",
-        help="write the path of this run's directory into FILE, for the program that started us",
-    )
-    add(
-        "--run-command",
-        dest="untorn_run_command",
-        metavar="TEXT",
-        help="the command that reproduces this run, where that is not this one",
-    )
-    add("--no-report", dest="untorn_no_report", action="store_true", help="write no run directory")
-    _add_effort(group)
-
-
-def _add_effort(group: pytest.OptionGroup) -> None:
-    add = group.addoption
-    add(
-        "--effort",
-        dest="untorn_effort",
-        metavar="PROFILE",
-        choices=tuple(PROFILES),
-        default=os.environ.get("UNTORN_EFFORT") or DEFAULT,
-        help="how much is drawn and searched: dev, ci or nightly (default: $UNTORN_EFFORT, or dev)",
-    )
-    add(
-        "--machine-seed",
-        dest="untorn_machine_seed",
-        metavar="N",
-        type=int,
-        help="what the machines draw from (default: the profile's; nightly draws a fresh one)",
-    )
+    options.add(parser)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -46,7 +46,10 @@ RESERVED: dict[str, dict[str, set[str]]] = {
     "imageio_ffmpeg": {"untorn": {"decoder"}, "untorn_fixtures": {"*"}},
     "psutil": {"untorn_stress": {"*"}},
     "pytest": {
-        "untorn_conformance": {"plugin", "cases", "findings", "phases", "outcomes", "suite", "meta"}
+        "untorn_conformance": {
+            *("plugin", "options", "cases", "findings", "phases", "outcomes"),
+            *("suite", "meta"),
+        }
     },
     "jinja2": {"untorn_reports": {"render"}},
 }

@@ -1,0 +1,85 @@
+"""The options that the trial adds to pytest: what is verified, how hard, and where that is told."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from untorn_conformance.profiles import DEFAULT, PROFILES
+
+
+def add(parser: pytest.Parser) -> None:
+    """Add all of them; their destinations begin with ``untorn_``."""
+    group = parser.getgroup("untorn", "conformance of caches on disk")
+    option = group.addoption
+    option(
+        "--backend",
+        dest="untorn_backend",
+        metavar="SPEC",
+        default="reference",
+        help="the cache under test: reference, py:MODULE:FACTORY or cmd:COMMAND",
+    )
+    option(
+        "--dir",
+        dest="untorn_dir",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a directory on the file system under test; may be repeated (default: tempfile's)",
+    )
+    option(
+        "--req",
+        dest="untorn_req",
+        metavar="IDS",
+        action="append",
+        default=[],
+        help="only cases that serve these rows of the contract, such as P or P1,G4; repeatable",
+    )
+    option(
+        "--require-evidence",
+        dest="untorn_require_evidence",
+        action="store_true",
+        help="a case that ends UNKNOWN is a failure",
+    )
+    option(
+        "--run-dir",
+        dest="untorn_run_dir",
+        metavar="DIR",
+        help="where the directory of this run is made (default: reports/runs in a checkout)",
+    )
+    option(
+        "--run-record",
+        dest="untorn_run_record",
+        metavar="FILE",
+        help="write the path of this run's directory into FILE, for the program that started us",
+    )
+    option(
+        "--run-command",
+        dest="untorn_run_command",
+        metavar="TEXT",
+        help="the command that reproduces this run, where that is not this one",
+    )
+    option(
+        "--no-report", dest="untorn_no_report", action="store_true", help="write no run directory"
+    )
+    _add_effort(group)
+
+
+def _add_effort(group: pytest.OptionGroup) -> None:
+    option = group.addoption
+    option(
+        "--effort",
+        dest="untorn_effort",
+        metavar="PROFILE",
+        choices=tuple(PROFILES),
+        default=os.environ.get("UNTORN_EFFORT") or DEFAULT,
+        help="how much is drawn and searched: dev, ci or nightly (default: $UNTORN_EFFORT, or dev)",
+    )
+    option(
+        "--machine-seed",
+        dest="untorn_machine_seed",
+        metavar="N",
+        type=int,
+        help="what the machines draw from (default: the profile's; nightly draws a fresh one)",
+    )
