@@ -373,21 +373,3 @@ def descriptors() -> Callable[[], int]:
         return len(os.listdir("/proc/self/fd"))
 
     return count
-
-
-@pytest.fixture
-def altered_by_others() -> Callable[[Path, Callable[[], object]], None]:
-    """Do something below a directory as an outsider would: the kernel stamps the directory.
-
-    One kernel stamp in a thousand is a whole microsecond and looks like ours: then a file comes and
-    goes until it does not.
-    """
-
-    def alter(directory: Path, act: Callable[[], object]) -> None:
-        act()
-        while directory.stat().st_mtime_ns % 1000 == 0:
-            extra = directory / "passing"
-            extra.touch()
-            extra.unlink()
-
-    return alter

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Delivery, Frames, Miss, MissReason
+from untorn import Cache, Delivery, Frames, Miss, MissReason, lookup
 
 OpenCache = Callable[..., Cache]
 Put = Callable[..., Frames]
 Hit = Callable[[Cache, str], Frames]
 LookedUp = Callable[[Cache, str], Miss]
-Alter = Callable[[Path, Callable[[], object]], None]
 RESOLUTION_S = 300.0
 
 
@@ -42,18 +41,33 @@ def restore(path: Path, act: Callable[[], object]) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@pytest.mark.parametrize(
+    ("mtime_ns", "ctime_ns", "by_others"),
+    [
+        (1_000_000_001_000, 1_000_000_002_345, False),  # ours, at any ctime
+        (1_000_000_001_001, 1_000_000_002_345, True),  # the kernel's, and then a new mode
+        (1_000_000_001_001, 1_000_000_001_001, True),
+        (1_000_000_001_000, 1_000_000_001_000, True),  # the one in a thousand
+    ],
+)
+def test_kernel_stamp_is_told_from_ours_even_on_a_whole_microsecond(
+    entry: Path, mtime_ns: int, ctime_ns: int, by_others: bool
+) -> None:
+    stamps = {"st_mtime_ns": mtime_ns, "st_ctime_ns": ctime_ns}
+    status = os.stat_result(tuple(entry.stat())[:10], stamps)
+    assert lookup.was_changed_by_others(status) is by_others
+
+
 @pytest.mark.parametrize("index", [1, 2, 3])
 def test_thinned_entry_is_noticed_at_once(
-    cache: Cache, entry: Path, key: str, miss: LookedUp, altered_by_others: Alter, index: int
+    cache: Cache, entry: Path, key: str, miss: LookedUp, index: int
 ) -> None:
-    altered_by_others(entry, (entry / f"frame_0000{index}.png").unlink)
+    (entry / f"frame_0000{index}.png").unlink()
     assert miss(cache, key).reason is MissReason.DAMAGED
 
 
-def test_foreign_file_in_an_entry_is_no_harm(
-    cache: Cache, entry: Path, key: str, hit: Hit, altered_by_others: Alter
-) -> None:
-    altered_by_others(entry, (entry / ".DS_Store").touch)
+def test_foreign_file_in_an_entry_is_no_harm(cache: Cache, entry: Path, key: str, hit: Hit) -> None:
+    (entry / ".DS_Store").touch()
     with hit(cache, key) as found:
         assert len(found) == 3
 
@@ -178,19 +192,18 @@ def test_end_of_a_long_hold_does_not_hide_that_frames_were_taken(
     hit: Hit,
     miss: LookedUp,
     clock: Any,
-    altered_by_others: Alter,
 ) -> None:
     with hit(cache, key):
         clock.now_s += RESOLUTION_S + 1
-        altered_by_others(entry, (entry / "frame_00002.png").unlink)
+        (entry / "frame_00002.png").unlink()
     clock.now_s = entry.stat().st_mtime
     assert miss(cache, key).reason is MissReason.DAMAGED
 
 
 def test_collect_does_not_hide_that_frames_were_taken(
-    cache: Cache, entry: Path, key: str, miss: LookedUp, clock: Any, altered_by_others: Alter
+    cache: Cache, entry: Path, key: str, miss: LookedUp, clock: Any
 ) -> None:
-    altered_by_others(entry, (entry / "frame_00002.png").unlink)
+    (entry / "frame_00002.png").unlink()
     clock.now_s -= 86400
     cache.collect()
     assert miss(cache, key).reason is MissReason.DAMAGED

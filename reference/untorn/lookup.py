@@ -11,7 +11,8 @@ after SH was granted, any EX comes after our close: the entry stays where it is 
 If EX came first, we fail R2, or get SH after the rename and R3 sees another inode or none.
 
 R5 costs a stat of every frame, so it is done when recency is due to be written, and at once when
-somebody else changed the directory: our own stamps are whole microseconds, the kernel's are not.
+somebody else changed the directory. Ours are stamps of whole microseconds, written: at that the
+kernel notes another ctime. What changes the names in a directory sets mtime and ctime to one value.
 """
 
 from __future__ import annotations
@@ -79,9 +80,12 @@ def stamp_ns(now_s: float) -> int:
     return int(now_s * NS) // _STAMP_NS * _STAMP_NS
 
 
-def was_changed_by_others(mtime_ns: int) -> bool:
-    """Whether an entry's directory carries a stamp that is not ours (see R5 above)."""
-    return mtime_ns % _STAMP_NS != 0
+def was_changed_by_others(status: os.stat_result) -> bool:
+    """Whether an entry's directory carries a stamp that is not ours (see R5 above).
+
+    One kernel stamp in a thousand is a whole microsecond: then ctime tells, until that is set too.
+    """
+    return status.st_mtime_ns % _STAMP_NS != 0 or status.st_mtime_ns == status.st_ctime_ns
 
 
 def is_stale(mtime_ns: int, policy: Policy) -> bool:
@@ -179,7 +183,7 @@ def examine(
     check = policy.check
     if sealed.boot_id != root.boot_id or not root.boot_id:
         check = max(check, _check_of_earlier_boot(sealed, status, policy))
-    if due or was_changed_by_others(mtime_ns):
+    if due or was_changed_by_others(status):
         check = max(check, Check.FILES)
     if check >= Check.FILES:
         check_files(fd, sealed)

@@ -46,10 +46,10 @@ class EntryHold:
         That stamp is what makes the next lookup see which frames are left.
         """
         try:
-            mtime_ns = os.fstat(fd).st_mtime_ns
+            status = os.fstat(fd)
         except OSError:
             return  # recency is worth no error at the end of a hold
-        if not lookup.was_changed_by_others(mtime_ns):
+        if not lookup.was_changed_by_others(status):
             lookup.touch(fd, now_s)
 
 
