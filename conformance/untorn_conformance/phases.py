@@ -26,6 +26,8 @@ def classify(
         error = call.excinfo.value
         outcome = outcomes.of_exception(error, in_call=in_call)
         detail = outcomes.explain(error, outcome, call.excinfo.exconly(tryshort=True))
+    if case.fails_with and in_call:
+        outcome, detail = _of_canary(case, outcome, detail)
     return PhaseReport(
         case=case,
         phase=report.when or "",
@@ -34,6 +36,16 @@ def classify(
         duration_s=call.duration,
         measurements=measurements,
     )
+
+
+def _of_canary(case: Case, outcome: Outcome | None, detail: str) -> tuple[Outcome, str]:
+    """What it means for the run how a canary ended: only its own failure speaks for the harness."""
+    if outcome is Outcome.FAIL and case.fails_with in detail:
+        return Outcome.PASS, "a broken cache failed, as it must"
+    if outcome is Outcome.UNKNOWN:
+        return outcome, detail
+    ended = f"{outcome}: {detail}" if detail else f"{outcome}"
+    return Outcome.HARNESS_ERROR, f"a cache that is known to be broken was not found out: {ended}"
 
 
 def _cut(detail: str) -> str:
@@ -47,8 +59,14 @@ def _cut(detail: str) -> str:
 def attach(
     phase: PhaseReport, report: pytest.TestReport, item: pytest.Item, *, require_evidence: bool
 ) -> None:
-    """Let the report carry the phase, and show UNKNOWN as a skip, or as a failure if so asked."""
+    """Let the report carry the phase, and show UNKNOWN as a skip, or as a failure if so asked.
+
+    A canary that failed as it must is shown as a pass.
+    """
     report.user_properties.append((PROPERTY, phase.to_text()))
+    if phase.case.fails_with and phase.phase == "call":
+        report.outcome = "failed" if phase.outcome is Outcome.HARNESS_ERROR else "passed"
+        report.longrepr = phase.detail if report.failed else None
     if phase.outcome is not Outcome.UNKNOWN or phase.phase == "teardown":
         return
     if require_evidence:

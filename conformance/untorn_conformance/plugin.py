@@ -28,7 +28,7 @@ from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance import cases, options, phases, registry
-from untorn_conformance.cases import not_applicable, requires, unknown
+from untorn_conformance.cases import canary, not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
 from untorn_conformance.farm import Farm
@@ -42,6 +42,7 @@ __all__ = [
     "Farm",
     "Grounds",
     "Measure",
+    "canary",
     "effort",
     "farm",
     "grounds",
@@ -94,6 +95,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", f"{cases.MARK}(*ids, evidence): a case of these rows of the contract"
+    )
+    config.addinivalue_line(
+        "markers", f"{cases.CANARY_MARK}(says): judges a broken cache; a pass invalidates the run"
     )
     option = config.option
     try:
@@ -170,7 +174,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [
         item
         for item in items
-        if (case := cases.case_of(item)) is not None and selected.isdisjoint(case.requirements)
+        if (case := cases.case_of(item)) is not None
+        and case.requirements
+        and selected.isdisjoint(case.requirements)
     ]
     if left_out:
         config.stash[_UNSELECTED] += _cases_of(left_out)
