@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from untorn_stress import supervise
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance.backend import Hello
