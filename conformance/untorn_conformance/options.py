@@ -37,6 +37,12 @@ def add(parser: pytest.Parser) -> None:
         help="only cases that serve these rows of the contract, such as P or P1,G4; repeatable",
     )
     option(
+        "--baseline",
+        dest="untorn_baseline",
+        metavar="FILE",
+        help="known deviations: cases that may fail, or are not run (TOML; untorn init)",
+    )
+    option(
         "--require-evidence",
         dest="untorn_require_evidence",
         action="store_true",
@@ -59,6 +65,12 @@ def add(parser: pytest.Parser) -> None:
         dest="untorn_run_command",
         metavar="TEXT",
         help="the command that reproduces this run, where that is not this one",
+    )
+    option(
+        "--case-list",
+        dest="untorn_case_list",
+        metavar="FILE",
+        help="write the cases that were collected into FILE, for the program that started us",
     )
     option(
         "--no-report", dest="untorn_no_report", action="store_true", help="write no run directory"

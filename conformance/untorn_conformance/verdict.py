@@ -59,6 +59,8 @@ _INVALIDATES: Final = frozenset({Outcome.HARNESS_ERROR, Outcome.NOT_RUN})
 _UNPROVED: Final = frozenset(
     {Outcome.UNKNOWN, Outcome.UNTESTED, Outcome.DEVIATION, Outcome.BLOCKED}
 )
+_NARROWS: Final = frozenset({Outcome.UNTESTED, Outcome.DEVIATION})
+"""Cases that were left out, or whose failure is known: even of a row that binds nobody."""
 _JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN, Outcome.DEVIATION})
 _LOST: Final = frozenset({Outcome.FAIL, Outcome.DEVIATION, Outcome.BLOCKED})
 _BLOCKABLE: Final = frozenset({Outcome.PASS, Outcome.DEVIATION, Outcome.UNKNOWN})
@@ -134,7 +136,8 @@ MEANINGS: Final[Mapping[VerdictWord, str]] = MappingProxyType(
         ),
         VerdictWord.NON_CONFORMANT: "At least one binding requirement failed.",
         VerdictWord.INVALID: (
-            "The run says nothing about the backend: the harness failed, or cases did not run."
+            "The run says nothing about the backend: the harness failed, cases did not run, or "
+            "its baseline is stale."
         ),
     }
 )
@@ -305,7 +308,7 @@ def _word(rows: Sequence[RequirementResult], results: Sequence[CaseResult]) -> V
     binding = {row.outcome for row in rows if REQUIREMENTS[row.id].level is Level.MUST}
     if Outcome.FAIL in binding:
         return VerdictWord.NON_CONFORMANT
-    narrowed = {row.id for row in rows} != set(REQUIREMENTS)
+    narrowed = {row.id for row in rows} != set(REQUIREMENTS) or outcomes & _NARROWS
     if binding & _UNPROVED or narrowed:
         return VerdictWord.PARTIAL
     return VerdictWord.CONFORMANT
