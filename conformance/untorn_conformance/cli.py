@@ -17,6 +17,7 @@ from untorn.exit_codes import ExitCode
 from untorn_conformance.cli_baseline import baseline as baseline_group
 from untorn_conformance.cli_ending import ends
 from untorn_conformance.cli_explore import explore, replay
+from untorn_conformance.cli_report import compare, report
 
 
 def _need_extra(extra: str, error: ImportError) -> NoReturn:
@@ -94,6 +95,8 @@ def verify_command(
 cli.add_command(explore)
 cli.add_command(replay)
 cli.add_command(baseline_group)
+cli.add_command(report)
+cli.add_command(compare)
 
 
 @cli.group("bench")

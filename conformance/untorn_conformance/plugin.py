@@ -33,6 +33,7 @@ from untorn_conformance.baseline import read as read_baseline
 from untorn_conformance.cases import not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
+from untorn_conformance.drawings import drawings_of
 from untorn_conformance.farm import Farm
 from untorn_conformance.profiles import PROFILES, Profile, Wheel, examples_of, seed_of
 from untorn_conformance.provenance import worker_count
@@ -412,7 +413,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _write(config: pytest.Config, document: dict[str, Any]) -> Path:
     run = RunDirectory.create(_runs(config), document["provenance"]["backend"])
     config.stash[TRIAL].hand_over_findings(run.path)
-    run.write(document)
+    run.write(document, drawings_of(run.path))
     if config.option.untorn_run_record:
         Path(config.option.untorn_run_record).write_bytes(os.fsencode(run.path))
     return run.path

@@ -366,7 +366,16 @@ def from_json(document: Mapping[str, Any]) -> Verdict:
 
 
 def _row_json(row: Requirement) -> dict[str, Any]:
-    return {"chapter": row.chapter, "level": row.level.value, "text": row.text}
+    return {
+        "chapter": row.chapter,
+        "level": row.level.value,
+        "needs": [need.value for need in Capability if need in row.needs],
+        "text": row.text,
+        "observed_by": row.observed_by,
+        "brought_about_by": row.brought_about_by,
+        "oracle": row.oracle,
+        "depends_on": list(row.depends_on),
+    }
 
 
 def _measurement_json(item: Measurement) -> dict[str, Any]:
