@@ -14,7 +14,10 @@ from click.exceptions import Exit
 from untorn.cli import cli, emit, run, say
 from untorn.exit_codes import ExitCode
 
+from untorn_conformance.cli_baseline import baseline as baseline_group
+from untorn_conformance.cli_ending import ends
 from untorn_conformance.cli_explore import explore, replay
+from untorn_conformance.cli_report import compare, report
 
 
 def _need_extra(extra: str, error: ImportError) -> NoReturn:
@@ -36,6 +39,10 @@ def _need_extra(extra: str, error: ImportError) -> NoReturn:
     help="A directory on the file system to test on; repeatable.",
 )  # fmt: skip
 @click.option(
+    "--baseline", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+    help="Known deviations: cases that may fail, or are not run (untorn baseline --help).",
+)  # fmt: skip
+@click.option(
     "--effort", type=click.Choice(("dev", "ci", "nightly")),
     help="How much is drawn and searched.  [default: $UNTORN_EFFORT, or dev]",
 )  # fmt: skip
@@ -48,6 +55,7 @@ def verify_command(
     backend: str,
     requirements: tuple[str, ...],
     directories: tuple[str, ...],
+    baseline: str | None,
     effort: str | None,
     run_dir: str | None,
     workers: str,
@@ -60,22 +68,23 @@ def verify_command(
     The exit code is the verdict: 0 conformant, 6 partial, 1 non-conformant, 7 invalid.
     """
     try:
+        from untorn_conformance.baseline import BaselineError  # noqa: PLC0415
         from untorn_conformance.verify import Wanted, verify  # noqa: PLC0415
     except ImportError as error:
         _need_extra("verify", error)
-    done = verify(
-        Wanted(
-            backend=backend,
-            requirements=requirements,
-            directories=directories,
-            effort=effort,
-            run_dir=run_dir,
-            workers=workers,
-            require_evidence=require_evidence,
-            allow_partial=allow_partial,
-        ),
-        quiet_stdout=as_json,
+    wanted = Wanted(
+        backend=backend,
+        requirements=requirements,
+        directories=directories,
+        baseline=baseline,
+        effort=effort,
+        run_dir=run_dir,
+        workers=workers,
+        require_evidence=require_evidence,
+        allow_partial=allow_partial,
     )
+    with ends(BaselineError, code=ExitCode.INVALID, as_json=as_json):
+        done = verify(wanted, quiet_stdout=as_json)
     if as_json and done.document is not None:
         emit(done.document)
     if done.document is None and done.exit_code == ExitCode.INVALID:
@@ -85,6 +94,9 @@ def verify_command(
 
 cli.add_command(explore)
 cli.add_command(replay)
+cli.add_command(baseline_group)
+cli.add_command(report)
+cli.add_command(compare)
 
 
 @cli.group("bench")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from untorn_conformance import outcomes
+from untorn_conformance.baseline import is_stale
 from untorn_conformance.cases import UNKNOWN_PREFIX, Case
 from untorn_conformance.results import PROPERTY, PhaseReport
 from untorn_conformance.verdict import Measurement, Outcome
@@ -59,14 +60,20 @@ def _cut(detail: str) -> str:
 def attach(
     phase: PhaseReport, report: pytest.TestReport, item: pytest.Item, *, require_evidence: bool
 ) -> None:
-    """Let the report carry the phase, and show UNKNOWN as a skip, or as a failure if so asked.
+    """Let the report carry the phase, and show its outcome where pytest has another word for it.
 
-    A canary that failed as it must is shown as a pass.
+    UNKNOWN is a skip, or a failure if so asked; a known deviation is a skip; a stale one an error.
+    A canary that failed as it must is a pass.
     """
     report.user_properties.append((PROPERTY, phase.to_text()))
     if phase.case.fails_with and phase.phase == "call":
         report.outcome = "failed" if phase.outcome is Outcome.HARNESS_ERROR else "passed"
         report.longrepr = phase.detail if report.failed else None
+    elif phase.outcome is Outcome.DEVIATION:
+        _show_as_skip(report, item, f"{phase.outcome}: {phase.detail.splitlines()[0]}")
+    elif is_stale(phase.detail):
+        report.outcome = "failed"
+        report.longrepr = phase.detail
     if phase.outcome is not Outcome.UNKNOWN or phase.phase == "teardown":
         return
     if require_evidence:
@@ -75,9 +82,13 @@ def attach(
         if hasattr(report, "wasxfail"):
             del report.wasxfail
     elif not hasattr(report, "wasxfail"):
-        report.outcome = "skipped"
-        path, line, _ = item.location
-        report.longrepr = (path, (line or 0) + 1, UNKNOWN_PREFIX + phase.detail)
+        _show_as_skip(report, item, UNKNOWN_PREFIX + phase.detail)
+
+
+def _show_as_skip(report: pytest.TestReport, item: pytest.Item, reason: str) -> None:
+    report.outcome = "skipped"
+    path, line, _ = item.location
+    report.longrepr = (path, (line or 0) + 1, reason)
 
 
 def carried_by(report: pytest.TestReport) -> PhaseReport | None:

@@ -16,6 +16,7 @@ from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance.backend import Hello
+from untorn_conformance.baseline import Baseline
 from untorn_conformance.contract import Requirement
 from untorn_conformance.errors import BackendError
 from untorn_conformance.farm import Farm, remove_tree
@@ -54,7 +55,7 @@ class Passport:
 
 @dataclass(kw_only=True)
 class Trial:
-    """The run: what is tried (``spec``, ``selected``), where, and what came of it.
+    """The run: what is tried (``spec``, ``selected``), where, what is known, and what came of it.
 
     ``is_controller`` is False in the processes that pytest-xdist starts. ``machine_seed`` is what
     the machines of all processes draw from.
@@ -64,6 +65,7 @@ class Trial:
     directories: tuple[Path, ...]
     selected: tuple[Requirement, ...]
     require_evidence: bool
+    baseline: Baseline = field(default_factory=Baseline)
     machine_seed: int = 0
     is_controller: bool = True
     run_token: str = field(default_factory=lambda: secrets.token_hex(8))

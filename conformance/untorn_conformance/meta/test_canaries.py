@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from untorn_conformance.baseline import SCHEMA
 from untorn_conformance.cases import canary
 from untorn_conformance.meta.inner_run import PASSING, Ran, run_pytest
 
@@ -69,6 +70,15 @@ def test_a_canary_runs_whatever_rows_are_selected(tmp_path: Path) -> None:
 def test_a_canary_alone_is_no_verdict(tmp_path: Path) -> None:
     ran = run(tmp_path, PASSING + SINGS, "--req", "X1")
     assert ran.outcomes == {NAME: "PASS"}
+    assert ran.document["word"] == "invalid"
+
+
+def test_no_baseline_excuses_a_canary(tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.toml"
+    told = 'reason = "all of it"\nissue = "#1"\nuntil = 2099-01-01\nexpect = ["PASS", "FAIL"]'
+    baseline.write_text(f'schema = "{SCHEMA}"\n[[deviation]]\ncase = "*"\n{told}\n', "utf-8")
+    ran = run(tmp_path, PASSING + MUTE, "--baseline", str(baseline))
+    assert ran.outcomes[NAME] == "HARNESS_ERROR", ran.text
     assert ran.document["word"] == "invalid"
 
 
