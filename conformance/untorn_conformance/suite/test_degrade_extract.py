@@ -219,24 +219,30 @@ def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> bool:
     def written() -> int:
         return len(moments.frame_names(farm, ".png"))
 
-    moments.await_moment(lambda: written() > 0, "a frame in the cache's own staging")
-    decoders = worker.started()
-    if not decoders and written() < frames:
-        not_applicable("it decodes in its own process")
+    decoders: list[int] = []
+
+    def has_begun() -> bool:
+        decoders[:] = worker.started()
+        return bool(decoders) or written() > 0
 
     def is_far_enough() -> bool:
+        if all(map(supervise.is_gone, decoders)):
+            decoders[:] = worker.started()  # those were none, but looked at the clip, say
         for step in (supervise.resume, supervise.stop):
             for pid in decoders:
-                step(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    step(pid)
         return written() >= frames
 
-    with contextlib.suppress(ProcessLookupError):
-        moments.await_moment(is_far_enough, "the decoder's last frame")
-        if decoders and not any(map(supervise.is_gone, decoders)):
-            for pid in decoders:
-                os.kill(pid, signal.SIGKILL)
-            return True
-    return False
+    moments.await_moment(has_begun, "a decoder, or its first frame")
+    decoders = decoders or worker.started()  # it may have begun between the two looks
+    if not decoders and written() < frames:
+        not_applicable("it decodes in its own process")
+    moments.await_moment(is_far_enough, "the decoder's last frame")
+    running = [pid for pid in decoders if not supervise.is_gone(pid)]
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+    return bool(running)
 
 
 def pictures(farm: Farm) -> set[str]:
