@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from untorn_conformance.backends import reference
 from untorn_conformance.contract import REQUIREMENTS, Level
+from untorn_conformance.meta import killing
 from untorn_conformance.meta.killing import (
     NAMES,
     Shot,
@@ -111,6 +112,21 @@ def test_the_schedules_or_deaths_that_show_a_mutant_are_found(
     name: str, shown: Search | Deaths, tmp_path: Path
 ) -> None:
     assert_hit(kill_by(name, shown, tmp_path))
+
+
+def test_the_reference_is_not_killed_as_a_mutant_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(killing, "backend_of", lambda _: "reference")
+    assert "other cases fail than those that show it: {}" in kill_by_cases("no_lease").missed
+    if GATE.ok:
+        (shown,) = gated_of("locks_believed")
+        assert kill_by("locks_believed", shown, tmp_path).missed == "found was []"
+
+
+def test_a_mutant_is_not_killed_by_the_rows_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(killing, "may_fail", lambda _: frozenset({"P1"}))
+    assert kill_by_cases("excess_unsaid").missed == "the rows that fail are ['G2']"
 
 
 @pytest.mark.skipif(not GATE.ok, reason=f"UNKNOWN: the gate cannot be used here: {GATE.reason}")
