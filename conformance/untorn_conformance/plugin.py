@@ -28,6 +28,7 @@ from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance import cases, options, phases, registry
+from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.cases import not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
@@ -36,7 +37,7 @@ from untorn_conformance.profiles import PROFILES, Profile, Wheel, examples_of, s
 from untorn_conformance.provenance import worker_count
 from untorn_conformance.results import Manifest, Results
 from untorn_conformance.trial import Passport, Trial
-from untorn_conformance.verdict import Evidence, Measurement
+from untorn_conformance.verdict import EXIT_CODES, Evidence, Measurement, VerdictWord
 
 __all__ = [
     "Farm",
@@ -99,6 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         spec = registry.parse(option.untorn_backend)
         selected = select(option.untorn_req) if option.untorn_req else REQUIREMENTS.values()
+    except UnusableBackendError as error:
+        pytest.exit(f"no verdict: {error}", returncode=EXIT_CODES[VerdictWord.INVALID])
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     directories = tuple(Path(each).resolve() for each in option.untorn_dir)
