@@ -23,7 +23,7 @@ from untorn_stress.worker import EOF_GRACE_S, Worker
 from untorn_conformance import contact, registry
 from untorn_conformance.backend import FrameRead, Hit, Miss, Published, Verb
 from untorn_conformance.backend_file import UnusableBackendError
-from untorn_conformance.errors import BackendError
+from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.registry import BackendSpec
 from untorn_conformance.starting import identify, start_worker
 
@@ -177,6 +177,11 @@ def _play(worker: Worker, files: list[dict[str, str]], steps: list[str]) -> Iter
         steps.append(verb.value)
         return worker.call(verb, deadline_s=DEADLINE_S, **args)
 
+    try:
+        yield f"a release of a handle that never was answered {ask(Verb.RELEASE, handle='none')}"
+    except BackendError as error:
+        if error.code is not ErrorCode.BAD_REQUEST:
+            yield f"a release of a handle that never was is to be bad-request, not {_line(error)}"
     missed = ask(Verb.LOOKUP, key=_KEY)
     if not isinstance(missed, Miss):
         yield f"a lookup in an empty root answered {missed}; use the root that open names"

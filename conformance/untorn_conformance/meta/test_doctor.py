@@ -50,6 +50,7 @@ def test_a_good_adapter_is_well(tmp_path: Path) -> None:
         ("protocol-2", "hello", "it speaks protocol 2, this harness speaks 1"),
         ("unknown-capability", "hello", "hello.capabilities[0] must not be 'teleport'"),
         ("reserved-capability", "hello", "durable, which is reserved"),
+        ("unknown-handles", "round trip", "a handle that never was is to be bad-request, not odd"),
         ("forgets", "round trip", "a lookup after the publish answered Miss"),
         ("writes-outside", "outside", ".acme-state; keep everything below the root"),
     ],

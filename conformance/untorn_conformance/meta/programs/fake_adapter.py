@@ -48,6 +48,8 @@ def changed(said: dict[str, object]) -> dict[str, object]:
         return {**said, "ok": {**ok, "capabilities": ["durable"]}}
     if WAY == "wrong-ids":
         return {**said, "id": 1}
+    if WAY == "unknown-handles" and "error" in said:
+        return {**said, "error": {"code": "internal", "message": "odd"}}
     if WAY == "errors-without-id" and "error" in said:
         return {**said, "id": 0}
     if WAY == "forgets" and isinstance(ok, dict) and ok.get("kind") == "hit":
