@@ -61,14 +61,14 @@ def explore(backend: str, folder: Path, *arguments: str) -> tuple[int, dict[str,
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_an_example_gets_a_verdict_and_a_report(adapter: Any, tmp_path: Path) -> None:
     done = untorn(
-        *("verify", "--backend", adapter(tmp_path), "--req", "P8,R5,G13,T3", "-n", "0"),
+        *("verify", "--backend", adapter(tmp_path), "--req", "P8,G13,T3", "-n", "0"),
         *("--run-dir", str(tmp_path / "runs"), "--json"),
         cwd=tmp_path,
     )
     document = json.loads(done.stdout)
     outcomes = {case["case"]: case["outcome"] for case in document["cases"]}
     assert set(outcomes.values()) <= {"PASS", "NOT_APPLICABLE"}, outcomes
-    assert list(outcomes.values()).count("PASS") > 8
+    assert list(outcomes.values()).count("PASS") >= 8
     assert done.returncode == PARTIAL
     assert "T3" in (tmp_path / "runs" / "latest" / "report.html").read_text()
 
@@ -93,12 +93,12 @@ REMOVES_BY_PATH = (
 @needs_gate
 def test_a_bug_seeded_into_an_example_is_found_and_its_calls_are_named(tmp_path: Path) -> None:
     backend = node_adapter(tmp_path, REMOVES_BY_PATH)
-    how = ("--scenario", "repair", "--tree", "damaged", "--preemptions", "1")
+    how = ("--scenario", "repair", "--tree", "damaged", "--preemptions", "1", "--budget", "20")
     done = untorn("explore", "--backend", backend, *how, "--out", str(tmp_path), cwd=tmp_path)
     assert done.returncode == FOUND, done.stderr
     assert "violation of P2 winners" in done.stdout
-    for call in ("rename staging/", "unlink entries/", "rmdir entries/"):
-        assert call in done.stdout
+    for call in ("*rename ", "*rmdir entries/", "*unlink entries/"):
+        assert call in done.stdout, call
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.*")), ids=lambda path: str(path.name))
@@ -113,7 +113,7 @@ def test_the_reference_is_judged_alike_over_stdio(tmp_path: Path) -> None:
     outcomes = []
     for backend in ("reference", served):
         done = untorn(
-            *("verify", "--backend", backend, "--req", "P8,R5,R6,G13,S3", "-n", "0", "--json"),
+            *("verify", "--backend", backend, "--req", "P8,F4", "-n", "0", "--json"),
             *("--run-dir", str(tmp_path / "runs")),
             cwd=tmp_path,
         )
