@@ -8,7 +8,9 @@ from pathlib import Path
 
 from untorn_conformance.cases import Case
 from untorn_conformance.results import Manifest
-from untorn_conformance.verify import suite_command, suite_environment
+from untorn_conformance.verify import SUITE, suite_command, suite_environment
+
+__all__ = ["SUITE", "CollectionError", "cases_of_suite"]
 
 
 class CollectionError(Exception):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 from untorn_conformance.baseline import SCHEMA, BaselineError, Fault, covers, parse
+from untorn_conformance.meta.command import untorn
 from untorn_conformance.meta.inner_run import EVERY_OUTCOME, OUTCOMES, PASSING, Ran, run_pytest
 
 NO_VERDICT, USAGE = 7, 2
@@ -234,20 +233,6 @@ def test_the_verdict_says_that_there_was_a_baseline(tmp_path: Path) -> None:
 
 
 # --- the commands --------------------------------------------------------------------------------
-
-
-def untorn(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "untorn_conformance.cli", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 FAILING = """
