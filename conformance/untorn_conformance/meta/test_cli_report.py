@@ -52,9 +52,9 @@ def test_a_counterexample_is_drawn_in_the_page_with_the_line_that_replays_it(
     tmp_path: Path,
 ) -> None:
     mutant = "py:untorn_conformance.mutants.no_lease:factory"
-    options = ("--scenario", "reader-collector", "--tree", "published", "--preemptions", "1")
-    options += ("--backend", mutant, "--out", str(tmp_path / "run/counterexamples"))
-    found = untorn("explore", *options, cwd=tmp_path)
+    bounds = ("--scenario", "reader-collector", "--tree", "published", "--preemptions", "1")
+    out = tmp_path / "run/counterexamples"
+    found = untorn("explore", "--backend", mutant, *bounds, "--out", out, cwd=tmp_path)
     assert found.returncode == 1, found.stderr
     ran = run_pytest(tmp_path, suite=PASSING)
     shutil.copy(tmp_path / "runs/latest/verdict.json", tmp_path / "run")
