@@ -28,6 +28,7 @@ from untorn_conformance.farm import Farm
 
 FRAME_BYTES = 4096
 _AT_ONCE = 20  # requests that fit into a pipe, and so do their answers
+MOST_NAMED = 5  # files of a handle that a failure lists
 
 Outcome = Published | Adopted | Unpublished
 Readable = Hit | Published | Adopted | Unpublished | Extracted
@@ -157,7 +158,7 @@ def variable(farm: Farm, setting: Setting) -> str:
 
 def assert_gives(worker: Worker, found: Readable, contents: Mapping[str, bytes]) -> None:
     """The handle lists these frames, in their order, and gives their bytes."""
-    assert found.files == tuple(contents)
+    assert found.files == tuple(contents), f"listed: {', '.join(found.files[:MOST_NAMED])}"
     assert read_all(worker, found) == digests(contents.values())
 
 

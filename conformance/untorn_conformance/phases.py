@@ -27,6 +27,8 @@ def classify(
         error = call.excinfo.value
         outcome = outcomes.of_exception(error, in_call=in_call)
         detail = outcomes.explain(error, outcome, call.excinfo.exconly(tryshort=True))
+    if case.fails_with and in_call:
+        outcome, detail = _of_canary(case, outcome, detail)
     return PhaseReport(
         case=case,
         phase=report.when or "",
@@ -35,6 +37,16 @@ def classify(
         duration_s=call.duration,
         measurements=measurements,
     )
+
+
+def _of_canary(case: Case, outcome: Outcome | None, detail: str) -> tuple[Outcome, str]:
+    """What it means for the run how a canary ended: only its own failure speaks for the harness."""
+    if outcome is Outcome.FAIL and case.fails_with in detail:
+        return Outcome.PASS, "a broken cache failed, as it must"
+    if outcome is Outcome.UNKNOWN:
+        return outcome, detail
+    ended = f"{outcome}: {detail}" if detail else f"{outcome}"
+    return Outcome.HARNESS_ERROR, f"a cache that is known to be broken was not found out: {ended}"
 
 
 def _cut(detail: str) -> str:
@@ -51,9 +63,13 @@ def attach(
     """Let the report carry the phase, and show its outcome where pytest has another word for it.
 
     UNKNOWN is a skip, or a failure if so asked; a known deviation is a skip; a stale one an error.
+    A canary that failed as it must is a pass.
     """
     report.user_properties.append((PROPERTY, phase.to_text()))
-    if phase.outcome is Outcome.DEVIATION:
+    if phase.case.fails_with and phase.phase == "call":
+        report.outcome = "failed" if phase.outcome is Outcome.HARNESS_ERROR else "passed"
+        report.longrepr = phase.detail if report.failed else None
+    elif phase.outcome is Outcome.DEVIATION:
         _show_as_skip(report, item, f"{phase.outcome}: {phase.detail.splitlines()[0]}")
     elif is_stale(phase.detail):
         report.outcome = "failed"

@@ -30,7 +30,7 @@ from untorn_stress.laboratory import Laboratory
 from untorn_conformance import cases, known, options, phases, registry
 from untorn_conformance.baseline import Baseline, BaselineError, today_utc
 from untorn_conformance.baseline import read as read_baseline
-from untorn_conformance.cases import not_applicable, requires, unknown
+from untorn_conformance.cases import canary, not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
 from untorn_conformance.drawings import drawings_of
@@ -45,6 +45,7 @@ __all__ = [
     "Farm",
     "Grounds",
     "Measure",
+    "canary",
     "effort",
     "farm",
     "grounds",
@@ -100,6 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", f"{cases.MARK}(*ids, evidence): a case of these rows of the contract"
+    )
+    config.addinivalue_line(
+        "markers", f"{cases.CANARY_MARK}(says): judges a broken cache; a pass invalidates the run"
     )
     option = config.option
     try:
@@ -189,7 +193,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     baseline, left_out = config.stash[TRIAL].baseline, []
     for item in items:
         case = cases.case_of(item)
-        if case is None:
+        if case is None or case.fails_with:
             continue
         if selected.isdisjoint(case.requirements):
             config.stash[_UNSELECTED].append(case)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from untorn_stress.ensemble import Cast
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory, Patience, Subject
 from untorn_stress.scenario import Scenario
 

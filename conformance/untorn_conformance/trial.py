@@ -7,12 +7,12 @@ import secrets
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from untorn_stress import supervise
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance.backend import Hello
@@ -94,6 +94,10 @@ class Trial:
             with tempfile.TemporaryDirectory(prefix="untorn-hello-") as scratch:
                 self.greeting = _greet(self.spec, self.run_token, Path(scratch))
         return self.greeting
+
+    def of(self, spec: BackendSpec) -> Trial:
+        """The same run with another backend; what it leaves is swept with the rest."""
+        return replace(self, spec=spec, greeting=None, collected=Manifest(), results=Results())
 
     def farm(self, directory: Path) -> Farm:
         """Make the farm of one case. Raises RuntimeError when the backend did not say who it is."""

@@ -303,7 +303,8 @@ def _block(row: RequirementResult, lost: str | None) -> RequirementResult:
 
 def _word(rows: Sequence[RequirementResult], results: Sequence[CaseResult]) -> VerdictWord:
     outcomes = {result.outcome for result in results}
-    if outcomes & _INVALIDATES or not outcomes & _JUDGED:
+    judged = any(result.requirements and result.outcome in _JUDGED for result in results)
+    if outcomes & _INVALIDATES or not judged:
         return VerdictWord.INVALID
     binding = {row.outcome for row in rows if REQUIREMENTS[row.id].level is Level.MUST}
     if Outcome.FAIL in binding:

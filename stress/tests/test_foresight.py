@@ -22,7 +22,7 @@ from untorn_stress.schedulers.protocol import (
     Scheduler,
 )
 from untorn_stress.toy_programs import random_program
-from untorn_stress.toys import Kind, Program, ToyResult, ToyStep, ToySystem
+from untorn_stress.toys import Act, Program, ToyResult, ToyStep, ToySystem
 
 PARTS = 4
 PROGRAMS = 1000 // PARTS
@@ -80,7 +80,7 @@ def test_what_was_foreseen_is_found_to_be_so_when_it_is_made() -> None:
 
 def straight(*lengths: int) -> Program:
     steps = [
-        (ToyStep(kind=Kind.WRITE, variable=f"own {actor}"),) * length
+        (ToyStep(kind=Act.WRITE, variable=f"own {actor}"),) * length
         for actor, length in enumerate(lengths)
     ]
     return Program(actors=tuple(steps))
@@ -147,7 +147,7 @@ class Fickle(ToySystem):
         return ToySystem(program).run(choose)
 
 
-READ, WRITE = ToyStep(kind=Kind.READ, variable="x"), ToyStep(kind=Kind.WRITE, variable="x")
+READ, WRITE = ToyStep(kind=Act.READ, variable="x"), ToyStep(kind=Act.WRITE, variable="x")
 OTHER = Program(actors=((WRITE, READ), (READ, READ)))
 
 

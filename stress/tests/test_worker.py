@@ -198,6 +198,16 @@ def test_an_answer_given_before_the_death_is_not_lost(start: Start) -> None:
     assert isinstance(worker.receive(answered), Miss)
 
 
+def test_a_living_worker_says_what_it_started_and_what_of_it_runs(start: Start) -> None:
+    worker = start()
+    assert worker.started() == []
+    child = int(lookup(worker, "child").detail)
+    daemon = int(lookup(worker, "daemon").detail)
+    assert worker.started() == sorted([child, daemon])
+    supervise.kill_all(lambda: [psutil.Process(child)] if runs(child) else [])
+    assert worker.started() == [daemon]
+
+
 def test_kill_leaves_the_children_of_the_worker_alive(start: Start) -> None:
     worker = start()
     child = int(lookup(worker, "child").detail)

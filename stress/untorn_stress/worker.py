@@ -239,6 +239,10 @@ class Worker:
             self._process.kill()
         self._reap()
 
+    def started(self) -> list[int]:
+        """The process ids of what the worker started and that runs, while it lives itself."""
+        return [each.pid for each in supervise.descendants(self.pid, self._mark)]
+
     def left_behind(self) -> list[int]:
         """The process ids of what the worker started and that runs on, after its own death."""
         return [each.pid for each in supervise.still_running(supervise.marked(self._mark))]

@@ -20,7 +20,7 @@ from untorn_conformance.meta.inner_run import Ran, run_pytest
 from untorn_conformance.mutants import Case, Search
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding, FindingKind
 from untorn_stress.scenario import Locks

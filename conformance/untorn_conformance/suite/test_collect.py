@@ -197,7 +197,7 @@ def give_away(farm: Farm, paths: frozenset[str]) -> frozenset[str]:
     return paths
 
 
-def foreign(farm: Farm, others: frozenset[str]) -> dict[str, probe.Entry]:
+def foreign(farm: Farm, others: frozenset[str]) -> dict[str, probe.Node]:
     """What `plant_foreign` made and all below it, and what is given away."""
     names = {*FOREIGN_NAMES, "link-out", "link-nowhere"}
     return {

@@ -151,7 +151,8 @@ def test_C3_debris_of_writers_is_reclaimed(farm: Farm, measure: Measure) -> None
         unknown("the dead left nothing that could be reclaimed")
     farm.age(DAY_S + farm.hello.limits.reap_grace_s)
     collect(observer)
-    assert not moments.names(farm) - empty
+    left = moments.names(farm) - empty
+    assert not left, sorted(left)
 
 
 def emptied(farm: Farm, worker: Worker, labels: list[str]) -> frozenset[str]:

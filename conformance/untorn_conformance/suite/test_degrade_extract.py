@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from untorn_conformance import moves, probe
+from untorn_conformance import moments, moves, probe
 from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Published, Verb
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.farm import Farm
 from untorn_conformance.faults import small_file_system
 from untorn_conformance.moves import read_all
-from untorn_conformance.plugin import requires, unknown
+from untorn_conformance.plugin import not_applicable, requires, unknown
 from untorn_fixtures.clips import clip
+from untorn_stress import supervise
 from untorn_stress.worker import Worker
 
 DAY_S = 24 * 3600.0
@@ -27,10 +29,14 @@ FEW_INODES = 300
 FULL = f"a tmpfs of {SMALL_BYTES // MIB} MiB in a mount namespace of its own"
 
 
+def inputs_of(path: Path, fps: str = "30") -> dict[Axis, str]:
+    """A clip as png, by default at its own rate."""
+    return {Axis.PATH: str(path), Axis.FPS: fps, Axis.FORMAT: "png"}
+
+
 def extract(worker: Worker, path: Path) -> Extracted:
-    """The frames of a clip, as png at its own rate."""
-    inputs = {Axis.PATH: str(path), Axis.FPS: "30", Axis.FORMAT: "png"}
-    answer = worker.call(Verb.EXTRACT, inputs=inputs)
+    """The frames of a clip."""
+    answer = worker.call(Verb.EXTRACT, inputs=inputs_of(path))
     assert isinstance(answer, Extracted)
     return answer
 
@@ -176,6 +182,49 @@ def test_D5_a_failed_extraction_publishes_nothing(farm: Farm, name: str) -> None
     assert caught.value.code in {ErrorCode.DECODER_FAILED, ErrorCode.BAD_CLIP}
     assert pictures(farm) == before
     assert moves.collect(worker, 0, dry_run=True).evicted == 1
+
+
+@requires("D5", evidence="one decoder killed when its last frame had appeared, sequential")
+def test_D5_a_decoder_killed_at_its_end_publishes_nothing(farm: Farm) -> None:
+    """As many frames as there should be are not enough: the last one may be cut."""
+    farm.needs(Capability.EXTRACT)
+    worker, inputs = farm.worker(), inputs_of(clip("sdr"), fps="120")
+    answer = worker.call(Verb.EXTRACT, inputs=inputs)
+    worker.call(Verb.RELEASE, handle=answer.handle)
+    moves.collect(worker)
+    pending = worker.send(Verb.EXTRACT, inputs=inputs)
+    kill_decoder_at(farm, worker, frames=len(answer.files))
+    with pytest.raises(BackendError) as caught:
+        worker.receive(pending)
+    assert caught.value.code is ErrorCode.DECODER_FAILED
+    assert not pictures(farm)
+
+
+def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> None:
+    """Let the decoder go on a little at a time until it has so many frames, and kill it then."""
+
+    def written() -> int:
+        return len(moments.frame_names(farm, ".png"))
+
+    moments.await_moment(lambda: written() > 0, "a frame in the cache's own staging")
+    decoders = worker.started()
+    if not decoders:
+        not_applicable("it decodes in its own process")
+
+    def goes_on() -> bool:
+        for step in (supervise.resume, supervise.stop):
+            for pid in decoders:
+                step(pid)
+        return written() >= frames
+
+    try:
+        moments.await_moment(goes_on, "the decoder's last frame")
+        if any(map(supervise.is_gone, decoders)):
+            unknown("the decoder was done before it could be killed")
+        for pid in decoders:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        unknown("the decoder was done before it could be stopped")
 
 
 def pictures(farm: Farm) -> set[str]:

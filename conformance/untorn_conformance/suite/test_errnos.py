@@ -18,7 +18,7 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.faults import Refusal
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Locks, Scenario
 from untorn_stress.scenarios import FAILING, FAILING_EXTRACTION, SCENARIOS
@@ -85,7 +85,8 @@ def test_N2_the_publishing_rename_may_fail(
         return site.step in renames and refusal is not None and refusal.errno in AT_THE_RENAME
 
     scheduler = FailNth(only=is_meant)
-    settle(search(laboratory, played, scheduler, "fail_nth at renames"), grounds, request)
+    explored = search(laboratory, played, scheduler, "fail_nth at renames")
+    settle(explored, grounds, request, besides=("N2",))
 
 
 def steps_of_renames(laboratory: Laboratory, played: Scenario) -> set[int]:
@@ -150,8 +151,13 @@ def search(
     ).run()
 
 
-def settle(explored: Explored, grounds: Grounds, request: pytest.FixtureRequest) -> None:
+def settle(
+    explored: Explored,
+    grounds: Grounds,
+    request: pytest.FixtureRequest,
+    besides: tuple[str, ...] = (),
+) -> None:
     """Pass with what the search is evidence for, fail with its first finding, or say UNKNOWN."""
     grounds.evidence = explored.evidence
     doubts = [explored.undecided or explored.nondeterministic, *explored.unobserved]
-    findings.settle(explored.found, doubts, grounds, request)
+    findings.settle(explored.found, doubts, grounds, request, besides)

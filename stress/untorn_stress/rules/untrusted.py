@@ -20,7 +20,7 @@ from untorn_conformance.backend import (
 
 from untorn_stress.rules.history import History
 from untorn_stress.run import Finding
-from untorn_stress.scenario import Start
+from untorn_stress.scenario import KeyState
 
 
 def judge_untrusted(history: History) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def judge_untrusted(history: History) -> Iterator[Finding]:
         answer = publish.operation.answer
         if history.is_after_the_run(publish.operation):
             continue
-        if history.start(publish.label) is not Start.DAMAGED:
+        if history.start(publish.label) is not KeyState.DAMAGED:
             continue
         suspended = isinstance(answer, Unpublished) and answer.reason is UnpublishedReason.UNTRUSTED
         if isinstance(answer, Published | Adopted | Unpublished) and not suspended:
