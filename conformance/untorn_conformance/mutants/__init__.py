@@ -46,4 +46,18 @@ class Search:
     says: str
 
 
-Shown: TypeAlias = tuple[Case | Search, ...]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deaths:
+    """All that everybody's death leaves of a lone worker, and a finding that one of it must give.
+
+    ``after_crash``: it begins from what a death has left before, which makes the row C4.
+    """
+
+    scenario: str
+    after_crash: bool = False
+    row: str
+    rule: str
+    says: str
+
+
+Shown: TypeAlias = tuple[Case | Search | Deaths, ...]
