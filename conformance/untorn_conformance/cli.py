@@ -14,6 +14,7 @@ from click.exceptions import Exit
 from untorn.cli import cli, emit, run, say
 from untorn.exit_codes import ExitCode
 
+from untorn_conformance.cli_adapter import adapter, with_backend
 from untorn_conformance.cli_baseline import baseline as baseline_group
 from untorn_conformance.cli_ending import ends
 from untorn_conformance.cli_explain import explain, list_command
@@ -30,7 +31,7 @@ def _need_extra(extra: str, error: ImportError) -> NoReturn:
 @cli.command("verify")
 @click.option(
     "--backend", default="reference", show_default=True, metavar="SPEC",
-    help="The cache to verify: reference, py:MODULE:FACTORY or cmd:COMMAND.",
+    help="The cache to verify: reference, py:MODULE:FACTORY, cmd:COMMAND, file:BACKEND.toml.",
 )  # fmt: skip
 @click.option(
     "--req", "requirements", multiple=True, metavar="IDS",
@@ -90,7 +91,10 @@ def verify_command(
     if as_json and done.document is not None:
         emit(done.document)
     if done.document is None and done.exit_code == ExitCode.INVALID:
-        say("untorn: no verdict: the run ended before it could be judged")
+        why = done.problem or "the run ended before it could be judged"
+        if as_json:
+            emit({"schema": "untorn/error/1", "error": "NoVerdict", "message": why})
+        say(f"untorn: no verdict: {why}")
     return done.exit_code
 
 
@@ -102,6 +106,8 @@ cli.add_command(compare)
 cli.add_command(explain)
 cli.add_command(list_command)
 cli.add_command(init)
+cli.add_command(adapter)
+cli.add_command(with_backend(cli.commands["doctor"]))
 
 
 @cli.group("bench")

@@ -28,6 +28,7 @@ from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance import cases, known, options, phases, registry
+from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.baseline import Baseline, BaselineError, today_utc
 from untorn_conformance.baseline import read as read_baseline
 from untorn_conformance.cases import canary, not_applicable, requires, unknown
@@ -109,6 +110,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         spec = registry.parse(option.untorn_backend)
         selected = select(option.untorn_req) if option.untorn_req else REQUIREMENTS.values()
+    except UnusableBackendError as error:
+        pytest.exit(f"no verdict: {error}", returncode=EXIT_CODES[VerdictWord.INVALID])
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     directories = tuple(Path(each).resolve() for each in option.untorn_dir)

@@ -22,7 +22,7 @@ from untorn_conformance.errors import BackendError
 from untorn_conformance.farm import Farm, remove_tree
 from untorn_conformance.registry import BackendSpec
 from untorn_conformance.results import Manifest, Results
-from untorn_conformance.starting import RUN_VARIABLE, say_hello, start_worker
+from untorn_conformance.starting import RUN_VARIABLE, identify, start_worker
 from untorn_conformance.subjects import subject_of
 from untorn_conformance.wire import from_plain, to_plain
 
@@ -168,6 +168,6 @@ def _greet(spec: BackendSpec, run_token: str, scratch: Path) -> Greeting:
         with start_worker(
             spec, run_token=run_token, scratch=scratch, stderr_path=scratch / "stderr"
         ) as worker:
-            return Greeting(hello=say_hello(worker))
+            return Greeting(hello=identify(spec, worker))
     except BackendError as error:
         return Greeting(problem=str(error))

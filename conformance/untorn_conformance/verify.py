@@ -20,6 +20,10 @@ from typing import Any
 from untorn_reports.run_directory import default_base
 
 from untorn_conformance import baseline
+from untorn_conformance.backend_file import UnusableBackendError
+from untorn_conformance.errors import BackendError
+from untorn_conformance.registry import parse
+from untorn_conformance.subjects import ask_hello
 from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord, from_json
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -51,9 +55,13 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verified:
-    """What came of it: the document of verdict.json and where it is, or None if none was made."""
+    """What came of it: the document of verdict.json and where it is, or None if none was made.
+
+    ``problem`` says in a line why the suite was not even started.
+    """
 
     exit_code: int
+    problem: str = ""
     document: dict[str, Any] | None = None
     run_path: Path | None = None
 
@@ -65,6 +73,8 @@ def verify(wanted: Wanted, *, quiet_stdout: bool) -> Verified:
     """
     if wanted.baseline is not None:
         baseline.read(Path(wanted.baseline), today=baseline.today_utc())
+    if problem := why_not(wanted.backend):
+        return Verified(exit_code=EXIT_CODES[VerdictWord.INVALID], problem=problem)
     with tempfile.TemporaryDirectory(prefix="untorn-verify-") as scratch:
         record = Path(scratch) / "run"
         command = _command(wanted, record, Path(scratch))
@@ -87,6 +97,23 @@ def verify(wanted: Wanted, *, quiet_stdout: bool) -> Verified:
 def suite_environment() -> dict[str, str]:
     """The environment of that command: nothing in it adds plugins or options."""
     return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+
+
+def why_not(backend: str) -> str:
+    """Say in one line why no verdict on this backend is possible; "" where one may be.
+
+    A text that names none is left to the suite's own options, which say what is allowed.
+    """
+    try:
+        ask_hello(parse(backend), Path(tempfile.gettempdir()))
+    except UnusableBackendError as error:
+        return str(error)
+    except BackendError as error:
+        told = " | ".join(error.message.split("\n"))
+        return f"{backend}: {told}; see untorn doctor --backend"
+    except ValueError:
+        return ""
+    return ""
 
 
 def exit_code(document: dict[str, Any], wanted: Wanted) -> int:

@@ -127,6 +127,7 @@ def test_G4_leaves_a_live_writers_staging(farm: Farm, is_stopped: bool) -> None:
 def test_G4_reaps_a_dead_writers_staging(farm: Farm) -> None:
     """The first collect after the declared grace takes it, budget or not; a minute is the limit."""
     writer, collector = farm.worker(), farm.worker()
+    fill(farm, collector, "b")  # makes whatever directories all stagings share
     before = farm.tree()
     moves.stage(farm, writer, "a", payload("a"))
     staged = probe.diff(before, farm.tree()).added

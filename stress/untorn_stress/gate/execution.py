@@ -255,6 +255,7 @@ class Execution:
         operation = locks.operation_of(held.call, held.target)
         gives_up = name in held.worker.locked and locks.gives_up(held.call, held.target)
         tried = locks.attempt(held.call, held.target, self._lie)
+        self._world.lies_told += self._lie != "real"
         footprints.touch_lock(touched, name, operation, gives_up=gives_up)
         if tried.waits:
             return _WAITS_BARE if gives_up and locks.drops_if_refused(held.call) else WAITS

@@ -129,6 +129,7 @@ class Intake:
         if not self._world.holds(held.target.link(held.call.fds[0])):
             return None
         tried = locks.attempt(held.call, held.target, self._lie)
+        self._world.lies_told += 1
         held.worker.listener.answer(held.notification.id, 0, tried.error)
         held.is_answered = True
         return held

@@ -111,7 +111,8 @@ class History:
     """Everything that is judged; made by ``history_of``.
 
     ``waited_out``: the run took longer than the backend's ``flight_wait_s``. ``collects``: an
-    undisturbed collect is not skipped on this file system.
+    undisturbed collect is not skipped on this file system. ``uses_locks``: the backend asked for
+    one where locks are lied about.
     """
 
     run: Run
@@ -125,6 +126,7 @@ class History:
     debris: Debris | None = None
     waited_out: bool = False
     collects: bool = True
+    uses_locks: bool = True
 
     # --- what kind of run it was
 
@@ -311,6 +313,7 @@ def history_of(
     *,
     waited_out: bool = False,
     collects: bool = True,
+    uses_locks: bool = True,
 ) -> History:
     """Put a run and its aftermath in order."""
     done, count = len(run.steps), len(run.operations)
@@ -340,6 +343,7 @@ def history_of(
         debris=aftermath.debris,
         waited_out=waited_out,
         collects=collects,
+        uses_locks=uses_locks,
     )
 
 

@@ -2,8 +2,8 @@
 
 That P1 to P3 hold all the same is judged by ``whole`` and ``winner``.
 
-Not flagged: what the aftermath does, whose locks are real; anything that is not a collect, or a
-publish over damage.
+Not flagged: a backend that never asked for a lock, since it trusts none; what the aftermath does,
+whose locks are real; anything that is not a collect, or a publish over damage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from untorn_stress.scenario import KeyState
 
 def judge_untrusted(history: History) -> Iterator[Finding]:
     """Judge every collect, and every publish over damage."""
-    if history.trusts_locks:
+    if history.trusts_locks or not history.uses_locks:
         return
     for operation in history.run.operations:
         if isinstance(operation.answer, Collected):
