@@ -35,14 +35,15 @@ Exit codes:
 """
 
 _BACKEND_TOML: Final = """\
-# How your cache is started: untorn verify --backend file:backend.toml
-[backend]
-name = {name}
-version = "0.1"
+# How your cache is started, in this directory: untorn verify --backend file:backend.toml
+name = {name}  # as its hello says it
 {start}
-env = {{}}        # variables that it needs besides the environment's own
-homepage = ""
-issues = ""     # where its bugs are tracked
+# version = "1.0"                  # as its hello says it; left out: any
+# homepage = "https://..."         # for those who read this file
+# issues = "https://..."
+
+# [env]                            # added to its environment
+# MODE = "shared"
 """
 
 _BASELINE_TOML: Final = """\
@@ -91,8 +92,8 @@ jobs:
 """
 
 _START: Final = {
-    "py": 'factory = {0}   # or: command = ["./adapter"]',
-    "cmd": 'command = [{0}]   # or: factory = "module:factory"',
+    "py": 'factory = {0}  # or: command = ["./adapter"]',
+    "cmd": 'command = [{0}]  # or: factory = "module:factory"',
 }
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_conformance import baseline
+from untorn_conformance import backend_file, baseline
 from untorn_conformance.contract import REQUIREMENTS, Capability
 from untorn_conformance.meta.command import untorn
 from untorn_conformance.registry import NAMED
@@ -107,18 +106,11 @@ FILES = ["backend.toml", "untorn-baseline.toml", ".github/workflows/untorn.yml"]
 def test_init_writes_files_that_can_be_read_and_says_what_is_next(tmp_path: Path) -> None:
     folder = tmp_path / 'my "cache"'
     folder.mkdir()
-    done = untorn("init", "--backend", "cmd:node 'my adapter.mjs'", cwd=folder)
+    done = untorn("init", "--backend", "cmd:sh 'my adapter.sh'", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "untorn verify --backend file:backend.toml" in done.stdout
-    backend = tomllib.loads((folder / "backend.toml").read_text())["backend"]
-    assert backend == {
-        "name": 'my "cache"',
-        "version": "0.1",
-        "command": ["node", "my adapter.mjs"],
-        "env": {},
-        "homepage": "",
-        "issues": "",
-    }
+    backend = backend_file.read(str(folder / "backend.toml"))
+    assert (backend.claims, backend.command) == ({"name": 'my "cache"'}, ("sh", "my adapter.sh"))
     text = (folder / "untorn-baseline.toml").read_text()
     assert baseline.parse(text, name="b", today=date.max).entries == ()
     without_marks = text.replace("# [[", "[[").replace("\n# ", "\n").removeprefix("# ")
@@ -128,9 +120,16 @@ def test_init_writes_files_that_can_be_read_and_says_what_is_next(tmp_path: Path
 
 def test_init_takes_a_factory(tmp_path: Path) -> None:
     untorn("init", "--backend", "py:mycache.adapter:factory", "--name", "mine", cwd=tmp_path)
-    backend = tomllib.loads((tmp_path / "backend.toml").read_text())["backend"]
-    assert (backend["name"], backend["factory"]) == ("mine", "mycache.adapter:factory")
-    assert "command" not in backend
+    backend = backend_file.read(str(tmp_path / "backend.toml"))
+    assert (backend.claims, backend.factory) == ({"name": "mine"}, "mycache.adapter:factory")
+
+
+def test_the_keys_that_are_left_out_are_keys_that_there_are(tmp_path: Path) -> None:
+    untorn("init", "--backend", "py:mycache.adapter:factory", cwd=tmp_path)
+    path = tmp_path / "backend.toml"
+    path.write_text(path.read_text().replace("\n# ", "\n"))
+    backend = backend_file.read(str(path))
+    assert (backend.claims["version"], backend.env) == ("1.0", {"MODE": "shared"})
 
 
 def test_the_workflow_names_options_and_files_that_there_are(tmp_path: Path) -> None:
