@@ -9,6 +9,7 @@ import pkgutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,7 +121,10 @@ def _cases() -> list[dict[str, Any]]:
 
 
 def _backends() -> list[dict[str, Any]]:
-    return [{"id": name, "factory": factory} for name, factory in registry.NAMED.items()]
+    """Those with a name of their own: ours, and those that installed packages bring."""
+    installed = metadata.entry_points(group=registry.GROUP)
+    named = [*registry.NAMED.items(), *((each.name, each.value) for each in installed)]
+    return [{"id": name, "factory": factory} for name, factory in named]
 
 
 def _scenarios() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from untorn_conformance import backend_file, baseline
 from untorn_conformance.contract import REQUIREMENTS, Capability
 from untorn_conformance.meta.command import untorn
-from untorn_conformance.registry import NAMED
+from untorn_conformance.registry import GROUP, NAMED
 from untorn_stress import scenarios
 
 USAGE = 2
@@ -91,6 +91,18 @@ def test_one_kind_is_listed_a_line_each(tmp_path: Path, kind: str, line: str) ->
     done = untorn("list", kind, cwd=tmp_path)
     assert done.returncode == 0
     assert any(each.startswith(line) for each in done.stdout.splitlines())
+
+
+def test_a_backend_that_a_package_brings_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "acme-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{GROUP}]\nacme = acme.adapter:factory\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = untorn("list", "backends", cwd=tmp_path)
+    assert "acme       acme.adapter:factory" in done.stdout.splitlines()
 
 
 def test_what_cannot_be_listed_is_a_usage_error(tmp_path: Path) -> None:
