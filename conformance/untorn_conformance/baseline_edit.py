@@ -181,16 +181,16 @@ def _kind(block: str) -> str:
 def _block(entry: Deviation) -> str:
     lines = [
         "[[deviation]]",
-        f"case = {_quoted(entry.case)}",
-        f"reason = {_quoted(entry.reason)}",
-        f"issue = {_quoted(entry.issue)}",
+        f"case = {quoted(entry.case)}",
+        f"reason = {quoted(entry.reason)}",
+        f"issue = {quoted(entry.issue)}",
         f"until = {entry.until}",
         *(['expect = ["PASS", "FAIL"]'] if entry.is_intermittent else []),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Write a basic string of TOML 1.0; lone surrogates, which it has no word for, become '?'."""
     plain = text.encode("utf-8", "replace").decode("utf-8")
     return '"' + "".join(map(_escaped, plain)) + '"'

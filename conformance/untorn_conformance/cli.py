@@ -17,7 +17,9 @@ from untorn.exit_codes import ExitCode
 from untorn_conformance.cli_adapter import adapter, with_backend
 from untorn_conformance.cli_baseline import baseline as baseline_group
 from untorn_conformance.cli_ending import ends
+from untorn_conformance.cli_explain import explain, list_command
 from untorn_conformance.cli_explore import explore, replay
+from untorn_conformance.cli_init import init
 from untorn_conformance.cli_report import compare, report
 
 
@@ -101,6 +103,9 @@ cli.add_command(replay)
 cli.add_command(baseline_group)
 cli.add_command(report)
 cli.add_command(compare)
+cli.add_command(explain)
+cli.add_command(list_command)
+cli.add_command(init)
 cli.add_command(adapter)
 cli.add_command(with_backend(cli.commands["doctor"]))
 

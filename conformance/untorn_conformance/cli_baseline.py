@@ -30,8 +30,8 @@ They still run. A known failure is a DEVIATION, never a pass, and the verdict is
 \b
 Example:
   untorn verify --backend py:mycache.adapter:factory
-  untorn baseline update untorn-runs/latest --issue https://example.org/issues/12
-  untorn verify --backend py:mycache.adapter:factory --baseline untorn-baseline.toml
+  untorn baseline update untorn-runs/latest --issue '#12'
+  untorn verify --backend ... --baseline untorn-baseline.toml
 """
 
 _UPDATE_HELP: Final = """
@@ -43,9 +43,9 @@ file, comments too, stays as it is.
 
 \b
 Examples:
-  untorn baseline update untorn-runs/latest --issue https://example.org/issues/12
-  untorn baseline update night1 night2 --case 'G2.*' --issue '#12' --reason 'counts links'
-  untorn baseline update untorn-runs/latest       # only takes out what passes now
+  untorn baseline update untorn-runs/latest --issue '#12'
+  untorn baseline update night1 night2 --case 'G2.*' --issue '#12'
+  untorn baseline update untorn-runs/latest  # takes out what passes now
 
 \b
 Exit codes:

@@ -24,7 +24,7 @@ the summary of a CI step.
 Examples:
   untorn report untorn-runs/latest
   untorn report untorn-runs/latest --out public
-  untorn report untorn-runs/latest && cat untorn-runs/latest/summary.md >> "$GITHUB_STEP_SUMMARY"
+  cat untorn-runs/latest/summary.md >> "$GITHUB_STEP_SUMMARY"
 
 \b
 Exit codes:
@@ -42,7 +42,7 @@ RUN is the directory of a run, or its verdict.json.
 Examples:
   untorn compare runs/mine runs/theirs
   untorn compare runs/*/ --html matrix.html
-  untorn compare --canonical monday tuesday    # the same, but for times, pids and paths?
+  untorn compare --canonical monday tuesday  # equal but for times, paths?
 
 \b
 Exit codes:

@@ -10,6 +10,8 @@ from untorn_stress import counterexample, timeline
 from untorn_stress.counterexample import CounterexampleError
 
 FOLDER: Final = "counterexamples"
+_WIDTH: Final = 120
+"""Columns of a page on a desk; on a phone it scrolls."""
 
 
 def drawings_of(run: Path) -> tuple[Drawing, ...]:
@@ -26,6 +28,6 @@ def _drawing(path: Path) -> Drawing:
     return Drawing(
         name=name,
         requirements=tuple(dict.fromkeys(each.requirement for each in saved.run.findings)),
-        text=timeline.render(saved.run),
+        text=timeline.render(saved.run, width=_WIDTH),
         replay=counterexample.replay_line(saved.token),
     )

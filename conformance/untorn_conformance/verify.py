@@ -27,6 +27,7 @@ from untorn_conformance.subjects import ask_hello
 from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord, from_json
 
 _PACKAGE = Path(__file__).resolve().parent
+SUITE = _PACKAGE / "suite"
 _PLUGINS = (
     "xdist.plugin",
     "pytest_timeout",
@@ -156,6 +157,6 @@ def suite_command(*options: str, scratch: Path) -> list[str]:
     plugins = [part for name in _PLUGINS for part in ("-p", name)]
     return [
         *(sys.executable, "-m", "pytest", "-c", str(_PACKAGE / "verify.ini")),
-        *("--rootdir", str(_PACKAGE / "suite"), "-o", f"cache_dir={scratch / 'cache'}"),
-        *(*plugins, *options, str(_PACKAGE / "suite")),
+        *("--rootdir", str(SUITE), "-o", f"cache_dir={scratch / 'cache'}"),
+        *(*plugins, *options, str(SUITE)),
     ]

@@ -49,7 +49,7 @@ def test_the_last_line_does_it_again(document: dict[str, Any]) -> None:
 
 
 def test_hostile_text_is_no_mark(document_of: Callable[..., Any]) -> None:
-    hostile = "| a | b |\n\n# big [x](http://x) <img src=x> `c` @everyone \udce9 \x1b"
+    hostile = "| a | b |\n# big [x](http://x) <img src=x> `c` @everyone \udce9 \x1b"
     text = render(document_of(("P1.a", Outcome.FAIL, hostile)))
     (line,) = [line for line in text.splitlines() if line.startswith("| **FAIL**")]
     assert r"\| a \| b \| \# big \[x\]\(http://x\) &lt;img src=x&gt; \`c\` \@everyone" in line
@@ -60,3 +60,8 @@ def test_a_long_reason_is_cut(document_of: Callable[..., Any]) -> None:
     text = render(document_of(("P1.a", Outcome.FAIL, "x" * 10_000)))
     assert max(map(len, text.splitlines())) < 400
     assert "xxx… |" in text
+
+
+def test_of_many_lines_the_first_are_shown(document_of: Callable[..., Any]) -> None:
+    text = render(document_of(("P1.a", Outcome.FAIL, "\n".join("abcde"))))
+    assert "| **FAIL** | P1 | P1.a: a b c… |" in text

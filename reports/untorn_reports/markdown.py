@@ -14,6 +14,7 @@ _ACTIVE: Final = re.compile(r"([\\`*_\[\]{}()#+!|~$@-])")
 """What Markdown, or GitHub's form of it, may take for a mark or a mention."""
 
 _REASON_CHARACTERS: Final = 300
+_REASON_LINES: Final = 3
 _ATTENTION_MAX: Final = 200
 _REPLAYS_MAX: Final = 20
 
@@ -104,10 +105,12 @@ def _code(text: str) -> Iterator[str]:
 
 
 def _cut(text: str) -> str:
-    text = _one_line(text)
-    if len(text) <= _REASON_CHARACTERS:
-        return text
-    return text[: _REASON_CHARACTERS - 1] + "…"
+    """Keep the first lines: what is long is a failure with its drawing, and in the report."""
+    lines = text.splitlines()
+    first = _one_line(" ".join(lines[:_REASON_LINES]))
+    if len(lines) <= _REASON_LINES and len(first) <= _REASON_CHARACTERS:
+        return first
+    return first[: _REASON_CHARACTERS - 1] + "…"
 
 
 def _one_line(text: str) -> str:

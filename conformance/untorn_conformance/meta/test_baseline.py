@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 from untorn_conformance.baseline import SCHEMA, BaselineError, Fault, covers, parse
+from untorn_conformance.meta.command import untorn
 from untorn_conformance.meta.inner_run import EVERY_OUTCOME, OUTCOMES, PASSING, Ran, run_pytest
 
 NO_VERDICT, USAGE = 7, 2
@@ -218,6 +217,34 @@ def test_it_does_so_too_where_other_processes_collect(tmp_path: Path) -> None:
     assert "passed" not in ran.text
 
 
+CANARY = """
+from untorn_conformance.plugin import canary
+
+@canary(says="dead")
+def test_in_the_mine(farm):
+    assert os.environ.get("AIR"), "dead"
+"""
+
+
+@pytest.mark.parametrize("entry", [deviation("canary.*"), excluded("canary.in_the_mine")])
+def test_no_entry_is_about_a_canary(tmp_path: Path, entry: str) -> None:
+    ran = run(tmp_path, entry, suite=PASSING + CANARY)
+    assert ran.exit_code == NO_VERDICT
+    assert "unmatched: no case is called canary." in ran.text
+
+
+@pytest.mark.parametrize("air", ["", "fresh"])
+def test_an_entry_for_every_case_leaves_a_canary_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, air: str
+) -> None:
+    monkeypatch.setenv("AIR", air)
+    suite = '@requires("P8", evidence="none")\ndef test_P8_fails(farm): assert False\n' + CANARY
+    ran = run(tmp_path, deviation("*"), suite=suite)
+    told = "HARNESS_ERROR" if air else "PASS"
+    assert ran.outcomes == {"P8.fails": "DEVIATION", "canary.in_the_mine": told}
+    assert "stale" not in ran.detail("canary.in_the_mine")
+
+
 def test_an_entry_for_a_row_that_is_not_selected_is_no_error(tmp_path: Path) -> None:
     path = written(tmp_path, deviation("G1.third"))
     ran = run_pytest(tmp_path, "--baseline", str(path), "--req", "P1", suite=PASSING)
@@ -234,20 +261,6 @@ def test_the_verdict_says_that_there_was_a_baseline(tmp_path: Path) -> None:
 
 
 # --- the commands --------------------------------------------------------------------------------
-
-
-def untorn(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "untorn_conformance.cli", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 FAILING = """

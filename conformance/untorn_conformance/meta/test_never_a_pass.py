@@ -9,10 +9,7 @@ UNKNOWN out, and when the comparison called an UNTESTED row a pass.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from untorn_conformance.meta.command import untorn
 from untorn_conformance.meta.inner_run import EVERY_OUTCOME, OUTCOMES, Ran, run_pytest
 
 SUITE = (
@@ -101,16 +99,6 @@ class Told:
         return {row["id"]: row["outcome"] for row in self.ran.document["requirements"]}
 
 
-def untorn(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "untorn_conformance.cli", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     folder = tmp_path_factory.mktemp("never")
@@ -133,7 +121,7 @@ def reports(request: pytest.FixtureRequest, told: Told, tmp_path_factory: Any) -
     if request.param == "written by the run":
         return told.path
     out: Path = tmp_path_factory.mktemp("again")
-    done = untorn("report", told.path, "--out", out)
+    done = untorn("report", told.path, "--out", out, cwd=out)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -236,7 +224,7 @@ def test_pytest_counts_as_passed_no_more_than_passed(told: Told) -> None:
 def test_in_a_comparison_only_a_pass_is_one(told: Told, tmp_path: Path, form: str) -> None:
     page = tmp_path / "matrix.html"
     options = {"text": (), "json": ("--json",), "html": ("--html", str(page))}
-    done = untorn("compare", told.path, told.path, *options[form])
+    done = untorn("compare", told.path, told.path, *options[form], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if form == "text":
         rows = [line.split() for line in done.stdout.splitlines()]
