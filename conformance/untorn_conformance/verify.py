@@ -109,7 +109,8 @@ def why_not(backend: str) -> str:
     except UnusableBackendError as error:
         return str(error)
     except BackendError as error:
-        told = " | ".join(error.message.split("\n"))
+        first, *rest = error.message.split("\n")
+        told = " ".join([first, *rest[-1:]])  # of a traceback the last line says what it was
         return f"{backend}: {told}; see untorn doctor --backend"
     except ValueError:
         return ""

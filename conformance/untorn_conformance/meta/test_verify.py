@@ -126,3 +126,4 @@ def test_a_backend_that_cannot_start_gives_no_verdict(tmp_path: Path) -> None:
     arguments = ("verify", "--backend", "py:no.such.module:factory", "--req", "K2", "-n", "0")
     done = untorn(*arguments, "--allow-partial", "--run-dir", "runs", cwd=tmp_path)
     assert done.returncode == INVALID, done.stdout
+    assert "; its stderr ends with: ModuleNotFoundError: No module named 'no';" in done.stderr
