@@ -1,7 +1,8 @@
 """Cases: tests that say which requirements of the contract they judge, under an id that stays.
 
 A case is named by the first requirement it serves and by its function, never by pytest's node id,
-which changes with the directory that pytest is started in.
+which changes with the directory that pytest is started in. A *canary* judges no requirement: it
+judges a cache that is known to be broken, and a run in which it passes could not have failed.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ from untorn_conformance.contract import REQUIREMENTS
 from untorn_conformance.verdict import Evidence, EvidenceClass
 
 MARK = "requires"
+CANARY_MARK = "canary"
 UNKNOWN_PREFIX = "UNKNOWN: "
 NOT_APPLICABLE_PREFIX = "NOT_APPLICABLE: "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A collected case; ``nodeid`` is pytest's name for it in this run only."""
+    """A collected case; ``nodeid`` is pytest's name for it in this run only.
+
+    ``fails_with`` are words of the failure that a canary must end with; empty for all others.
+    """
 
     id: str
     requirements: tuple[str, ...]
     evidence: Evidence
     nodeid: str
+    fails_with: str = ""
 
 
 def requires(*requirements: str, evidence: str | Evidence) -> pytest.MarkDecorator:
@@ -47,11 +53,19 @@ def requires(*requirements: str, evidence: str | Evidence) -> pytest.MarkDecorat
     return mark.with_args(*requirements, evidence=evidence)
 
 
+def canary(*, says: str) -> pytest.MarkDecorator:
+    """Mark a test of a broken cache as one that must fail, with these words in its failure."""
+    if not says:
+        raise ValueError("a canary that may fail for any reason")
+    mark: pytest.MarkDecorator = getattr(pytest.mark, CANARY_MARK)
+    return mark.with_args(says)
+
+
 def case_of(item: pytest.Item) -> Case | None:
     """Return the case that a collected test is, or None for an ordinary test."""
     mark = item.get_closest_marker(MARK)
     if mark is None:
-        return None
+        return _canary_of(item)
     first = mark.args[0]
     name = getattr(item, "originalname", item.name).removeprefix("test_").removeprefix(f"{first}_")
     callspec = getattr(item, "callspec", None)
@@ -61,6 +75,20 @@ def case_of(item: pytest.Item) -> Case | None:
         requirements=tuple(mark.args),
         evidence=mark.kwargs["evidence"],
         nodeid=item.nodeid,
+    )
+
+
+def _canary_of(item: pytest.Item) -> Case | None:
+    mark = item.get_closest_marker(CANARY_MARK)
+    if mark is None:
+        return None
+    rests_on = Evidence(kind=EvidenceClass.SAMPLED, detail="a cache that is known to be broken")
+    return Case(
+        id=f"canary.{item.name.removeprefix('test_')}",
+        requirements=(),
+        evidence=rests_on,
+        nodeid=item.nodeid,
+        fails_with=mark.args[0],
     )
 
 

@@ -14,7 +14,13 @@ from click.exceptions import Exit
 from untorn.cli import cli, emit, run, say
 from untorn.exit_codes import ExitCode
 
+from untorn_conformance.cli_adapter import adapter, with_backend
+from untorn_conformance.cli_baseline import baseline as baseline_group
+from untorn_conformance.cli_ending import ends
+from untorn_conformance.cli_explain import explain, list_command
 from untorn_conformance.cli_explore import explore, replay
+from untorn_conformance.cli_init import init
+from untorn_conformance.cli_report import compare, report
 
 
 def _need_extra(extra: str, error: ImportError) -> NoReturn:
@@ -25,7 +31,7 @@ def _need_extra(extra: str, error: ImportError) -> NoReturn:
 @cli.command("verify")
 @click.option(
     "--backend", default="reference", show_default=True, metavar="SPEC",
-    help="The cache to verify: reference, py:MODULE:FACTORY or cmd:COMMAND.",
+    help="The cache to verify: reference, py:MODULE:FACTORY, cmd:COMMAND, file:BACKEND.toml.",
 )  # fmt: skip
 @click.option(
     "--req", "requirements", multiple=True, metavar="IDS",
@@ -34,6 +40,10 @@ def _need_extra(extra: str, error: ImportError) -> NoReturn:
 @click.option(
     "--dir", "directories", multiple=True, type=click.Path(exists=True, file_okay=False),
     help="A directory on the file system to test on; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--baseline", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+    help="Known deviations: cases that may fail, or are not run (untorn baseline --help).",
 )  # fmt: skip
 @click.option(
     "--effort", type=click.Choice(("dev", "ci", "nightly")),
@@ -48,6 +58,7 @@ def verify_command(
     backend: str,
     requirements: tuple[str, ...],
     directories: tuple[str, ...],
+    baseline: str | None,
     effort: str | None,
     run_dir: str | None,
     workers: str,
@@ -60,31 +71,43 @@ def verify_command(
     The exit code is the verdict: 0 conformant, 6 partial, 1 non-conformant, 7 invalid.
     """
     try:
+        from untorn_conformance.baseline import BaselineError  # noqa: PLC0415
         from untorn_conformance.verify import Wanted, verify  # noqa: PLC0415
     except ImportError as error:
         _need_extra("verify", error)
-    done = verify(
-        Wanted(
-            backend=backend,
-            requirements=requirements,
-            directories=directories,
-            effort=effort,
-            run_dir=run_dir,
-            workers=workers,
-            require_evidence=require_evidence,
-            allow_partial=allow_partial,
-        ),
-        quiet_stdout=as_json,
+    wanted = Wanted(
+        backend=backend,
+        requirements=requirements,
+        directories=directories,
+        baseline=baseline,
+        effort=effort,
+        run_dir=run_dir,
+        workers=workers,
+        require_evidence=require_evidence,
+        allow_partial=allow_partial,
     )
+    with ends(BaselineError, code=ExitCode.INVALID, as_json=as_json):
+        done = verify(wanted, quiet_stdout=as_json)
     if as_json and done.document is not None:
         emit(done.document)
     if done.document is None and done.exit_code == ExitCode.INVALID:
-        say("untorn: no verdict: the run ended before it could be judged")
+        why = done.problem or "the run ended before it could be judged"
+        if as_json:
+            emit({"schema": "untorn/error/1", "error": "NoVerdict", "message": why})
+        say(f"untorn: no verdict: {why}")
     return done.exit_code
 
 
 cli.add_command(explore)
 cli.add_command(replay)
+cli.add_command(baseline_group)
+cli.add_command(report)
+cli.add_command(compare)
+cli.add_command(explain)
+cli.add_command(list_command)
+cli.add_command(init)
+cli.add_command(adapter)
+cli.add_command(with_backend(cli.commands["doctor"]))
 
 
 @cli.group("bench")

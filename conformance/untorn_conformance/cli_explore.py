@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
+from click.exceptions import Exit
 
 if TYPE_CHECKING:
     from untorn_stress.counterexample import Counterexample
     from untorn_stress.token import Token
 
+_NO_VERDICT: Final = 7
 _SEED_MAX: Final = 2**64 - 1
 _TIMES_MAX: Final = 100_000
 _PREEMPTIONS_MAX: Final = 100
@@ -116,10 +118,14 @@ def _budget(ctx: click.Context, param: click.Parameter, value: str | None) -> _B
 
 def _known_backend(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     from untorn_conformance import registry  # noqa: PLC0415
+    from untorn_conformance.backend_file import UnusableBackendError  # noqa: PLC0415
 
     try:
         if value is not None:
             registry.parse(value)
+    except UnusableBackendError as error:
+        click.echo(f"untorn: no verdict: {error}", err=True)
+        raise Exit(_NO_VERDICT) from error
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
     return value
@@ -148,7 +154,7 @@ _fold_option = click.option(
 @click.command("explore", help=_EXPLORE_HELP)
 @click.option(
     "--backend", default="reference", show_default=True, metavar="SPEC", callback=_known_backend,
-    help="The cache to explore: reference, py:MODULE:FACTORY or cmd:COMMAND.",
+    help="The cache to explore: reference, py:MODULE:FACTORY, cmd:COMMAND, file:BACKEND.toml.",
 )  # fmt: skip
 @click.option(
     "--scenario", "scenarios", multiple=True, metavar="NAME", callback=_known_scenarios,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from untorn_conformance import provenance
+from untorn_conformance.baseline import Baseline
 from untorn_conformance.results import Manifest, expected_cases
 from untorn_conformance.trial import Trial
 from untorn_conformance.verdict import judge, to_json
@@ -36,6 +37,7 @@ def conclude(
         "duration_s": round(time.monotonic() - trial.started_s, 3),
         "workers": workers,
         "require_evidence": trial.require_evidence,
+        **_of_baseline(trial.baseline),
         **_of_file_systems(trial),
         **provenance.of_machine(),
     }
@@ -52,6 +54,13 @@ def _of_backend(trial: Trial) -> Mapping[str, object]:
         "backend_spec": trial.spec.name,
         "hello": to_plain(greeting.hello),
     }
+
+
+def _of_baseline(baseline: Baseline) -> Mapping[str, object]:
+    if not baseline.name:
+        return {}
+    counts = {"deviations": len(baseline.deviations), "exclusions": len(baseline.exclusions)}
+    return {"baseline": {"file": baseline.name, **counts}}
 
 
 def _of_file_systems(trial: Trial) -> Mapping[str, object]:

@@ -49,6 +49,18 @@ class Capability(StrEnum):
     FORK = "fork"
 
 
+RESERVED: Final = frozenset(
+    {
+        Capability.TRANSFORM,
+        Capability.SLICE,
+        Capability.DEDUPE,
+        Capability.POWER_SAFE,
+        Capability.DURABLE,
+    }
+)
+"""Capabilities that no case of this release judges: who declares one would be believed unproved."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requirement:
     """One row of the contract.

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 
 from untorn_conformance.profiles import DEFAULT, PROFILES
 
+AddOption: TypeAlias = Callable[..., None]
+
 
 def add(parser: pytest.Parser) -> None:
     """Add all of them; their destinations begin with ``untorn_``."""
     group = parser.getgroup("untorn", "conformance of caches on disk")
-    option = group.addoption
+    _add_what(group.addoption)
+    _add_effort(group.addoption)
+    _add_where(group.addoption)
+
+
+def _add_what(option: AddOption) -> None:
     option(
         "--backend",
         dest="untorn_backend",
@@ -37,11 +46,20 @@ def add(parser: pytest.Parser) -> None:
         help="only cases that serve these rows of the contract, such as P or P1,G4; repeatable",
     )
     option(
+        "--baseline",
+        dest="untorn_baseline",
+        metavar="FILE",
+        help="known deviations: cases that may fail, or are not run (TOML; untorn init)",
+    )
+    option(
         "--require-evidence",
         dest="untorn_require_evidence",
         action="store_true",
         help="a case that ends UNKNOWN is a failure",
     )
+
+
+def _add_where(option: AddOption) -> None:
     option(
         "--run-dir",
         dest="untorn_run_dir",
@@ -61,13 +79,17 @@ def add(parser: pytest.Parser) -> None:
         help="the command that reproduces this run, where that is not this one",
     )
     option(
+        "--case-list",
+        dest="untorn_case_list",
+        metavar="FILE",
+        help="write the cases that were collected into FILE, for the program that started us",
+    )
+    option(
         "--no-report", dest="untorn_no_report", action="store_true", help="write no run directory"
     )
-    _add_effort(group)
 
 
-def _add_effort(group: pytest.OptionGroup) -> None:
-    option = group.addoption
+def _add_effort(option: AddOption) -> None:
     option(
         "--effort",
         dest="untorn_effort",

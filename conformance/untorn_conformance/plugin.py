@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import pytest
 from untorn_reports import summary
@@ -27,21 +27,26 @@ from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
 
-from untorn_conformance import cases, options, phases, registry
-from untorn_conformance.cases import not_applicable, requires, unknown
+from untorn_conformance import cases, known, options, phases, registry
+from untorn_conformance.backend_file import UnusableBackendError
+from untorn_conformance.baseline import Baseline, BaselineError, today_utc
+from untorn_conformance.baseline import read as read_baseline
+from untorn_conformance.cases import canary, not_applicable, requires, unknown
 from untorn_conformance.conclusion import conclude
 from untorn_conformance.contract import REQUIREMENTS, select
+from untorn_conformance.drawings import drawings_of
 from untorn_conformance.farm import Farm
 from untorn_conformance.profiles import PROFILES, Profile, Wheel, examples_of, seed_of
 from untorn_conformance.provenance import worker_count
-from untorn_conformance.results import Manifest, Results
+from untorn_conformance.results import Excluded, Manifest, PhaseReport, Results
 from untorn_conformance.trial import Passport, Trial
-from untorn_conformance.verdict import Evidence, Measurement
+from untorn_conformance.verdict import EXIT_CODES, Evidence, Measurement, VerdictWord
 
 __all__ = [
     "Farm",
     "Grounds",
     "Measure",
+    "canary",
     "effort",
     "farm",
     "grounds",
@@ -61,6 +66,9 @@ _MEASUREMENTS: Final = pytest.StashKey[list[Measurement]]()
 _GROUNDS: Final = pytest.StashKey["Grounds"]()
 _FILTERED: Final = pytest.StashKey[list[cases.Case]]()
 _UNSELECTED: Final = pytest.StashKey[list[cases.Case]]()
+_EXCLUDED: Final = pytest.StashKey[list[Excluded]]()
+_PHASES: Final = pytest.StashKey[list[PhaseReport]]()
+_NO_VERDICT: Final = pytest.StashKey[bool]()
 
 _META: Final = Path(__file__).resolve().parent / "meta"
 _PASSPORT: Final = "untorn_passport"
@@ -95,10 +103,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{cases.MARK}(*ids, evidence): a case of these rows of the contract"
     )
+    config.addinivalue_line(
+        "markers", f"{cases.CANARY_MARK}(says): judges a broken cache; a pass invalidates the run"
+    )
     option = config.option
     try:
         spec = registry.parse(option.untorn_backend)
         selected = select(option.untorn_req) if option.untorn_req else REQUIREMENTS.values()
+    except UnusableBackendError as error:
+        pytest.exit(f"no verdict: {error}", returncode=EXIT_CODES[VerdictWord.INVALID])
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
     directories = tuple(Path(each).resolve() for each in option.untorn_dir)
@@ -109,6 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
         directories=directories or (Path(tempfile.gettempdir()).resolve(),),
         selected=tuple(selected),
         require_evidence=option.untorn_require_evidence,
+        baseline=_baseline(option.untorn_baseline),
         machine_seed=seed_of(_profile(config), option.untorn_machine_seed),
     )
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
@@ -119,6 +133,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Intake(trial.results), "untorn-intake")
     config.stash[_FILTERED] = []
     config.stash[_UNSELECTED] = []
+    config.stash[_EXCLUDED] = []
+
+
+def _baseline(path: str | None) -> Baseline:
+    try:
+        return Baseline() if path is None else read_baseline(Path(path), today=today_utc())
+    except BaselineError as error:
+        _end_without_verdict(error)
+
+
+def _end_without_verdict(error: BaselineError) -> NoReturn:
+    pytest.exit(f"baseline {error}", returncode=EXIT_CODES[VerdictWord.INVALID])
 
 
 def pytest_report_collectionfinish(
@@ -161,19 +187,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the cases that serve none of the selected rows."""
+    """Leave out the cases that serve none of the selected rows, or that the baseline excludes."""
     cases.check_unique(_cases_of(items))
     if not _profile(config).limits_cases and config.pluginmanager.hasplugin("timeout"):
         for item in filter(cases.case_of, items):
             item.add_marker(pytest.mark.timeout(0))
     selected = {row.id for row in config.stash[TRIAL].selected}
-    left_out = [
-        item
-        for item in items
-        if (case := cases.case_of(item)) is not None and selected.isdisjoint(case.requirements)
-    ]
+    baseline, left_out = config.stash[TRIAL].baseline, []
+    for item in items:
+        case = cases.case_of(item)
+        if case is None or case.fails_with:
+            continue
+        if selected.isdisjoint(case.requirements):
+            config.stash[_UNSELECTED].append(case)
+            left_out.append(item)
+        elif entry := baseline.exclusion_of(case.id):
+            config.stash[_EXCLUDED].append(Excluded(case=case, reason=entry.reason))
+            left_out.append(item)
     if left_out:
-        config.stash[_UNSELECTED] += _cases_of(left_out)
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
@@ -181,23 +212,46 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Note the cases that a filter of pytest's leaves out: their rows are not tested in full."""
     for item in items:
-        case = cases.case_of(item)
-        if case is not None and case not in item.config.stash[_UNSELECTED]:
-            item.config.stash[_FILTERED].append(case)
+        case, stash = cases.case_of(item), item.config.stash
+        excluded = [each.case for each in stash[_EXCLUDED]]
+        if case is not None and case not in (*stash[_UNSELECTED], *excluded):
+            stash[_FILTERED].append(case)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note what was collected, also for the controlling process."""
+    """Note what was collected, before the controlling process is told that it was."""
     config = session.config
     filtered, unselected = config.stash[_FILTERED], config.stash[_UNSELECTED]
+    excluded = config.stash[_EXCLUDED]
     manifest = Manifest(
         cases=tuple(_cases_of(session.items)),
         filtered=tuple(filtered),
         unselected=tuple(unselected),
+        excluded=tuple(excluded),
     )
+    if config.option.untorn_case_list:
+        manifest.write_file(Path(config.option.untorn_case_list))
     if manifest and not config.option.collectonly:
         name = getattr(config, "workerinput", {}).get("workerid", "controller")
         config.stash[TRIAL].note_collected(manifest, name)
+        if config.stash[TRIAL].is_controller:
+            _check_baseline(config, manifest)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """Look at the baseline again before any process that pytest-xdist started runs a case."""
+    _check_baseline(node.config, node.config.stash[TRIAL].all_collected())
+
+
+def _check_baseline(config: pytest.Config, manifest: Manifest) -> None:
+    """End the run, before a case is run, if the baseline speaks of cases that there are not."""
+    try:
+        config.stash[TRIAL].baseline.check_cases(manifest.ids())
+    except BaselineError as error:
+        config.stash[_NO_VERDICT] = True
+        _end_without_verdict(error)
 
 
 def _cases_of(items: Sequence[pytest.Item]) -> list[cases.Case]:
@@ -302,8 +356,11 @@ def pytest_runtest_makereport(
     phase = phases.classify(case, call, report, tuple(taken))
     taken.clear()
     trial = item.config.stash[TRIAL]
+    earlier = item.stash.setdefault(_PHASES, [])
+    phase = known.judged_by(trial.baseline, phase, earlier)
+    earlier.append(phase)
     phases.attach(phase, report, item, require_evidence=trial.require_evidence)
-    if report.failed and _FARM in item.stash:
+    if report.failed and call.excinfo is not None and _FARM in item.stash:
         for name, text in item.stash[_FARM].last_words().items():
             report.sections.append((f"stderr of {name}", text[-_LAST_WORDS_CHARACTERS:]))
     return report
@@ -345,7 +402,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     manifest = trial.all_collected()
     trial.sweep()
-    if not manifest:
+    if not manifest or config.stash.get(_NO_VERDICT, False):
         return
     document = conclude(
         trial,
@@ -363,7 +420,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _write(config: pytest.Config, document: dict[str, Any]) -> Path:
     run = RunDirectory.create(_runs(config), document["provenance"]["backend"])
     config.stash[TRIAL].hand_over_findings(run.path)
-    run.write(document)
+    run.write(document, drawings_of(run.path))
     if config.option.untorn_run_record:
         Path(config.option.untorn_run_record).write_bytes(os.fsencode(run.path))
     return run.path

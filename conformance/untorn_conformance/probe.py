@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Node:
     """One name. ``inode`` is (device, inode number); ``target`` is a symlink's text.
 
     ``sha256`` is that of a regular file's bytes, empty for everything else and for a file that we
@@ -62,11 +62,11 @@ class Snapshot:
     were listed but gone before they could be read.
     """
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, Node]
     exists: bool = True
     vanished: int = 0
 
-    def files(self) -> dict[str, Entry]:
+    def files(self) -> dict[str, Node]:
         """Return the regular files only."""
         return {path: entry for path, entry in self.entries.items() if entry.kind is Kind.FILE}
 
@@ -88,7 +88,7 @@ def take(root: str | os.PathLike[str]) -> Snapshot:
 
     Raises OSError when something other than a vanished name keeps us from looking.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, Node] = {}
     vanished = 0
     pending = [""]
     try:
@@ -118,8 +118,8 @@ def take(root: str | os.PathLike[str]) -> Snapshot:
 
 
 def diff(before: Snapshot, after: Snapshot, *, ignore: frozenset[str] = frozenset()) -> Difference:
-    """Compare two pictures; ``ignore`` names the fields of Entry that do not count."""
-    fields = [field for field in Entry.__dataclass_fields__ if field not in ignore]
+    """Compare two pictures; ``ignore`` names the fields of Node that do not count."""
+    fields = [field for field in Node.__dataclass_fields__ if field not in ignore]
     changed = {}
     for path in before.entries.keys() & after.entries.keys():
         old, new = before.entries[path], after.entries[path]
@@ -152,13 +152,13 @@ def shift_mtimes(root: Path, seconds: float) -> int:
     return shifted
 
 
-def _read_entry(path: str) -> Entry:
+def _read_entry(path: str) -> Node:
     status = os.lstat(path)
     kind = _kind_of(status.st_mode)
     sha256: str | None = ""
     if kind is Kind.FILE:
         sha256 = _digest(path)
-    return Entry(
+    return Node(
         kind=kind,
         size=status.st_size,
         mode=stat.S_IMODE(status.st_mode),

@@ -22,12 +22,14 @@ PROPERTY = "untorn"
 """The name under which a phase report travels among a report's user properties."""
 
 _BY_FILTER = "left out of this run by a filter of pytest's (-k, -m, --deselect or the like)"
+_BY_BASELINE = "excluded by the baseline: "
 _BY_CRASH = "the pytest process that ran the case died"
 
 _WORST_FIRST = (
     Outcome.HARNESS_ERROR,
     Outcome.FAIL,
     Outcome.UNKNOWN,
+    Outcome.DEVIATION,
     Outcome.NOT_APPLICABLE,
     Outcome.PASS,
     Outcome.NOT_RUN,
@@ -57,38 +59,60 @@ class PhaseReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Excluded:
+    """A case that the baseline keeps from being run, and why."""
+
+    case: Case
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """The cases that one process collected.
 
-    ``cases`` are to run, ``filtered`` were left out by a filter of pytest's, and ``unselected`` by
-    ``--req``.
+    ``cases`` are to run, ``filtered`` were left out by a filter of pytest's, ``unselected`` by
+    ``--req``, ``excluded`` by the baseline.
     """
 
     cases: tuple[Case, ...] = ()
     filtered: tuple[Case, ...] = ()
     unselected: tuple[Case, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.cases or self.filtered or self.unselected)
+        return bool(self.cases or self.filtered or self.unselected or self.excluded)
+
+    def ids(self) -> list[str]:
+        """The ids of all that judge the backend, which canaries do not."""
+        excluded = (each.case for each in self.excluded)
+        cases = (*self.cases, *self.filtered, *self.unselected, *excluded)
+        return [case.id for case in cases if not case.fails_with]
 
     def write(self, folder: Path, name: str) -> None:
         """Write it into ``folder``, whole or not at all."""
         folder.mkdir(mode=0o700, exist_ok=True)
-        unfinished = folder / f"{name}.unfinished"
+        self.write_file(folder / f"{name}.json")
+
+    def write_file(self, path: Path) -> None:
+        """Write it as a file, whole or not at all."""
+        unfinished = path.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(to_plain(self)))
-        os.replace(unfinished, folder / f"{name}.json")
+        os.replace(unfinished, path)
+
+    @staticmethod
+    def read_file(path: Path) -> Manifest:
+        """Read what one process wrote."""
+        return from_plain(Manifest, json.loads(path.read_text()), where="manifest")
 
     @staticmethod
     def read_all(folder: Path) -> Manifest:
         """Read and unite what all processes wrote; no folder is no cases."""
-        manifests = [
-            from_plain(Manifest, json.loads(path.read_text()), where="manifest")
-            for path in sorted(folder.glob("*.json"))
-        ]
+        manifests = [Manifest.read_file(path) for path in sorted(folder.glob("*.json"))]
         return Manifest(
             cases=_united(each.cases for each in manifests),
             filtered=_united(each.filtered for each in manifests),
             unselected=_united(each.unselected for each in manifests),
+            excluded=tuple(dict.fromkeys(x for each in manifests for x in each.excluded)),
         )
 
 
@@ -132,6 +156,10 @@ class Results:
             elif case.id in self._done:
                 results.append(self._done[case.id])
         results += [_result(case, Outcome.UNTESTED, _BY_FILTER) for case in manifest.filtered]
+        results += [
+            _result(each.case, Outcome.UNTESTED, _BY_BASELINE + each.reason)
+            for each in manifest.excluded
+        ]
         results += [_broken(nodeid, text) for nodeid, text in self._broken_files.items()]
         return tuple(results)
 
@@ -162,7 +190,7 @@ def _broken(nodeid: str, text: str) -> CaseResult:
 def _result(case: Case, outcome: Outcome, detail: str) -> CaseResult:
     """Make the result of a case; without a judgement its evidence is that there is none."""
     evidence = case.evidence
-    if outcome not in (Outcome.PASS, Outcome.FAIL):
+    if outcome not in (Outcome.PASS, Outcome.FAIL, Outcome.DEVIATION):
         evidence = Evidence(kind=EvidenceClass.UNTESTED, detail=detail.partition("\n")[0])
     return CaseResult(
         case=case.id,

@@ -9,7 +9,8 @@ from typing import Final
 
 from untorn_stress.worker import Worker
 
-from untorn_conformance.backend import PROTOCOL_VERSION, Hello, Verb
+from untorn_conformance.backend import Hello, Verb
+from untorn_conformance.contract import RESERVED
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.registry import BackendSpec
 
@@ -28,15 +29,17 @@ def start_worker(
     uid: int | None = None,
     gid: int | None = None,
     inside: Sequence[str] = (),
+    home: Path | None = None,
 ) -> Worker:
     """Start a process of the backend whose temporary files stay in ``scratch``.
 
-    A worker of another user has its home there too. Raises BackendError when it cannot be started.
+    A worker of another user has its home there too, unless a ``home`` is given. Raises BackendError
+    when it cannot be started.
     """
     environment = {**os.environ, **spec.environment()}
     environment |= {"TMPDIR": str(scratch), RUN_VARIABLE: run_token}
-    if uid is not None:
-        environment["HOME"] = str(scratch)
+    if home is not None or uid is not None:
+        environment["HOME"] = str(home or scratch)
     started_as = (None, None) if spec.drops_privileges_itself else (uid, gid)
     try:
         return Worker.start(
@@ -52,10 +55,26 @@ def start_worker(
 
 
 def say_hello(worker: Worker, *, deadline_s: float = HELLO_DEADLINE_S) -> Hello:
-    """Ask a new worker who it is. Raises BackendError, also when it speaks another protocol."""
+    """Ask a new worker who it is.
+
+    Raises BackendError, also when it speaks another protocol or declares what nobody can judge yet.
+    """
     said = worker.call(Verb.HELLO, deadline_s=deadline_s)
     assert isinstance(said, Hello)
-    if said.protocol != PROTOCOL_VERSION:
-        message = f"it speaks protocol {said.protocol}, this harness speaks {PROTOCOL_VERSION}"
-        raise BackendError(ErrorCode.PROTOCOL, message)
+    if reserved := sorted(said.capabilities & RESERVED):
+        message = f"it declares {', '.join(reserved)}, which is reserved: this release has no case"
+        raise BackendError(ErrorCode.PROTOCOL, f"{message} for it; leave it out of capabilities")
+    return said
+
+
+def identify(spec: BackendSpec, worker: Worker, *, deadline_s: float = HELLO_DEADLINE_S) -> Hello:
+    """Ask the first worker of a run who it is, and see that it is who its file says.
+
+    Raises BackendError.
+    """
+    said = say_hello(worker, deadline_s=deadline_s)
+    for claim, expected in spec.claims.items():
+        if (told := getattr(said, claim)) != expected:
+            message = f"hello says {claim} {told!r}, {spec.name} says {expected!r}; mend either"
+            raise BackendError(ErrorCode.PROTOCOL, message)
     return said

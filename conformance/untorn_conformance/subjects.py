@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from untorn_stress.ensemble import Cast
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory, Patience, Subject
 from untorn_stress.scenario import Scenario
 
 from untorn_conformance.backend import Hello
 from untorn_conformance.contract import Capability
 from untorn_conformance.registry import BackendSpec, parse
-from untorn_conformance.starting import HELLO_DEADLINE_S, say_hello, start_worker
+from untorn_conformance.starting import HELLO_DEADLINE_S, identify, start_worker
 
 _NO_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
 """What the interpreter leaves beside its modules is no doing of the cache's."""
@@ -56,10 +56,10 @@ def subject_of(
     cast = Cast(
         name=spec.name,
         identity=identity,
-        env={**os.environ, **_our_path(), **_NO_BYTECODE, **(env or {})},
+        env={**os.environ, **_our_path(), **spec.environment(), **_NO_BYTECODE, **(env or {})},
         zygote=zygote,
-        argv=() if spec.factory else spec.arguments,
-        program_env={**_NO_BYTECODE, **(env or {})},
+        argv=() if spec.factory else tuple(spec.command()),
+        program_env={**spec.environment(), **_NO_BYTECODE, **(env or {})},
     )
     return Subject(
         spec=spec.name,
@@ -82,7 +82,7 @@ def ask_hello(spec: BackendSpec, base: Path, *, deadline_s: float = HELLO_DEADLI
         with start_worker(
             spec, run_token=secrets.token_hex(16), scratch=folder, stderr_path=folder / "stderr"
         ) as worker:
-            return say_hello(worker, deadline_s=deadline_s)
+            return identify(spec, worker, deadline_s=deadline_s)
 
 
 @contextmanager

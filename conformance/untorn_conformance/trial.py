@@ -7,21 +7,22 @@ import secrets
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from untorn_stress import supervise
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 
 from untorn_conformance.backend import Hello
+from untorn_conformance.baseline import Baseline
 from untorn_conformance.contract import Requirement
 from untorn_conformance.errors import BackendError
 from untorn_conformance.farm import Farm, remove_tree
 from untorn_conformance.registry import BackendSpec
 from untorn_conformance.results import Manifest, Results
-from untorn_conformance.starting import RUN_VARIABLE, say_hello, start_worker
+from untorn_conformance.starting import RUN_VARIABLE, identify, start_worker
 from untorn_conformance.subjects import subject_of
 from untorn_conformance.wire import from_plain, to_plain
 
@@ -54,7 +55,7 @@ class Passport:
 
 @dataclass(kw_only=True)
 class Trial:
-    """The run: what is tried (``spec``, ``selected``), where, and what came of it.
+    """The run: what is tried (``spec``, ``selected``), where, what is known, and what came of it.
 
     ``is_controller`` is False in the processes that pytest-xdist starts. ``machine_seed`` is what
     the machines of all processes draw from.
@@ -64,6 +65,7 @@ class Trial:
     directories: tuple[Path, ...]
     selected: tuple[Requirement, ...]
     require_evidence: bool
+    baseline: Baseline = field(default_factory=Baseline)
     machine_seed: int = 0
     is_controller: bool = True
     run_token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -92,6 +94,10 @@ class Trial:
             with tempfile.TemporaryDirectory(prefix="untorn-hello-") as scratch:
                 self.greeting = _greet(self.spec, self.run_token, Path(scratch))
         return self.greeting
+
+    def of(self, spec: BackendSpec) -> Trial:
+        """The same run with another backend; what it leaves is swept with the rest."""
+        return replace(self, spec=spec, greeting=None, collected=Manifest(), results=Results())
 
     def farm(self, directory: Path) -> Farm:
         """Make the farm of one case. Raises RuntimeError when the backend did not say who it is."""
@@ -162,6 +168,6 @@ def _greet(spec: BackendSpec, run_token: str, scratch: Path) -> Greeting:
         with start_worker(
             spec, run_token=run_token, scratch=scratch, stderr_path=scratch / "stderr"
         ) as worker:
-            return Greeting(hello=say_hello(worker))
+            return Greeting(hello=identify(spec, worker))
     except BackendError as error:
         return Greeting(problem=str(error))

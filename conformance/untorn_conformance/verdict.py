@@ -59,6 +59,8 @@ _INVALIDATES: Final = frozenset({Outcome.HARNESS_ERROR, Outcome.NOT_RUN})
 _UNPROVED: Final = frozenset(
     {Outcome.UNKNOWN, Outcome.UNTESTED, Outcome.DEVIATION, Outcome.BLOCKED}
 )
+_NARROWS: Final = frozenset({Outcome.UNTESTED, Outcome.DEVIATION})
+"""Cases that were left out, or whose failure is known: even of a row that binds nobody."""
 _JUDGED: Final = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN, Outcome.DEVIATION})
 _LOST: Final = frozenset({Outcome.FAIL, Outcome.DEVIATION, Outcome.BLOCKED})
 _BLOCKABLE: Final = frozenset({Outcome.PASS, Outcome.DEVIATION, Outcome.UNKNOWN})
@@ -134,7 +136,8 @@ MEANINGS: Final[Mapping[VerdictWord, str]] = MappingProxyType(
         ),
         VerdictWord.NON_CONFORMANT: "At least one binding requirement failed.",
         VerdictWord.INVALID: (
-            "The run says nothing about the backend: the harness failed, or cases did not run."
+            "The run says nothing about the backend: the harness failed, cases did not run, or "
+            "its baseline is stale."
         ),
     }
 )
@@ -300,12 +303,13 @@ def _block(row: RequirementResult, lost: str | None) -> RequirementResult:
 
 def _word(rows: Sequence[RequirementResult], results: Sequence[CaseResult]) -> VerdictWord:
     outcomes = {result.outcome for result in results}
-    if outcomes & _INVALIDATES or not outcomes & _JUDGED:
+    judged = any(result.requirements and result.outcome in _JUDGED for result in results)
+    if outcomes & _INVALIDATES or not judged:
         return VerdictWord.INVALID
     binding = {row.outcome for row in rows if REQUIREMENTS[row.id].level is Level.MUST}
     if Outcome.FAIL in binding:
         return VerdictWord.NON_CONFORMANT
-    narrowed = {row.id for row in rows} != set(REQUIREMENTS)
+    narrowed = {row.id for row in rows} != set(REQUIREMENTS) or outcomes & _NARROWS
     if binding & _UNPROVED or narrowed:
         return VerdictWord.PARTIAL
     return VerdictWord.CONFORMANT
@@ -363,7 +367,16 @@ def from_json(document: Mapping[str, Any]) -> Verdict:
 
 
 def _row_json(row: Requirement) -> dict[str, Any]:
-    return {"chapter": row.chapter, "level": row.level.value, "text": row.text}
+    return {
+        "chapter": row.chapter,
+        "level": row.level.value,
+        "needs": [need.value for need in Capability if need in row.needs],
+        "text": row.text,
+        "observed_by": row.observed_by,
+        "brought_about_by": row.brought_about_by,
+        "oracle": row.oracle,
+        "depends_on": list(row.depends_on),
+    }
 
 
 def _measurement_json(item: Measurement) -> dict[str, Any]:

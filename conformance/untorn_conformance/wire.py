@@ -180,7 +180,17 @@ def _decode_ok(body: Mapping[str, Json], verb: Verb | None) -> object:
     if answer is None:
         _check_fields(fields, required=(), where=f"the answer {kind}")
         return None
+    if answer is backend.Hello:
+        _check_version(fields)
     return from_plain(answer, fields, where=kind)
+
+
+def _check_version(hello: Mapping[str, Json]) -> None:
+    """Look at the version before the rest, which may have another shape in another version."""
+    said = hello.get("protocol", backend.PROTOCOL_VERSION)
+    if said != backend.PROTOCOL_VERSION:
+        ours = f"this harness speaks {backend.PROTOCOL_VERSION}"
+        _refuse(f"it speaks protocol {said!r}, {ours}", "update the older of the two")
 
 
 def _decode_error(body: Mapping[str, Json]) -> BackendError:

@@ -20,7 +20,7 @@ _LOW_BYTES = 2048 * BYTES_PER_MB
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Checkup:
     """One finding: its name, whether it is well, what was seen, and the exit code if it is not."""
 
     name: str
@@ -50,31 +50,31 @@ def doctor(*, cache_dir: str | None, as_json: bool) -> None:
         raise Exit(bad[0])
 
 
-def _check_root(cache_dir: str | None) -> list[Check]:
+def _check_root(cache_dir: str | None) -> list[Checkup]:
     try:
         cache = Cache.open(cache_dir)
     except RootRefusedError as error:
-        return [Check("root", False, str(error), ExitCode.ROOT)]
+        return [Checkup("root", False, str(error), ExitCode.ROOT)]
     with cache:
         path = cache.settings.root
         root = cache.access.root()
         if path is None:
-            return [Check("root", True, f"the cache is switched off ({VAR_DIR})")]
+            return [Checkup("root", True, f"the cache is switched off ({VAR_DIR})")]
         if root is None:
-            return [Check("root", False, cache.degraded, ExitCode.ROOT)]
+            return [Checkup("root", False, cache.degraded, ExitCode.ROOT)]
         usage = shutil.disk_usage(root.fd)
         owner = os.fstat(root.fd)
         trust = root.trust
         return [
-            Check("root", True, ascii(path)[1:-1]),
-            Check("owner", True, f"user {owner.st_uid}, mode {owner.st_mode & 0o7777:04o}"),
-            Check(
+            Checkup("root", True, ascii(path)[1:-1]),
+            Checkup("owner", True, f"user {owner.st_uid}, mode {owner.st_mode & 0o7777:04o}"),
+            Checkup(
                 "file system",
                 trust.locks,
                 trust.file_system
                 + ("" if trust.locks else f": {trust.reason}; collect and repair are off"),
             ),
-            Check(
+            Checkup(
                 "free space",
                 usage.free >= _LOW_BYTES,
                 f"{usage.free // BYTES_PER_MB} MB free of {usage.total // BYTES_PER_MB} MB",
@@ -82,9 +82,9 @@ def _check_root(cache_dir: str | None) -> list[Check]:
         ]
 
 
-def _check_decoder() -> Check:
+def _check_decoder() -> Checkup:
     try:
         found = decoder.find(os.environ)
     except DecoderError as error:
-        return Check("decoder", False, str(error), ExitCode.DECODER)
-    return Check("decoder", True, f"{found.version_line} ({ascii(found.path)[1:-1]})")
+        return Checkup("decoder", False, str(error), ExitCode.DECODER)
+    return Checkup("decoder", True, f"{found.version_line} ({ascii(found.path)[1:-1]})")

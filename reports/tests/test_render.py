@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from untorn_conformance.verdict import MEANINGS, Outcome
+from untorn_reports.drawing import Drawing
 from untorn_reports.render import render
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7*7 }} &amp;"
@@ -55,6 +56,30 @@ def test_every_requirement_is_shown_with_outcome_reason_evidence_and_cases(
         assert row["reason"] in text
         assert all(evidence["detail"] in text for evidence in row["evidence"])
         assert all(name in text for name in row["cases"])
+
+
+def test_how_each_requirement_is_judged_is_shown(document: dict[str, Any]) -> None:
+    text = "".join(text for _, text in Page(render(document)).texts)
+    for words in document["contract"]["requirements"].values():
+        for name in ("observed_by", "brought_about_by", "oracle"):
+            assert words[name].translate(str.maketrans("", "", "*`")) in text
+
+
+def test_a_counterexample_is_drawn_in_columns_with_the_line_that_replays_it(
+    document: dict[str, Any],
+) -> None:
+    drawing = Drawing(
+        name="counterexamples/a.json",
+        requirements=("P3",),
+        text=f"step  w1\n   1  rename {HOSTILE}",
+        replay="untorn replay u1.x",
+    )
+    broken = Drawing(name="counterexamples/b.json", problem="it cannot be drawn: it is not JSON")
+    texts = Page(render(document, [drawing, broken])).texts
+    assert (frozenset({"wide"}), drawing.text) in texts
+    shown = [text for _, text in texts]
+    assert shown.index(drawing.text) < shown.index("untorn replay u1.x")
+    assert broken.problem in shown
 
 
 def test_only_a_pass_is_drawn_as_a_pass(document: dict[str, Any]) -> None:

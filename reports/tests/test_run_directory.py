@@ -79,7 +79,9 @@ def test_a_run_leaves_its_verdict_its_page_and_its_environment(
     run.write(document)
     assert sorted(path.name for path in run.path.iterdir()) == [
         "env.json",
+        "junit.xml",
         "report.html",
+        "summary.md",
         "verdict.json",
     ]
     verdict = json.loads((run.path / "verdict.json").read_bytes())

@@ -1,15 +1,16 @@
-"""The verdict as one page of HTML that needs nothing but itself."""
+"""The verdict as one page of HTML that needs nothing but itself: light, dark, wide or narrow."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup, escape
 
+from untorn_reports.drawing import Drawing
 from untorn_reports.view import view_of
 
 _TEMPLATE: Final = "report.html.j2"
@@ -21,19 +22,32 @@ _INLINE: Final = (
 """The marks that the contract's sentences use."""
 
 
-def render(document: Mapping[str, Any]) -> str:
+def render(document: Mapping[str, Any], drawings: Sequence[Drawing] = ()) -> str:
     """Render a ``verdict.json`` as a page: no script, no loads, everything that is text escaped.
 
-    Lone surrogates, which file names may hold, are shown as escapes, so that the page can be
-    encoded as UTF-8. Raises ValueError when the document is no verdict.
+    ``drawings`` are the run's counterexamples. Lone surrogates, which file names may hold, are
+    shown as escapes, so that the page can be encoded as UTF-8. Raises ValueError when the document
+    is no verdict.
     """
+    return page_of(_TEMPLATE, view=view_of(document), drawings=drawings)
+
+
+def page_of(template: str, **values: Any) -> str:
+    """Render one of the templates here with these values, as text that UTF-8 can encode."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_source),
     )
-    source = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     environment.filters["inline"] = _inline
-    page = environment.from_string(source).render(view=view_of(document))
+    page = environment.get_template(template).render(**values)
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _source(template: str) -> str:
+    return resources.files(__package__).joinpath(template).read_text(encoding="utf-8")
 
 
 def _inline(text: str) -> Markup:

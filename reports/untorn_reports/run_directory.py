@@ -6,12 +6,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from untorn_reports import junit, markdown
+from untorn_reports.drawing import Drawing
 from untorn_reports.render import render
 
 LATEST: Final = "latest"
@@ -23,6 +25,15 @@ def default_base(current: Path) -> Path:
     if (current / "reports" / "untorn_reports").is_dir():
         return current / "reports" / "runs"
     return current / "untorn-runs"
+
+
+def rendered(document: Mapping[str, Any], drawings: Sequence[Drawing] = ()) -> dict[str, str]:
+    """Render every report of a verdict: file name and text. Raises ValueError."""
+    return {
+        "report.html": render(document, drawings),
+        "junit.xml": junit.render(document),
+        "summary.md": markdown.render(document, drawings),
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +63,29 @@ class RunDirectory:
                 continue  # another run drew the same random part in the same second
             return run
 
-    def write(self, document: Mapping[str, Any]) -> None:
-        """Write verdict.json, env.json and report.html, each at once, then move ``latest`` here.
+    def write(self, document: Mapping[str, Any], drawings: Sequence[Drawing] = ()) -> None:
+        """Write verdict.json, env.json and the reports, each at once, then move ``latest`` here.
 
-        ``env.json`` is the verdict's provenance by itself. Raises ValueError for a document that is
-        no verdict, before anything is written, and OSError.
+        ``env.json`` is the verdict's provenance by itself, ``drawings`` are the counterexamples.
+        Raises ValueError for a document that is no verdict, before anything is written, and
+        OSError.
         """
-        page = render(document)
+        reports = rendered(document, drawings)
         self._put("verdict.json", _json(document))
         self._put("env.json", _json(document["provenance"]))
-        self._put("report.html", page.encode("utf-8"))
+        self._put_all(reports)
         self._move_latest()
+
+    def write_reports(
+        self, document: Mapping[str, Any], drawings: Sequence[Drawing] = ()
+    ) -> list[str]:
+        """Write the reports of an older run again; returns their names. Raises as ``write``."""
+        return self._put_all(rendered(document, drawings))
+
+    def _put_all(self, reports: Mapping[str, str]) -> list[str]:
+        for name, text in reports.items():
+            self._put(name, text.encode("utf-8"))
+        return list(reports)
 
     def _put(self, name: str, content: bytes) -> None:
         """Replace a file at once, so that a reader of a live run never sees half of it."""

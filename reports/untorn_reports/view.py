@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from untorn_conformance.contract import CHAPTERS
+from untorn_conformance.errors import ProtocolError
 from untorn_conformance.verdict import (
     MEANINGS,
     CaseResult,
@@ -17,6 +18,7 @@ from untorn_conformance.verdict import (
     Verdict,
     from_json,
 )
+from untorn_conformance.wire import from_plain
 
 ATTENTION: Final = (
     Outcome.HARNESS_ERROR,
@@ -55,12 +57,24 @@ Fact: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One requirement with its words, its result and the cases behind it."""
+class Words:
+    """A requirement as it was worded when it was judged, and how it is judged."""
 
     chapter: str
     level: str
+    needs: tuple[str, ...]
     text: str
+    observed_by: str
+    brought_about_by: str
+    oracle: str
+    depends_on: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One requirement with its words, its result and the cases behind it."""
+
+    words: Words
     result: RequirementResult
     cases: tuple[CaseResult, ...]
 
@@ -108,6 +122,13 @@ class View:
 def view_of(document: Mapping[str, Any]) -> View:
     """Arrange a ``verdict.json``; raises ValueError when it is not one."""
     verdict = from_json(document)
+    try:
+        return _view(verdict, document)
+    except (KeyError, TypeError, AttributeError, ProtocolError) as error:
+        raise ValueError(f"not a verdict: {type(error).__name__} {error}") from error
+
+
+def _view(verdict: Verdict, document: Mapping[str, Any]) -> View:
     provenance = document["provenance"]
     backend, (facts, more_facts) = provenance["backend"], _provenance(provenance)
     rows = tuple(_rows(verdict, document["contract"]["requirements"]))
@@ -127,15 +148,16 @@ def view_of(document: Mapping[str, Any]) -> View:
     )
 
 
-def _rows(verdict: Verdict, words: Mapping[str, Mapping[str, str]]) -> Iterator[Row]:
+def _rows(verdict: Verdict, words: Mapping[str, Any]) -> Iterator[Row]:
     for result in verdict.requirements:
         cases = tuple(case for case in verdict.cases if case.case in result.cases)
-        yield Row(result=result, cases=cases, **words[result.id])
+        own = from_plain(Words, words[result.id], where=f"contract.{result.id}")
+        yield Row(words=own, result=result, cases=cases)
 
 
 def _chapters(rows: Sequence[Row]) -> Iterator[Chapter]:
-    for letter in dict.fromkeys(row.chapter for row in rows):
-        own = tuple(row for row in rows if row.chapter == letter)
+    for letter in dict.fromkeys(row.words.chapter for row in rows):
+        own = tuple(row for row in rows if row.words.chapter == letter)
         yield Chapter(letter=letter, title=CHAPTERS.get(letter, ""), rows=own)
 
 

@@ -22,10 +22,10 @@ from untorn_conformance.contract import Capability
 from untorn_stress.ensemble import Cast
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
-from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, Keeper
 from untorn_stress.gate.supervisor import Rules
 from untorn_stress.gated_programs import GatedPrograms, ProgramsRun
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory, Patience, Subject
 from untorn_stress.scenarios import scenario
 from untorn_stress.schedulers.protocol import Executed, Moment, Option

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from untorn_stress.gate import abi, availability
-from untorn_stress.gate.availability import Outcome, Step, explain
+from untorn_stress.gate.availability import Hurdle, Outcome, explain
 
 NO_GATE = Path(__file__).parent / "programs" / "no_gate.py"
 SETPRIV = "/usr/bin/setpriv"
@@ -224,11 +224,11 @@ def test_a_machine_without_a_table_has_no_gate(
 # --- in words -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [step for step in Step if step is not Step.MACHINE])
-def test_each_step_has_a_sentence_and_an_advice_of_its_own(step: Step) -> None:
+@pytest.mark.parametrize("step", [step for step in Hurdle if step is not Hurdle.MACHINE])
+def test_each_step_has_a_sentence_and_an_advice_of_its_own(step: Hurdle) -> None:
     others = {
         explain(Outcome(failed=each, error="EIO"), release=NEW, machine=HERE).reason
-        for each in Step
+        for each in Hurdle
         if each is not step
     }
     found = explain(Outcome(failed=step, error="EIO"), release=NEW, machine=HERE)
@@ -240,26 +240,26 @@ def test_each_step_has_a_sentence_and_an_advice_of_its_own(step: Step) -> None:
 @pytest.mark.parametrize(
     ("step", "release", "needed"),
     [
-        (Step.INSTALL, "5.15.0-1-amd64", "5.19"),
-        (Step.RECEIVE, "4.19.0", "5.0"),
-        (Step.DESCRIPTOR, "5.5.19", "5.6"),
-        (Step.ADDFD, "5.13.0", "5.14"),
-        (Step.CONTINUE, "5.4.0-200-generic", "5.5"),
+        (Hurdle.INSTALL, "5.15.0-1-amd64", "5.19"),
+        (Hurdle.RECEIVE, "4.19.0", "5.0"),
+        (Hurdle.DESCRIPTOR, "5.5.19", "5.6"),
+        (Hurdle.ADDFD, "5.13.0", "5.14"),
+        (Hurdle.CONTINUE, "5.4.0-200-generic", "5.5"),
     ],
 )
-def test_an_old_kernel_is_told_which_one_is_needed(step: Step, release: str, needed: str) -> None:
+def test_an_old_kernel_is_told_which_one_is_needed(step: Hurdle, release: str, needed: str) -> None:
     found = explain(Outcome(failed=step, error="EINVAL"), release=release, machine=HERE)
     assert found.advice == f"Linux {needed} or newer is needed, this is {release}"
 
 
 @pytest.mark.parametrize("release", ["5.19.0", "6.1.0", "10.0", "6.8-rc1"])
 def test_a_new_enough_kernel_is_not_blamed(release: str) -> None:
-    found = explain(Outcome(failed=Step.INSTALL, error="EPERM"), release=release, machine=HERE)
+    found = explain(Outcome(failed=Hurdle.INSTALL, error="EPERM"), release=release, machine=HERE)
     assert "is needed" not in found.advice
 
 
 def test_memory_out_of_reach_is_a_matter_of_ptrace() -> None:
-    found = explain(Outcome(failed=Step.MEMORY, error="EACCES"), release=NEW, machine=HERE)
+    found = explain(Outcome(failed=Hurdle.MEMORY, error="EACCES"), release=NEW, machine=HERE)
     assert "/proc/sys/kernel/yama/ptrace_scope" in found.advice
 
 

@@ -10,8 +10,8 @@ from untorn_conformance.backend import Collected, Hit, Staged, Verb
 from untorn_stress.composition import (
     TASKS_MAX,
     WORKERS_MAX,
-    Kind,
     Task,
+    TaskKind,
     composed,
     name_of,
     scenario_of,
@@ -22,11 +22,17 @@ from untorn_stress.scenarios import SCENARIOS, labels_of
 from untorn_stress.token import Token
 
 WRITE, READ, COLLECT = (
-    Task(kind=Kind.WRITE, label="k"),
-    Task(kind=Kind.READ, label="k"),
-    Task(kind=Kind.COLLECT),
+    Task(kind=TaskKind.WRITE, label="k"),
+    Task(kind=TaskKind.READ, label="k"),
+    Task(kind=TaskKind.COLLECT),
 )
-EVERY = (WRITE, READ, COLLECT, Task(kind=Kind.WRITE, label="l"), Task(kind=Kind.READ, label="l"))
+EVERY = (
+    WRITE,
+    READ,
+    COLLECT,
+    Task(kind=TaskKind.WRITE, label="l"),
+    Task(kind=TaskKind.READ, label="l"),
+)
 
 
 def test_a_name_tells_who_does_what() -> None:

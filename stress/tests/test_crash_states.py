@@ -11,7 +11,7 @@ from untorn_conformance.verdict import EvidenceClass
 from untorn_stress.crash_states import CrashStates, Judged, evidence
 from untorn_stress.explorer import record
 from untorn_stress.gate.availability import probe
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import FindingKind
 from untorn_stress.scenarios import scenario

@@ -6,7 +6,7 @@ from untorn_stress.explore import Budget, Search
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.fail_nth import FailNth, Site
 from untorn_stress.schedulers.protocol import Ending, Executed, Moment, Option, Scheduler
-from untorn_stress.toys import Fault, Kind, Program, ToyStep, ToySystem
+from untorn_stress.toys import Act, Fault, Program, ToyStep, ToySystem
 
 LENGTH = 3
 FAULTS = ("EIO", "EIO+")
@@ -65,7 +65,7 @@ def test_a_fault_that_is_not_offered_again_was_missed() -> None:
 def test_for_one_actor_it_is_the_bounded_search_with_one_fault() -> None:
     steps = tuple(
         ToyStep(kind=kind, variable="x", value=value, faults=tuple(Fault))
-        for kind, value in ((Kind.READ, 0), (Kind.WRITE, 2), (Kind.READ, 0))
+        for kind, value in ((Act.READ, 0), (Act.WRITE, 2), (Act.READ, 0))
     )
     program = Program(actors=(steps,))
     schedules = [

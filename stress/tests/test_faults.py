@@ -8,8 +8,8 @@ import pytest
 from untorn_conformance.backend import Damaged, Published, Verb
 from untorn_stress.explorer import record
 from untorn_stress.gate.availability import probe
-from untorn_stress.gate.filter import Grain
 from untorn_stress.gated import GatedSystem
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.payloads import FRAME_BYTES
 from untorn_stress.run import Run, Step

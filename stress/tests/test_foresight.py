@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from untorn_stress import foresight
+from untorn_stress import foresight, information_flow
 from untorn_stress.explore import Budget, Search
 from untorn_stress.foresight import Foresight
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
-from untorn_stress.schedulers.happens_before import HappensBefore
 from untorn_stress.schedulers.protocol import (
     NOTHING,
     Ending,
@@ -22,7 +21,7 @@ from untorn_stress.schedulers.protocol import (
     Scheduler,
 )
 from untorn_stress.toy_programs import random_program
-from untorn_stress.toys import Kind, Program, ToyResult, ToyStep, ToySystem
+from untorn_stress.toys import Act, Program, ToyResult, ToyStep, ToySystem
 
 PARTS = 4
 PROGRAMS = 1000 // PARTS
@@ -80,7 +79,7 @@ def test_what_was_foreseen_is_found_to_be_so_when_it_is_made() -> None:
 
 def straight(*lengths: int) -> Program:
     steps = [
-        (ToyStep(kind=Kind.WRITE, variable=f"own {actor}"),) * length
+        (ToyStep(kind=Act.WRITE, variable=f"own {actor}"),) * length
         for actor, length in enumerate(lengths)
     ]
     return Program(actors=tuple(steps))
@@ -97,11 +96,6 @@ def test_of_independent_actors_two_runs_tell_all() -> None:
 # --- wrong grounds for foresight are noticed ------------------------------------------------------
 
 
-def no_reads(self: HappensBefore, footprint: Footprint, digest: bytes) -> None:
-    """Takes whoever shares a lock for one who only looks at it."""
-    self._writes.update(dict.fromkeys(footprint.writes, digest))
-
-
 def nothing_expected(_options: object) -> Footprint:
     """Takes what an actor stands before for what it will stand before for ever."""
     return NOTHING
@@ -110,10 +104,11 @@ def nothing_expected(_options: object) -> Footprint:
 @pytest.mark.parametrize(
     ("owner", "name", "unsound"),
     [
-        (HappensBefore, "_record", no_reads),
+        (information_flow, "LEAVES_A_TRACE", ("#",)),  # who shares a lock only looks at it
+        (information_flow, "FOR_JUDGES", "x"),  # a variable that no step depends on
         (foresight, "_joined", nothing_expected),
     ],
-    ids=["reads", "stands"],
+    ids=["locks", "variables", "stands"],
 )
 @pytest.mark.parametrize("check_every", [1, NEVER])
 def test_foresight_on_wrong_grounds_is_noticed(
@@ -147,7 +142,7 @@ class Fickle(ToySystem):
         return ToySystem(program).run(choose)
 
 
-READ, WRITE = ToyStep(kind=Kind.READ, variable="x"), ToyStep(kind=Kind.WRITE, variable="x")
+READ, WRITE = ToyStep(kind=Act.READ, variable="x"), ToyStep(kind=Act.WRITE, variable="x")
 OTHER = Program(actors=((WRITE, READ), (READ, READ)))
 
 

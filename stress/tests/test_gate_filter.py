@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.supervisor import Rules
+from untorn_stress.grain import Grain
 
 FILE = 'fd = os.open("f", os.O_CREAT | os.O_RDWR); os.ftruncate(fd, 4096)\n'
 LOCK = 'struct.pack("hhqqixxxx", fcntl.F_WRLCK, 0, 0, 0, 0)'

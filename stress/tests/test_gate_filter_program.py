@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import pytest
 from untorn_stress.gate import abi
-from untorn_stress.gate.filter import DATA_CALLS, Grain, Instruction, program
+from untorn_stress.gate.filter import DATA_CALLS, Instruction, program
+from untorn_stress.grain import Grain
 
 HELD, PASSED = abi.RET_USER_NOTIF, abi.RET_ALLOW
 MISSING = abi.RET_ERRNO | errno.ENOSYS

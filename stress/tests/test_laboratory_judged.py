@@ -10,7 +10,7 @@ from untorn_conformance.contract import Capability
 from untorn_stress.explorer import Explored
 from untorn_stress.gate.availability import probe
 from untorn_stress.laboratory import Laboratory, TreeUnavailableError
-from untorn_stress.scenario import Start
+from untorn_stress.scenario import KeyState
 from untorn_stress.scenarios import scenario, starts_of
 from untorn_stress.schedulers.protocol import Moment, Option
 
@@ -141,7 +141,7 @@ def test_what_a_crash_left_is_a_crash_state_though_an_outsider_may_leave_the_sam
     assert thinned in [
         set(start.tree.nodes)
         for name, start in laboratory.harvest().items()
-        if starts_of(name)["k"] is Start.CRASHED
+        if starts_of(name)["k"] is KeyState.CRASHED
     ]
 
 
@@ -151,7 +151,7 @@ def test_a_torn_hit_after_a_crash_is_found(laboratory_of: Make, explore: Explore
         (each.finding.requirement, each.finding.rule)
         for name in laboratory.harvest()
         for each in explore(laboratory, "reader-writer", name).found
-        if starts_of(name)["k"] is Start.CRASHED
+        if starts_of(name)["k"] is KeyState.CRASHED
     }
     assert ("C1", "in-part") in rules
 

@@ -422,3 +422,28 @@ def test_a_request_without_an_answer_is_not_counted() -> None:
         B 2-12 extract -> hit
     """
     assert not judged(history, of="single-flight", capabilities=FLIGHT)
+
+
+# --- who gave no answer
+
+
+@pytest.mark.parametrize("ended", ["0-3 publish wA -> died", "0-? publish wA"])
+@pytest.mark.parametrize(
+    "later",
+    [
+        "B 4-8 publish wB -> published",
+        "B 4-8 publish wB -> adopted\nB 8-9 read 0 -> wA",
+        "B 4-5 lookup -> miss absent",
+        "B 4-5 lookup -> hit\nB 5-6 read 0 -> wA\nB 6-7 read 1 -> wA",
+    ],
+)
+def test_a_publish_of_a_dead_adapter_happened_or_did_not(ended: str, later: str) -> None:
+    assert not judged(f"A {ended}\n{later}")
+    acknowledged = f"A 0-3 publish wA -> published\n{later}"
+    assert bool(judged(acknowledged)) is ("wB -> published" in later or "miss" in later)
+
+
+@pytest.mark.parametrize("ended", ["0-3 collect -> died", "0-? collect"])
+@pytest.mark.parametrize("later", ["miss absent", "hit\nB 5-6 read 0 -> w0"])
+def test_a_collect_of_a_dead_adapter_evicted_or_did_not(ended: str, later: str) -> None:
+    assert not judged(f"C {ended}\nB 4-5 lookup -> {later}", tree="published", of="adopt-collector")

@@ -254,6 +254,15 @@ def test_where_locks_do_nothing_damage_stays() -> None:
     assert on("damaged", "repair", history.format("published")) == []
 
 
+def test_who_takes_no_lock_may_go_on_where_locks_do_nothing() -> None:
+    collected = "A 0-2 publish wA -> published\nC 2-3 collect -> evicted 0"
+    assert not judged(collected, of="writer-collector-noop", uses_locks=False)
+    repaired = judged(
+        "A 0-2 publish wA -> published", tree="damaged", of="repair-noop", uses_locks=False
+    )
+    assert not repaired
+
+
 def test_one_winner_is_due_without_locks_too() -> None:
     history = """
         A 0-6 publish wA -> published

@@ -33,7 +33,7 @@ from untorn_stress.programs import afterwards
 from untorn_stress.rules.history import Aftermath
 from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, Operation, Run, Step
-from untorn_stress.scenario import Ask, Locks, Scenario, Start
+from untorn_stress.scenario import Ask, KeyState, Locks, Scenario
 from untorn_stress.scenarios import SCENARIOS, labels_of, starts_of
 
 PAYLOADS = Payloads(Path("/nowhere"))
@@ -205,8 +205,8 @@ def findings(
     draw = random.Random(seed)
     cache = _Cache(Capability.LEASE in capabilities, trusted, draw, bug)
     for label, start in starts_of(scenario.tree).items():
-        if start is not Start.ABSENT:
-            cache.entries[label] = _Entry(label, "w0", damaged=start is Start.DAMAGED)
+        if start is not KeyState.ABSENT:
+            cache.entries[label] = _Entry(label, "w0", damaged=start is KeyState.DAMAGED)
     world = _World(cache)
     programs = zip("ABC", scenario.programs, strict=False)
     world.play([world.worker(name, each(listed)) for name, each in programs], draw)

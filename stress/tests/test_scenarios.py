@@ -19,7 +19,7 @@ from untorn_conformance.backend import (
 from untorn_conformance.contract import REQUIREMENTS
 from untorn_stress.payloads import LABELS, WRITERS, Origin, Payloads, content
 from untorn_stress.programs import afterwards, collector, reader, requester, writer
-from untorn_stress.scenario import Ask, Locks, Program, Scenario, Start, Thin
+from untorn_stress.scenario import Ask, KeyState, Locks, Program, Scenario, Thin
 from untorn_stress.scenarios import (
     ALL,
     LONE,
@@ -208,12 +208,16 @@ def test_the_damaged_tree_is_published_and_then_thinned() -> None:
 
 
 def test_what_a_natural_tree_holds_is_known_and_what_a_crash_left_is_not() -> None:
-    assert starts_of("published") == {"k": Start.COMPLETE, "l": Start.ABSENT}
-    assert set(starts_of("publish-3").values()) == {Start.UNKNOWN}
+    assert starts_of("published") == {"k": KeyState.COMPLETE, "l": KeyState.ABSENT}
+    assert set(starts_of("publish-3").values()) == {KeyState.UNKNOWN}
 
 
-@pytest.mark.parametrize(("of_damaged", "start"), [(False, Start.CRASHED), (True, Start.UNKNOWN)])
-def test_a_crash_state_says_whether_its_source_was_damaged(of_damaged: bool, start: Start) -> None:
+@pytest.mark.parametrize(
+    ("of_damaged", "start"), [(False, KeyState.CRASHED), (True, KeyState.UNKNOWN)]
+)
+def test_a_crash_state_says_whether_its_source_was_damaged(
+    of_damaged: bool, start: KeyState
+) -> None:
     assert set(starts_of(harvest_name("1a2b3c4d", of_damaged=of_damaged)).values()) == {start}
 
 

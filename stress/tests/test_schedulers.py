@@ -24,12 +24,12 @@ from untorn_stress.schedulers.replay import Replay
 from untorn_stress.schedulers.twice import Twice
 from untorn_stress.schedulers.uniform import Uniform
 from untorn_stress.toy_programs import random_program
-from untorn_stress.toys import Fault, Kind, Program, ToyResult, ToyStep, ToySystem
+from untorn_stress.toys import Act, Fault, Program, ToyResult, ToyStep, ToySystem
 
 X = Footprint(writes=frozenset({"x"}))
 
 
-def step(kind: Kind, variable: str = "x", value: int = 1, *faults: Fault) -> ToyStep:
+def step(kind: Act, variable: str = "x", value: int = 1, *faults: Fault) -> ToyStep:
     return ToyStep(kind=kind, variable=variable, value=value, faults=faults)
 
 
@@ -49,7 +49,7 @@ def test_each_recorded_schedule_replays_to_the_same_end(seed: int) -> None:
             assert drive(system, Replay(result.labels)) == [result]
 
 
-WRITERS = ToySystem(Program(actors=((step(Kind.WRITE),) * 2, (step(Kind.WRITE),) * 2)))
+WRITERS = ToySystem(Program(actors=((step(Act.WRITE),) * 2, (step(Act.WRITE),) * 2)))
 
 
 def test_a_replay_goes_on_with_whoever_moved_last() -> None:
@@ -61,7 +61,7 @@ def test_a_replay_of_nothing_begins_with_the_first_actor() -> None:
 
 
 def test_a_replay_takes_no_fault_of_its_own() -> None:
-    system = ToySystem(Program(actors=((step(Kind.WRITE, "x", 1, Fault.EIO),) * 2,)))
+    system = ToySystem(Program(actors=((step(Act.WRITE, "x", 1, Fault.EIO),) * 2,)))
     assert drive(system, Replay(["A!EIO"]))[0].labels == ("A!EIO", "A")
 
 
@@ -80,12 +80,12 @@ def test_a_schedule_that_does_not_fit_is_refused(labels: list[str], said: str) -
 
 # --- pct ------------------------------------------------------------------------------------------
 
-PADDING = (step(Kind.WRITE, "y"),) * 3
+PADDING = (step(Act.WRITE, "y"),) * 3
 BETWEEN = ToySystem(
     Program(
         actors=(
-            (*PADDING, step(Kind.WRITE, "x", 1), step(Kind.WRITE, "x", 2), *PADDING),
-            (*PADDING, step(Kind.READ, "x")),
+            (*PADDING, step(Act.WRITE, "x", 1), step(Act.WRITE, "x", 2), *PADDING),
+            (*PADDING, step(Act.READ, "x")),
         )
     )
 )
@@ -123,8 +123,8 @@ def test_pct_of_depth_one_never_preempts() -> None:
 
 
 def test_pct_lets_another_move_while_one_waits_for_time() -> None:
-    poll = (step(Kind.PAUSE, ""), step(Kind.READ))
-    system = ToySystem(Program(actors=(poll, (step(Kind.WRITE),) * 3)))
+    poll = (step(Act.PAUSE, ""), step(Act.READ))
+    system = ToySystem(Program(actors=(poll, (step(Act.WRITE),) * 3)))
     for result in drive(system, Pct(seed=5, runs=20, depth=1)):
         assert result.labels == ("B", "B", "B", "A", "A")
 
@@ -151,7 +151,7 @@ def test_the_same_seed_draws_the_same_runs(draw: Draw) -> None:
 
 @pytest.mark.parametrize("faults", [0, 1, 2])
 def test_uniform_keeps_to_its_budget_of_faults(faults: int) -> None:
-    system = ToySystem(Program(actors=((step(Kind.WRITE, "x", 1, Fault.EIO),) * 4,)))
+    system = ToySystem(Program(actors=((step(Act.WRITE, "x", 1, Fault.EIO),) * 4,)))
     runs = drive(system, Uniform(seed=2, runs=60, faults=faults))
     assert max(result.labels.count("A!EIO") for result in runs) == faults
 
@@ -180,10 +180,10 @@ class Unruly:
         return ToySystem(Program(actors=actors)).run(choose)
 
 
-STEADY = (step(Kind.WRITE),) * 3
+STEADY = (step(Act.WRITE),) * 3
 UNRULY: dict[str, Changed] = {
     "a shorter actor": (STEADY, STEADY[1:]),
-    "another footprint": ((step(Kind.WRITE, "z"),) * 3, STEADY),
+    "another footprint": ((step(Act.WRITE, "z"),) * 3, STEADY),
     "no other actor": (STEADY, ()),
     "an early end": (STEADY[2:], ()),
 }

@@ -14,7 +14,7 @@ from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.protocol import NOTHING, Executed, Moment, Option
 from untorn_stress.toy_programs import random_program
-from untorn_stress.toys import Fault, Kind, Program, ToyResult, ToyStep, ToySystem, outcomes
+from untorn_stress.toys import Act, Fault, Program, ToyResult, ToyStep, ToySystem, outcomes
 
 PARTS = 4
 PROGRAMS = 1000 // PARTS
@@ -192,27 +192,27 @@ class FaultForgotten(BoundedDfs):
             self._undecided = replace(self._undecided, instead=(chosen.footprint,))
 
 
-def step(kind: Kind, variable: str = "", value: int = 1, **more: Any) -> ToyStep:
+def step(kind: Act, variable: str = "", value: int = 1, **more: Any) -> ToyStep:
     return ToyStep(kind=kind, variable=variable, value=value, **more)
 
 
-READ_X, OWN = step(Kind.READ, "x"), step(Kind.WRITE, "own B")
+READ_X, OWN = step(Act.READ, "x"), step(Act.WRITE, "own B")
 A_PRIVATE_STEP_IS_THE_TIME_THAT_PASSES = Program(
     actors=(
-        (step(Kind.WRITE, "x", 1), step(Kind.PAUSE), step(Kind.WRITE, "x", 2)),
+        (step(Act.WRITE, "x", 1), step(Act.PAUSE), step(Act.WRITE, "x", 2)),
         (READ_X, OWN, READ_X),
     )
 )
 NOBODY_KNOWS_WHAT_B_TOUCHES = Program(
     actors=(
-        (step(Kind.WRITE, "x", 1), step(Kind.WRITE, "x", 2)),
-        (step(Kind.READ, "x", opaque=True),),
+        (step(Act.WRITE, "x", 1), step(Act.WRITE, "x", 2)),
+        (step(Act.READ, "x", opaque=True),),
     )
 )
 A_DIES_HOLDING_A_LOCK_BEFORE_A_PRIVATE_STEP = Program(
     actors=(
-        (step(Kind.TRY, "m"), step(Kind.WRITE, "own A", faults=(Fault.KILL,))),
-        (OWN, step(Kind.TRY, "m")),
+        (step(Act.TRY, "m"), step(Act.WRITE, "own A", faults=(Fault.KILL,))),
+        (OWN, step(Act.TRY, "m")),
     )
 )
 
@@ -247,7 +247,7 @@ class Unforeseen(ToySystem):
 
 
 def test_a_step_that_did_more_than_expected_is_left_before_it_all_the_same() -> None:
-    actors = ((step(Kind.WRITE, "x", 1), step(Kind.WRITE, "x", 2)), (READ_X,))
+    actors = ((step(Act.WRITE, "x", 1), step(Act.WRITE, "x", 2)), (READ_X,))
     system, search = Unforeseen(Program(actors=actors)), BoundedDfs(preemptions=1)
     found = {result.ending.outcome for result in Search(system, search, Budget())}
     assert {"x=2; A r=0 failed=0 done; B r=1 failed=0 done"} <= found
@@ -260,7 +260,7 @@ def straight(*lengths: int, shared: bool = False) -> Program:
     """Actors that only write, each its own variable or all of them one."""
     return Program(
         actors=tuple(
-            (ToyStep(kind=Kind.WRITE, variable="x" if shared else f"own {actor}"),) * length
+            (ToyStep(kind=Act.WRITE, variable="x" if shared else f"own {actor}"),) * length
             for actor, length in enumerate(lengths)
         )
     )
@@ -327,7 +327,7 @@ def test_conflicting_actors_are_not_reduced() -> None:
 
 
 def test_a_wait_for_time_starts_the_unbounded_search_anew_once() -> None:
-    pause, write = ToyStep(kind=Kind.PAUSE), ToyStep(kind=Kind.WRITE, variable="x")
+    pause, write = ToyStep(kind=Act.PAUSE), ToyStep(kind=Act.WRITE, variable="x")
     search = UnboundedDfs()
     outcomes(Program(actors=((pause, write), (write, write))), search)
     assert (search.restarts, search.exhaustive) == (1, True)

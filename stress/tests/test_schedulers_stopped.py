@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from untorn_stress.schedulers.protocol import Ending, Moment, Option
-from untorn_stress.schedulers.stopped import Stopped
+from untorn_stress.schedulers.stopped import StoppedActor
 
 LENGTHS = {"A": 3, "B": 2}
 
 
-def runs(scheduler: Stopped, lengths: dict[str, int] = LENGTHS) -> list[str]:
+def runs(scheduler: StoppedActor, lengths: dict[str, int] = LENGTHS) -> list[str]:
     """What each run chose; a cut run ends with a bar."""
     made = []
     while scheduler.begin():
@@ -27,11 +27,11 @@ def runs(scheduler: Stopped, lengths: dict[str, int] = LENGTHS) -> list[str]:
 
 
 def test_it_is_stopped_before_each_step_and_once_not_at_all() -> None:
-    assert runs(Stopped("A", most_steps=10)) == ["BB|", "ABB|", "AABB|", "AAABB"]
+    assert runs(StoppedActor("A", most_steps=10)) == ["BB|", "ABB|", "AABB|", "AAABB"]
 
 
 def test_whoever_takes_too_many_steps_meanwhile_spins() -> None:
-    scheduler = Stopped("A", most_steps=4)
+    scheduler = StoppedActor("A", most_steps=4)
     assert scheduler.begin()
     options = (Option("A"), Option("B", yielded=True))
     chosen = [scheduler.choose(Moment(step, options)) for step in range(5)]
@@ -41,4 +41,4 @@ def test_whoever_takes_too_many_steps_meanwhile_spins() -> None:
 
 
 def test_the_others_move_by_turns() -> None:
-    assert runs(Stopped("A", most_steps=10), {"A": 0, "B": 2, "C": 2}) == ["BCBC"]
+    assert runs(StoppedActor("A", most_steps=10), {"A": 0, "B": 2, "C": 2}) == ["BCBC"]

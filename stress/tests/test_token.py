@@ -12,9 +12,9 @@ import zlib
 from typing import Any
 
 import pytest
+from untorn_stress.grain import Grain
 from untorn_stress.token import (
     CHOICES_MAX,
-    Grain,
     Token,
     TokenError,
     check_fits,

@@ -97,6 +97,8 @@ class Channel:
 
     def end_input(self) -> None:
         """Close the child's stdin: a well-behaved worker exits. What was not sent is dropped."""
+        if self._stdin.closed:
+            return
         self._outgoing.clear()
         self._watch_room(False)
         self._stdin.close()

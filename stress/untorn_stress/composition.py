@@ -29,7 +29,7 @@ _WORKERS: Final = "-"
 _TASKS: Final = "_"
 
 
-class Kind(StrEnum):
+class TaskKind(StrEnum):
     """What a task does: stage and publish, look up and read, or evict everything."""
 
     WRITE = "w"
@@ -41,11 +41,11 @@ class Kind(StrEnum):
 class Task:
     """One thing that a worker does from beginning to end; a collector has no ``label``."""
 
-    kind: Kind
+    kind: TaskKind
     label: str = ""
 
     def __post_init__(self) -> None:
-        labels = ("",) if self.kind is Kind.COLLECT else LABELS
+        labels = ("",) if self.kind is TaskKind.COLLECT else LABELS
         if self.label not in labels:
             raise ValueError(f"{self.word!r} is no task")
 
@@ -98,7 +98,7 @@ def scenario_of(name: str) -> Scenario:
 
 
 def _task(word: str) -> Task:
-    return Task(kind=Kind(word[:1]), label=word[1:])
+    return Task(kind=TaskKind(word[:1]), label=word[1:])
 
 
 def _in_turn(tasks: Iterable[Task], name: str) -> Program:
@@ -113,6 +113,6 @@ def _in_turn(tasks: Iterable[Task], name: str) -> Program:
 
 
 def _program(task: Task, name: str) -> Program:
-    if task.kind is Kind.WRITE:
+    if task.kind is TaskKind.WRITE:
         return writer(task.label, name)
-    return reader(task.label) if task.kind is Kind.READ else collector()
+    return reader(task.label) if task.kind is TaskKind.READ else collector()

@@ -36,7 +36,7 @@ from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import labels_of
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
 from untorn_stress.schedulers.replay import Replay
-from untorn_stress.stops import Stopped
+from untorn_stress.stops import Stop
 from untorn_stress.tree import Tree
 
 SAMPLED_EVERY: Final = 10
@@ -176,7 +176,7 @@ class CrashStates:
         # What only shows while it lives, such as a death of its own, or a file beside the root.
         self._note(scenario, start, notes.run, notes.run.findings, notes, began_s)
 
-    def _digest_of(self, stop: Stopped, stops: Sequence[Stopped], known: dict[int, str]) -> str:
+    def _digest_of(self, stop: Stop, stops: Sequence[Stop], known: dict[int, str]) -> str:
         """The digest of a stop; most steps change nothing."""
         before = stops[stop.steps - 2] if stop.steps > 1 else None
         same = before is not None and before.start.tree == stop.start.tree
@@ -232,7 +232,7 @@ class CrashStates:
     def _sample(
         self,
         system: GatedSystem,
-        stop: Stopped,
+        stop: Stop,
         run: Run,
         findings: tuple[Finding, ...],
         notes: _Notes,

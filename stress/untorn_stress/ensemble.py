@@ -67,6 +67,7 @@ class Ensemble:
         self._rules = rules
         self._opens_before = bool(cast.zygote) and rules.locks == "real"
         self.pids: set[int] = set()
+        self.lies_told = 0
         self._resting: dict[str, GatedWorker] = {}
         self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
 
@@ -153,12 +154,12 @@ class Ensemble:
     def _ask(self, worker: GatedWorker, line: bytes) -> bytes:
         """Ask one thing of a worker that is let pass; its answer."""
         lines: list[bytes] = []
-        supervisor = Supervisor(
-            World(self._root), self._rules, lambda _worker, said: lines.append(said)
-        )
+        world = World(self._root)
+        supervisor = Supervisor(world, self._rules, lambda _worker, said: lines.append(said))
         supervisor.add(worker)
         worker.send(line)
         supervisor.settle_until(lambda: bool(lines))
+        self.lies_told += world.lies_told
         if not lines:
             message = f"the worker ended before it answered{self.last_words()}"
             raise BackendError(ErrorCode.DIED, message)

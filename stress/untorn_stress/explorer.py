@@ -37,7 +37,7 @@ from untorn_stress.schedulers.protocol import (
     Scheduler,
 )
 from untorn_stress.schedulers.replay import Replay
-from untorn_stress.token import Grain, Token
+from untorn_stress.token import Token
 from untorn_stress.tree import TreeError
 
 _FAILED: Final = (HostingError, ProtocolError, BackendError, TreeError, OSError)
@@ -292,7 +292,7 @@ def token_of(laboratory: Laboratory, scenario: Scenario, run: Run, bound: str) -
         identity=laboratory.subject.identity,
         scenario=run.scenario,
         tree=run.tree,
-        grain=Grain(laboratory.grain.value),
+        grain=laboratory.grain,
         locks=scenario.locks.value,
         seed=run.seed,
         bound=bound,

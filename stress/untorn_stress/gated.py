@@ -366,6 +366,7 @@ class GatedSystem:
             aftermath,
             waited_out=self._has_waited_out(taken_s),
             collects=self._collects(run),
+            uses_locks=self._world.lies_told + self._ensemble.lies_told > 0,
         )
 
     def _has_waited_out(self, taken_s: float) -> bool:

@@ -30,9 +30,9 @@ from untorn_conformance.backend import Limits, Verb
 from untorn_conformance.contract import Capability
 
 from untorn_stress.ensemble import Cast, Ensemble
-from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.supervisor import MOST_STEPS, STEP_DEADLINE_S, Rules
 from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.grain import Grain
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads
 from untorn_stress.reclaiming import PlayIn, Reclaiming
@@ -40,7 +40,7 @@ from untorn_stress.rules.history import Debris
 from untorn_stress.run import Operation, Run
 from untorn_stress.scenario import Play, Program, Scenario, Source, Thin
 from untorn_stress.scenarios import SOURCES, TREES, alone, harvest_name, is_damaged, prepare
-from untorn_stress.stops import Stopped, stops
+from untorn_stress.stops import Stop, stops
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
 from untorn_stress.tree_digest import digest
@@ -312,7 +312,7 @@ class Laboratory:
         system = self.system(scenario, self.natural(source.tree), source.name)
         return [each.start for each in self.stops(system)[1]]
 
-    def stops(self, system: GatedSystem) -> tuple[Run, list[Stopped]]:
+    def stops(self, system: GatedSystem) -> tuple[Run, list[Stop]]:
         """The run of a system's lone worker, and what was left at each of its stops."""
         return stops(system, lambda: self.take(system.scenario.name))
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 
 from untorn_stress.gate import locks
-from untorn_stress.gate.calls import AT_REMOVEDIR, Kind
+from untorn_stress.gate.calls import AT_REMOVEDIR, CallKind
 from untorn_stress.gate.worker import Held
 from untorn_stress.names import Names
 
@@ -32,18 +32,18 @@ class Narrator:
         return " ".join([*self._before(held), *named, *fds, *self._after(held)])
 
     def _before(self, held: Held) -> list[str]:
-        if held.call.kind in (Kind.FLOCK, Kind.FCNTL) and locks.is_ours(held.call):
+        if held.call.kind in (CallKind.FLOCK, CallKind.FCNTL) and locks.is_ours(held.call):
             return [_LOCKS[locks.operation_of(held.call, held.target)]]
         return []
 
     def _after(self, held: Held) -> list[str]:
         call = held.call
-        if call.kind is Kind.OPEN:
+        if call.kind is CallKind.OPEN:
             words = ["WRITE"] if call.writes else []
             return words + [word for flag, word in _OPEN_FLAGS if call.flags & flag]
         if call.name == "renameat2" and call.flags & 1:
             return ["NOREPLACE"]
-        if call.kind is Kind.UNLINK and (call.name == "rmdir" or call.flags & AT_REMOVEDIR):
+        if call.kind is CallKind.UNLINK and (call.name == "rmdir" or call.flags & AT_REMOVEDIR):
             return ["DIR"]
         return []
 

@@ -45,7 +45,7 @@ class Locks(StrEnum):
     EOPNOTSUPP = "EOPNOTSUPP"
 
 
-class Start(StrEnum):
+class KeyState(StrEnum):
     """What a key holds at the beginning of a run.
 
     Crashed is what a crash left where no outsider had harmed anything: a miss or a complete entry
@@ -89,7 +89,7 @@ class NaturalTree:
 
     name: str
     steps: tuple[Play | Thin, ...]
-    holds: Mapping[str, Start]
+    holds: Mapping[str, KeyState]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,13 +22,13 @@ from untorn_conformance.contract import Capability
 from untorn_stress.payloads import HARVEST_WRITER, LABELS, NATURAL_WRITER
 from untorn_stress.programs import collector, in_turn, reader, requester, writer
 from untorn_stress.scenario import (
+    KeyState,
     Locks,
     NaturalTree,
     Play,
     Program,
     Scenario,
     Source,
-    Start,
     Thin,
 )
 
@@ -49,14 +49,14 @@ TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
         each.name: each
         for each in (
             NaturalTree(name="empty", steps=(), holds={}),
-            NaturalTree(name="published", steps=(_first,), holds={"k": Start.COMPLETE}),
+            NaturalTree(name="published", steps=(_first,), holds={"k": KeyState.COMPLETE}),
             NaturalTree(
                 name="two-published",
                 steps=(_first, _second),
-                holds={"k": Start.COMPLETE, "l": Start.COMPLETE},
+                holds={"k": KeyState.COMPLETE, "l": KeyState.COMPLETE},
             ),
             NaturalTree(
-                name="damaged", steps=(_first, Thin(label="k")), holds={"k": Start.DAMAGED}
+                name="damaged", steps=(_first, Thin(label="k")), holds={"k": KeyState.DAMAGED}
             ),
         )
     }
@@ -114,18 +114,18 @@ def harvest_name(digest: str, *, of_damaged: bool) -> str:
     return f"{_HARVEST_OF_DAMAGED if of_damaged else _HARVEST}{digest}"
 
 
-def starts_of(tree_name: str) -> Mapping[str, Start]:
+def starts_of(tree_name: str) -> Mapping[str, KeyState]:
     """What each label holds at the start of a run from this tree, natural or harvested."""
     natural = TREES.get(tree_name)
     if natural is not None:
-        return {label: natural.holds.get(label, Start.ABSENT) for label in LABELS}
+        return {label: natural.holds.get(label, KeyState.ABSENT) for label in LABELS}
     is_of_sound = tree_name.startswith(_HARVEST) and not tree_name.startswith(_HARVEST_OF_DAMAGED)
-    return dict.fromkeys(LABELS, Start.CRASHED if is_of_sound else Start.UNKNOWN)
+    return dict.fromkeys(LABELS, KeyState.CRASHED if is_of_sound else KeyState.UNKNOWN)
 
 
 def is_damaged(tree_name: str) -> bool:
     """Whether an outsider harmed an entry of the natural tree."""
-    return Start.DAMAGED in starts_of(tree_name).values()
+    return KeyState.DAMAGED in starts_of(tree_name).values()
 
 
 def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:

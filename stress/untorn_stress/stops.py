@@ -22,7 +22,7 @@ from untorn_stress.schedulers.replay import Replay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stopped:
+class Stop:
     """What is left after the first ``steps`` of a run.
 
     ``death`` is the label of the death that takes the place of the next step, "" where none is on
@@ -45,7 +45,7 @@ class Stopped:
         )
 
 
-def stops(system: GatedSystem, take: Callable[[], Start]) -> tuple[Run, list[Stopped]]:
+def stops(system: GatedSystem, take: Callable[[], Start]) -> tuple[Run, list[Stop]]:
     """The run of the system's lone worker, and what ``take`` gave after each of its steps.
 
     Raises UndecidedError, HostingError, BackendError, ProtocolError.
@@ -63,7 +63,7 @@ def stops(system: GatedSystem, take: Callable[[], Start]) -> tuple[Run, list[Sto
     finally:
         system.on_stop = None
     return run, [
-        Stopped(steps=steps, start=start, death=death)
+        Stop(steps=steps, start=start, death=death)
         for steps, (start, death) in enumerate(zip(taken, [*deaths[1:], ""], strict=True), start=1)
     ]
 

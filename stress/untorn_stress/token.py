@@ -27,8 +27,9 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
+
+from untorn_stress.grain import Grain
 
 VERSION: Final = 1
 CHOICES_MAX: Final = 1_000_000
@@ -52,13 +53,6 @@ _NO_CHOICES: Final = "0"
 
 class TokenError(ValueError):
     """A text is not a token, or not one for here; the message says why and what to do."""
-
-
-class Grain(StrEnum):
-    """Which calls are steps: names and locks only, or reads and writes of file contents, too."""
-
-    METADATA = "metadata"
-    DATA = "data"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from untorn_stress.toys import NAMES, Fault, Kind, Program, ToyStep, Waiting
+from untorn_stress.toys import NAMES, Act, Fault, Program, ToyStep, Waiting
 
 _SHARED: Final = ("x", "y")
-_LOCKS: Final = ("m", "n")
-_PLAIN: Final = (Kind.READ, Kind.WRITE, Kind.STORE, Kind.WRITE_IF, Kind.REPLACE_IF)
-_TRIES: Final = (Kind.TRY, Kind.SHARE)
-_TIMED: Final = (*_PLAIN, Kind.POLL, Kind.PAUSE)
+_LOCKS: Final = ("l:m", "l:n")  # named as locks are: see information_flow
+_PLAIN: Final = (Act.READ, Act.WRITE, Act.STORE, Act.WRITE_IF, Act.REPLACE_IF)
+_TRIES: Final = (Act.TRY, Act.SHARE)
+_TIMED: Final = (*_PLAIN, Act.POLL, Act.PAUSE)
 
 # The chance of each feature in a program, and of what it brings at each place where it can be.
 _TIME_CHANCE: Final = 0.3
@@ -69,7 +69,7 @@ class _Drawing:
         variable = self.rng.choice((*_SHARED, *_SHARED, f"own {actor}"))
         return ToyStep(
             kind=kind,
-            variable="" if kind is Kind.PAUSE else variable,
+            variable="" if kind is Act.PAUSE else variable,
             value=self.rng.randint(0, 2),
             faults=self._faults(),
             opaque=kind in _PLAIN and self._happens(self.opaque_chance),
@@ -82,8 +82,8 @@ class _Drawing:
         """Put one or two locks over some of the steps; now and then one is never given back."""
         for lock in self.rng.sample(_LOCKS, self.rng.choice((1, 1, 2))):
             begin = self.rng.randrange(len(steps))
-            kind = self.rng.choice(_TRIES) if self._happens(_TRY_CHANCE) else Kind.LOCK
+            kind = self.rng.choice(_TRIES) if self._happens(_TRY_CHANCE) else Act.LOCK
             steps[begin] = ToyStep(kind=kind, variable=lock, faults=self._faults())
             if self._happens(_UNLOCK_CHANCE):
                 end = self.rng.randint(begin + 1, len(steps))
-                steps.insert(end, ToyStep(kind=Kind.UNLOCK, variable=lock, faults=self._faults()))
+                steps.insert(end, ToyStep(kind=Act.UNLOCK, variable=lock, faults=self._faults()))

@@ -35,7 +35,7 @@ from untorn_stress.schedulers.protocol import (
 )
 
 
-class Kind(StrEnum):
+class Act(StrEnum):
     """What a step does to its variable ``v`` and its actor's register ``r``."""
 
     READ = "r=3r+v"
@@ -68,7 +68,7 @@ class Waiting(StrEnum):
 NAMES: Final = ("A", "B", "C")
 POLLS: Final = 2  # a poll gives up after so many looks
 
-_LOCKING: Final = frozenset({Kind.LOCK, Kind.TRY, Kind.SHARE, Kind.UNLOCK})
+_LOCKING: Final = frozenset({Act.LOCK, Act.TRY, Act.SHARE, Act.UNLOCK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class ToyStep:
     ``footprint`` is what is known of it beforehand.
     """
 
-    kind: Kind
+    kind: Act
     variable: str = ""
     value: int = 1
     faults: tuple[Fault, ...] = ()
@@ -93,11 +93,11 @@ class ToyStep:
         touched = frozenset({self.variable})
         if self.opaque:
             return Footprint(opaque=True)
-        if self.kind is Kind.PAUSE:
+        if self.kind is Act.PAUSE:
             return NOTHING
-        if self.kind in {Kind.READ, Kind.POLL, Kind.SHARE}:
+        if self.kind in {Act.READ, Act.POLL, Act.SHARE}:
             return Footprint(reads=touched)
-        if self.kind is Kind.REPLACE_IF:
+        if self.kind is Act.REPLACE_IF:
             return Footprint(reads=touched, writes=touched)
         return Footprint(writes=touched)
 
@@ -157,7 +157,7 @@ class _Actor:
     @property
     def yielded(self) -> bool:
         """Whether the actor waits for time to pass."""
-        return self.polled > 0 or (self.pending is not None and self.pending.kind is Kind.PAUSE)
+        return self.polled > 0 or (self.pending is not None and self.pending.kind is Act.PAUSE)
 
     def go_on(self) -> None:
         """Stand before the next step."""
@@ -203,7 +203,7 @@ class _Machine:
     def _disabled(self, actor: _Actor) -> bool:
         step = actor.pending
         assert step is not None
-        if step.kind is not Kind.LOCK or (self.attempts and not actor.waits):
+        if step.kind is not Act.LOCK or (self.attempts and not actor.waits):
             return False
         return self._is_barred(step.variable, actor)
 
@@ -228,7 +228,7 @@ class _Machine:
 
     def _instead(self, actor: _Actor, step: ToyStep, fault: str) -> Footprint:
         """What a fault touches: what it is on offer by, and the locks that a death releases."""
-        awaited = {step.variable} if step.kind is Kind.LOCK else set()
+        awaited = {step.variable} if step.kind is Act.LOCK else set()
         owned = {lock for lock, owner in self.owners.items() if owner == actor.name}
         owned |= {lock for lock, sharer in self.sharers if sharer == actor.name}
         return Footprint(
@@ -261,16 +261,16 @@ class _Machine:
 
     def _arriving(self, actor: _Actor, footprint: Footprint) -> Footprint:
         step = actor.pending
-        if self.attempts or step is None or step.kind is not Kind.LOCK:
+        if self.attempts or step is None or step.kind is not Act.LOCK:
             return footprint
         return replace(footprint, reads=footprint.reads | {step.variable})
 
     def _act(self, actor: _Actor, step: ToyStep) -> Footprint:
         """Take the step, or find that it must wait; returns what it really touched."""
-        if step.kind is Kind.LOCK and self._is_barred(step.variable, actor):
+        if step.kind is Act.LOCK and self._is_barred(step.variable, actor):
             actor.waits = True
             return self._barred(step, actor)
-        if step.kind is Kind.POLL:
+        if step.kind is Act.POLL:
             actor.polled += 1
             if not self.memory.get(step.variable) and actor.polled < POLLS:
                 return step.footprint
@@ -280,12 +280,12 @@ class _Machine:
 
     def _lock(self, actor: _Actor, step: ToyStep) -> Footprint:
         lock = step.variable
-        if step.kind is Kind.UNLOCK:
+        if step.kind is Act.UNLOCK:
             self._give_back(lock, actor)
             return step.footprint
-        is_share = step.kind is Kind.SHARE
+        is_share = step.kind is Act.SHARE
         barred = self._held(lock, actor) if is_share else self._is_barred(lock, actor)
-        if step.kind is not Kind.LOCK:
+        if step.kind is not Act.LOCK:
             actor.register = 3 * actor.register + (not barred)
         if barred:
             return self._barred(step, actor)
@@ -306,17 +306,17 @@ class _Machine:
         found = self.memory.get(name, 0)
         touched = step.footprint
         match step.kind:
-            case Kind.READ | Kind.POLL:
+            case Act.READ | Act.POLL:
                 actor.register = 3 * actor.register + found
-            case Kind.WRITE:
+            case Act.WRITE:
                 self.memory[name] = value
-            case Kind.STORE:
+            case Act.STORE:
                 self.memory[name] = (actor.register + value) % 5
-            case Kind.WRITE_IF if actor.register % 3 != value:
+            case Act.WRITE_IF if actor.register % 3 != value:
                 touched = NOTHING
-            case Kind.REPLACE_IF if found != value:
+            case Act.REPLACE_IF if found != value:
                 touched = Footprint(reads=frozenset({name}))
-            case Kind.WRITE_IF | Kind.REPLACE_IF:
+            case Act.WRITE_IF | Act.REPLACE_IF:
                 self.memory[name] = value + 1
         return step.footprint if step.opaque else touched
 

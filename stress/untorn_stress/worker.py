@@ -109,6 +109,11 @@ class Worker:
         return self._process.pid
 
     @property
+    def channel(self) -> Channel:
+        """Its lines themselves, for who must look at them before they are believed."""
+        return self._channel
+
+    @property
     def is_alive(self) -> bool:
         """Whether the process has not ended yet; a stopped one is alive."""
         return self._process.poll() is None

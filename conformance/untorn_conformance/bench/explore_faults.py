@@ -13,7 +13,7 @@ from typing import Final
 
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.scenarios import scenario
 from untorn_stress.schedulers.fail_nth import FailNth
 

@@ -49,7 +49,7 @@ from untorn_stress.schedulers.protocol import (
     ScheduleMismatchError,
     Scheduler,
 )
-from untorn_stress.token import Grain, Token
+from untorn_stress.token import Token
 
 WANTED: Final = 1000
 SHARE: Final = 45
@@ -204,7 +204,7 @@ class Gatherer:
             identity=opened.subject.identity,
             scenario=run.scenario,
             tree=run.tree,
-            grain=Grain(opened.grain.value),
+            grain=opened.grain,
             locks=system.scenario.locks.value,
             seed=run.seed,
             bound=way.described,

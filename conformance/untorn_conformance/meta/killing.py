@@ -31,7 +31,7 @@ from untorn_stress import timeline
 from untorn_stress.crash_states import CrashStates, Judged
 from untorn_stress.explorer import Exploration, Explored, Found, bounded
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import FindingKind
 from untorn_stress.scenarios import TREES, scenario

@@ -12,6 +12,7 @@ from untorn_conformance.bench.explore_site import KEYS, MeasureError, pinned
 from untorn_conformance.bench.row import Goal, Of, Row, Unit, measured, not_measured
 from untorn_conformance.bench.timing import Samples
 from untorn_stress import token
+from untorn_stress.grain import Grain
 
 COMMAND = [sys.executable, "-m", "untorn_conformance.bench", "explore", "--quick"]
 LIMIT_S = 500
@@ -172,7 +173,7 @@ def test_a_rate_below_its_goal_is_missed_and_said() -> None:
 @pytest.fixture
 def found() -> dict[str, Any]:
     value = token.Token(
-        backend="b", identity="b@1", scenario="s", tree="empty", grain=token.Grain.METADATA,
+        backend="b", identity="b@1", scenario="s", tree="empty", grain=Grain.METADATA,
         locks="real", seed=0, bound="at most 2 preemptions", choices=("A",),
     )  # fmt: skip
     return {

@@ -10,7 +10,7 @@ import pytest
 import untorn_fixtures
 from untorn_conformance import registry, subjects
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenarios import scenario
 from untorn_stress.schedulers.replay import Replay

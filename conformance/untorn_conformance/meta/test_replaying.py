@@ -17,9 +17,10 @@ from untorn_stress.explorer import record
 from untorn_stress.gate.availability import probe
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import Choose, GatedRun, GatedSystem
+from untorn_stress.grain import Grain
 from untorn_stress.run import Run
 from untorn_stress.schedulers.protocol import Ending, ScheduleMismatchError
-from untorn_stress.token import Grain, Token
+from untorn_stress.token import Token
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
 

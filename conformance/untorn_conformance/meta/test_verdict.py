@@ -95,6 +95,14 @@ def test_one_case_that_did_not_pass_decides_the_word(
     assert judged_whole(complete_law, cases).word is word
 
 
+@pytest.mark.parametrize("outcome", [Outcome.UNTESTED, Outcome.DEVIATION])
+def test_what_was_left_out_or_is_known_to_fail_makes_a_verdict_partial_even_of_a_should(
+    complete_law: Sequence[Requirement], outcome: Outcome
+) -> None:
+    cases = [*everything_passes(), case("O2.text", outcome)]
+    assert judged_whole(complete_law, cases).word is VerdictWord.PARTIAL
+
+
 def test_a_should_that_fails_binds_nobody(complete_law: Sequence[Requirement]) -> None:
     cases = [*everything_passes(), case("O2.text", Outcome.FAIL)]
     verdict = judged_whole(complete_law, cases)

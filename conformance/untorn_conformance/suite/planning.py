@@ -15,7 +15,7 @@ from hypothesis import given, seed
 from hypothesis import strategies as st
 from untorn_conformance.suite.drawing import any_of, numbers, some_of
 from untorn_conformance.suite.hunting import Hunt, ShownError
-from untorn_stress.composition import Composition, Kind, Task, composed
+from untorn_stress.composition import Composition, Task, TaskKind, composed
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, Found, bounded
 from untorn_stress.gated import Start
@@ -32,10 +32,10 @@ FIRST_TREES = 4
 STEPS_MAX = 16
 """Between two turns. A publish takes 20 to 40 steps; turns add up."""
 
-WRITE = Task(kind=Kind.WRITE, label="k")
-READ = Task(kind=Kind.READ, label="k")
-COLLECT = Task(kind=Kind.COLLECT)
-OTHERS = (Task(kind=Kind.WRITE, label="l"), Task(kind=Kind.READ, label="l"))
+WRITE = Task(kind=TaskKind.WRITE, label="k")
+READ = Task(kind=TaskKind.READ, label="k")
+COLLECT = Task(kind=TaskKind.COLLECT)
+OTHERS = (Task(kind=TaskKind.WRITE, label="l"), Task(kind=TaskKind.READ, label="l"))
 TASKS = (WRITE, READ, COLLECT, WRITE, WRITE, WRITE, COLLECT, WRITE, *OTHERS)
 """What is drawn from: mostly one key, and mostly its writers, since those race."""
 

@@ -127,6 +127,7 @@ def test_G4_leaves_a_live_writers_staging(farm: Farm, is_stopped: bool) -> None:
 def test_G4_reaps_a_dead_writers_staging(farm: Farm) -> None:
     """The first collect after the declared grace takes it, budget or not; a minute is the limit."""
     writer, collector = farm.worker(), farm.worker()
+    fill(farm, collector, "b")  # makes whatever directories all stagings share
     before = farm.tree()
     moves.stage(farm, writer, "a", payload("a"))
     staged = probe.diff(before, farm.tree()).added
@@ -197,7 +198,7 @@ def give_away(farm: Farm, paths: frozenset[str]) -> frozenset[str]:
     return paths
 
 
-def foreign(farm: Farm, others: frozenset[str]) -> dict[str, probe.Entry]:
+def foreign(farm: Farm, others: frozenset[str]) -> dict[str, probe.Node]:
     """What `plant_foreign` made and all below it, and what is given away."""
     names = {*FOREIGN_NAMES, "link-out", "link-nowhere"}
     return {

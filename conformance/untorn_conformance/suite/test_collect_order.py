@@ -102,6 +102,16 @@ def test_G11_a_future_mtime_counts_as_now(farm: Farm) -> None:
     assert kept(farm, "abc") == "abc"
 
 
+@requires("G11", evidence="3 entries whose mtimes are a day ahead, one collect, sequential")
+def test_G11_what_is_dated_tomorrow_can_be_evicted(farm: Farm) -> None:
+    """It is as old as what is made now: no min_age, no protection."""
+    worker = farm.worker()
+    fill(farm, worker, "abc")
+    probe.shift_mtimes(farm.root, -DAY_S)
+    collect(worker, 0)
+    assert kept(farm, "abc") == ""
+
+
 @requires(
     "G11", evidence="3 entries whose mtimes are a day off either way, 3 later uses, 3 collects"
 )

@@ -19,7 +19,7 @@ from untorn_conformance.plugin import TRIAL, Grounds, requires, unknown
 from untorn_conformance.verdict import EvidenceClass
 from untorn_stress.crash_states import CrashStates, Judged, evidence
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import RECOVERY, SOURCES, alone, scenario

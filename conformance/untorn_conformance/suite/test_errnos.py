@@ -18,7 +18,7 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.faults import Refusal
 from untorn_stress.gate import availability
-from untorn_stress.gate.filter import Grain
+from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Locks, Scenario
 from untorn_stress.scenarios import FAILING, FAILING_EXTRACTION, SCENARIOS

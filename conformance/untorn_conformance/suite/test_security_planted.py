@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import shutil
 import stat
 from collections.abc import Callable
@@ -63,8 +64,23 @@ def executable(path: Path, outside: Path) -> None:
     path.chmod(0o755)
 
 
+class _Mark:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (f"{self._path}", "w")
+
+
+def pickled(path: Path, outside: Path) -> None:
+    """A Python object that leaves a mark when it is loaded (as CVE-2025-69872 of diskcache)."""
+    path.write_bytes(pickle.dumps(_Mark(outside / "mark")))
+
+
 Plant = Callable[[Path, Path], None]
-PLANTS: list[Plant] = [symlink, dangling_symlink, hard_link, fifo, socket, executable]
+PLANTS: list[Plant] = [symlink, dangling_symlink, hard_link, fifo, socket, executable, pickled]
 each_plant = pytest.mark.parametrize("plant", PLANTS, ids=lambda each: str(each.__name__))
 ONE_OF_EACH = "each kind of plant once, then lookups, publishes and collects under deadlines"
 

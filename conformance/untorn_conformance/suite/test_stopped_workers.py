@@ -11,7 +11,7 @@ from untorn_stress.explorer import OUT_OF_HAND
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Run
 from untorn_stress.scenarios import scenario
-from untorn_stress.schedulers.stopped import Stopped
+from untorn_stress.schedulers.stopped import StoppedActor
 
 MOST_STEPS = 2000
 """Alone no worker of these scenarios takes 200; waiting, it may look now and then, but not spin."""
@@ -36,7 +36,7 @@ def test_L4_nobody_spins_or_waits_for_a_stopped_worker(
     played = scenario(name)
     start = beginnings.natural(laboratory, played.tree)
     system = laboratory.system(played, start, offers_yielded=True)
-    scheduler = Stopped(stopped, most_steps=MOST_STEPS)
+    scheduler = StoppedActor(stopped, most_steps=MOST_STEPS)
     try:
         for made in Search(system, scheduler, Budget()):
             where = f"{stopped} stopped after {scheduler.stopped_after} steps"

@@ -36,9 +36,10 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from untorn_stress.gate import abi
-from untorn_stress.gate.filter import Grain, Prepared, program
+from untorn_stress.gate.filter import Prepared, program
 from untorn_stress.gate.listener import Listener, Notification
 from untorn_stress.gate.target import Target, TargetGoneError
+from untorn_stress.grain import Grain
 
 PROBE_DEADLINE_S: Final = 30.0
 _STEP_DEADLINE_S: Final = 10.0
@@ -46,7 +47,7 @@ _PATH: Final = b"/untorn-probe/no such file"
 _CHILD_MODULE: Final = "untorn_stress.gate.availability"
 
 
-class Step(StrEnum):
+class Hurdle(StrEnum):
     """What is tried, in this order."""
 
     MACHINE = "machine"
@@ -63,7 +64,7 @@ class Step(StrEnum):
 class Outcome:
     """What the trial met: the step that failed (None: none did) and its errno's name or words."""
 
-    failed: Step | None = None
+    failed: Hurdle | None = None
     error: str = ""
     has_sync_wake_up: bool = True
 
@@ -87,7 +88,9 @@ def probe() -> Availability:
     """Try the gate; asked once a process. Takes about a tenth of a second, at most the deadline."""
     machine = abi.machine()
     if not sys.platform.startswith("linux") or machine is None:
-        outcome = Outcome(failed=Step.MACHINE, error=f"{platform.system()} on {platform.machine()}")
+        outcome = Outcome(
+            failed=Hurdle.MACHINE, error=f"{platform.system()} on {platform.machine()}"
+        )
     else:
         outcome = _ask_fresh_interpreter()
     return explain(outcome, release=platform.release(), machine=machine)
@@ -106,35 +109,35 @@ def _ask_fresh_interpreter() -> Outcome:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Outcome(failed=Step.TRIAL, error=str(error))
+        return Outcome(failed=Hurdle.TRIAL, error=str(error))
     try:
         said = json.loads(done.stdout)
     except ValueError:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         last = lines[-1] if lines else "nothing on stderr"
-        return Outcome(failed=Step.TRIAL, error=f"exit code {done.returncode}, {last}")
-    failed = Step(said["failed"]) if said["failed"] else None
+        return Outcome(failed=Hurdle.TRIAL, error=f"exit code {done.returncode}, {last}")
+    failed = Hurdle(said["failed"]) if said["failed"] else None
     return Outcome(failed=failed, error=said["error"], has_sync_wake_up=said["has_sync_wake_up"])
 
 
 # --- in words ------------------------------------------------------------------------------------
 
 _NEEDS: Final = {  # the Linux that has it first
-    Step.INSTALL: "5.19",
-    Step.RECEIVE: "5.0",
-    Step.DESCRIPTOR: "5.6",
-    Step.ADDFD: "5.14",
-    Step.CONTINUE: "5.5",
+    Hurdle.INSTALL: "5.19",
+    Hurdle.RECEIVE: "5.0",
+    Hurdle.DESCRIPTOR: "5.6",
+    Hurdle.ADDFD: "5.14",
+    Hurdle.CONTINUE: "5.5",
 }
 _SENTENCES: Final = {
-    Step.MACHINE: "there is no gate for {error}",
-    Step.TRIAL: "the gate could not be tried ({error})",
-    Step.INSTALL: "a seccomp filter with a listener is refused ({error})",
-    Step.RECEIVE: "no held call arrived at the listener ({error})",
-    Step.MEMORY: "the memory of a held process cannot be read and written ({error})",
-    Step.DESCRIPTOR: "pidfd_getfd(2) on a held process is refused ({error})",
-    Step.ADDFD: "a held call cannot be answered with a descriptor ({error})",
-    Step.CONTINUE: "a held call cannot be let go on ({error})",
+    Hurdle.MACHINE: "there is no gate for {error}",
+    Hurdle.TRIAL: "the gate could not be tried ({error})",
+    Hurdle.INSTALL: "a seccomp filter with a listener is refused ({error})",
+    Hurdle.RECEIVE: "no held call arrived at the listener ({error})",
+    Hurdle.MEMORY: "the memory of a held process cannot be read and written ({error})",
+    Hurdle.DESCRIPTOR: "pidfd_getfd(2) on a held process is refused ({error})",
+    Hurdle.ADDFD: "a held call cannot be answered with a descriptor ({error})",
+    Hurdle.CONTINUE: "a held call cannot be let go on ({error})",
 }
 _UNCONFINED: Final = (
     "a filter above this process forbids it: run the container with "
@@ -146,11 +149,11 @@ _PTRACE: Final = (
     "allows ptrace"
 )
 _CALLS: Final = {
-    Step.INSTALL: "seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER",
-    Step.RECEIVE: "the ioctls of a seccomp listener",
-    Step.DESCRIPTOR: "pidfd_getfd(2)",
-    Step.ADDFD: "the ioctl SECCOMP_IOCTL_NOTIF_ADDFD",
-    Step.CONTINUE: "the ioctl SECCOMP_IOCTL_NOTIF_SEND",
+    Hurdle.INSTALL: "seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER",
+    Hurdle.RECEIVE: "the ioctls of a seccomp listener",
+    Hurdle.DESCRIPTOR: "pidfd_getfd(2)",
+    Hurdle.ADDFD: "the ioctl SECCOMP_IOCTL_NOTIF_ADDFD",
+    Hurdle.CONTINUE: "the ioctl SECCOMP_IOCTL_NOTIF_SEND",
 }
 
 
@@ -164,29 +167,29 @@ def explain(outcome: Outcome, *, release: str, machine: abi.Machine | None) -> A
     return Availability(ok=False, reason=reason, advice=advice, notes=notes)
 
 
-def _advise(failed: Step, error: str, release: str) -> str:
+def _advise(failed: Hurdle, error: str, release: str) -> str:
     needs = _NEEDS.get(failed)
-    if failed is Step.MACHINE:
+    if failed is Hurdle.MACHINE:
         return f"run it on Linux; the machines in the table are {', '.join(abi.MACHINES)}"
-    if failed is Step.TRIAL:
+    if failed is Hurdle.TRIAL:
         return "start `python -m untorn_stress.gate.availability` by hand and see what it says"
     if needs is not None and _is_older(release, needs):
         return f"Linux {needs} or newer is needed, this is {release}"
-    if failed is Step.INSTALL and error == "EBUSY":
+    if failed is Hurdle.INSTALL and error == "EBUSY":
         return (
             "a filter above this process has a listener already, and there can be but one: do not "
             "run it below another gate; in LXD or Incus set `security.syscalls.intercept.*` of the "
             "container to false"
         )
-    if failed is Step.INSTALL and error in ("EINVAL", "ENOSYS"):
+    if failed is Hurdle.INSTALL and error in ("EINVAL", "ENOSYS"):
         return (
             f"this kernel says that it is {release}, yet it knows no such filter: it lacks "
             "CONFIG_SECCOMP_FILTER, or it is emulated (gVisor, WSL 1), or "
             + _UNCONFINED.format(call=_CALLS[failed])
         )
-    if failed is Step.MEMORY or (failed is Step.DESCRIPTOR and error in ("EPERM", "EACCES")):
+    if failed is Hurdle.MEMORY or (failed is Hurdle.DESCRIPTOR and error in ("EPERM", "EACCES")):
         also = ""
-        if failed is Step.DESCRIPTOR:
+        if failed is Hurdle.DESCRIPTOR:
             also = "; or " + _UNCONFINED.format(call=_CALLS[failed])
         return _PTRACE + also
     return _UNCONFINED.format(call=_CALLS[failed])
@@ -214,13 +217,13 @@ def _notes(outcome: Outcome, machine: abi.Machine | None) -> Iterator[str]:
 
 
 class _StepFailedError(Exception):
-    def __init__(self, step: Step, error: str) -> None:
+    def __init__(self, step: Hurdle, error: str) -> None:
         super().__init__(f"{step}: {error}")
         self.outcome = Outcome(failed=step, error=error)
 
 
 @contextlib.contextmanager
-def _trying(step: Step) -> Iterator[None]:
+def _trying(step: Hurdle) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -279,29 +282,29 @@ def _be_target(gate: Prepared, ours: socket.socket, theirs: socket.socket, paren
 def _hold(pid: int, ours: socket.socket) -> Outcome:
     """Be the target's supervisor for two calls. Raises _StepFailedError."""
     ours.settimeout(_STEP_DEADLINE_S)
-    with _trying(Step.INSTALL):
+    with _trying(Hurdle.INSTALL):
         said, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
     if not descriptors:
-        raise _StepFailedError(Step.INSTALL, said.decode() or "the target ended")
+        raise _StepFailedError(Hurdle.INSTALL, said.decode() or "the target ended")
     listener = Listener(descriptors[0])
     opened = _receive(listener, "openat")
-    with _trying(Step.MEMORY), contextlib.closing(Target(pid)) as target:
+    with _trying(Hurdle.MEMORY), contextlib.closing(Target(pid)) as target:
         address = opened.arguments[1]
         if target.text(address) != _PATH:
-            raise _StepFailedError(Step.MEMORY, "it holds something else")
+            raise _StepFailedError(Hurdle.MEMORY, "it holds something else")
         target.write(address, _PATH)
-        with _trying(Step.DESCRIPTOR), target.descriptor(0) as stdin:
+        with _trying(Hurdle.DESCRIPTOR), target.descriptor(0) as stdin:
             is_ours = os.path.samestat(os.fstat(stdin), os.fstat(0))
         if not is_ours:
-            raise _StepFailedError(Step.DESCRIPTOR, "it is another one")
-    with _trying(Step.ADDFD), open(os.devnull, "rb") as null:
+            raise _StepFailedError(Hurdle.DESCRIPTOR, "it is another one")
+    with _trying(Hurdle.ADDFD), open(os.devnull, "rb") as null:
         given = listener.answer_descriptor(opened.id, null.fileno(), cloexec=True)
     masked = _receive(listener, "umask")
-    with _trying(Step.CONTINUE):
+    with _trying(Hurdle.CONTINUE):
         listener.let_go(masked.id)
         answered = json.loads(ours.recv(4096) or b"[]")
     if answered != [given, _umask()]:
-        raise _StepFailedError(Step.CONTINUE, f"the target was answered {answered}")
+        raise _StepFailedError(Hurdle.CONTINUE, f"the target was answered {answered}")
     return Outcome(has_sync_wake_up=_has_sync_wake_up(listener))
 
 
@@ -310,15 +313,15 @@ def _receive(listener: Listener, name: str) -> Notification:
     poller = select.poll()
     poller.register(listener.fd, select.POLLIN)
     while True:
-        with _trying(Step.RECEIVE):
+        with _trying(Hurdle.RECEIVE):
             if not poller.poll(_STEP_DEADLINE_S * 1000):
                 raise TimeoutError(errno.ETIMEDOUT, "nothing was held")
             found = listener.receive()
         if found is None:
-            raise _StepFailedError(Step.RECEIVE, "the target ended")
+            raise _StepFailedError(Hurdle.RECEIVE, "the target ended")
         if found.number == abi.NUMBER[name]:
             return found
-        with _trying(Step.CONTINUE):
+        with _trying(Hurdle.CONTINUE):
             listener.let_go(found.id)
 
 

@@ -35,7 +35,7 @@ O_TMPFILE: Final = 0o20000000
 _OPEN_HOW: Final = struct.Struct("=QQQ")
 
 
-class Kind(Enum):
+class CallKind(Enum):
     """What a call does, as far as the gate must know."""
 
     OPEN = auto()
@@ -67,16 +67,16 @@ class Kind(Enum):
 class Form:
     """How a call is read: its kind, its twin (empty: never ours to perform), its arguments."""
 
-    kind: Kind
+    kind: CallKind
     twin: str
     layout: tuple[str, ...]
 
 
-def _form(kind: Kind, twin: str, layout: str) -> Form:
+def _form(kind: CallKind, twin: str, layout: str) -> Form:
     return Form(kind, twin, tuple(layout.split()))
 
 
-_K: Final = Kind
+_K: Final = CallKind
 FORMS: Final[Mapping[str, Form]] = {
     "open": _form(_K.OPEN, "openat", "cw p0 i1 i2"),
     "openat": _form(_K.OPEN, "openat", "d0 p1 i2 i3"),
@@ -216,7 +216,7 @@ class Call:
     mode: int = 0
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> CallKind:
         """The kind of its form."""
         return self.form.kind
 
@@ -243,7 +243,7 @@ def read_call(notification: Notification, target: Target) -> Call:
     form = FORMS[name]
     arguments = notification.arguments
     call = Call(name, form, arguments)
-    if form.kind is Kind.OPEN:
+    if form.kind is CallKind.OPEN:
         _read_open(call, target)
     elif name in _FLAGS_AT:
         call.flags = arguments[_FLAGS_AT[name]] & 0xFFFFFFFF
@@ -267,7 +267,7 @@ def _read_path(call: Call, target: Target, dirfd: int, address: int) -> None:
     if not path and (not address or call.flags & AT_EMPTY_PATH):
         call.fds.append(dirfd)  # utimensat(fd, NULL), newfstatat(fd, "", AT_EMPTY_PATH)
         return
-    if call.kind is Kind.OPEN:
+    if call.kind is CallKind.OPEN:
         exclusive = os.O_CREAT | os.O_EXCL
         follow = not call.flags & os.O_NOFOLLOW and call.flags & exclusive != exclusive
     elif call.name == "linkat":

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from untorn_stress.gate import locks
-from untorn_stress.gate.calls import Call, Kind
+from untorn_stress.gate.calls import Call, CallKind
 
 TABLE: Final[Mapping[str, str]] = {
     # open(2); what allocates or writes adds to it below
@@ -91,10 +91,10 @@ def errnos_of(call: Call) -> tuple[str, ...]:
 
     Empty for a call that cannot fail so, and for one that lets a lock go.
     """
-    if call.kind in (Kind.FLOCK, Kind.FCNTL):
+    if call.kind in (CallKind.FLOCK, CallKind.FCNTL):
         return _of_lock(call)
     found = set(TABLE.get(call.form.twin or call.name, TABLE.get(call.name, "")).split())
-    if call.kind is Kind.OPEN:
+    if call.kind is CallKind.OPEN:
         if call.writes or call.creates:
             found.add("EROFS")
         if call.creates:
@@ -103,7 +103,7 @@ def errnos_of(call: Call) -> tuple[str, ...]:
 
 
 def _of_lock(call: Call) -> tuple[str, ...]:
-    if call.kind is Kind.FLOCK:
+    if call.kind is CallKind.FLOCK:
         operation = call.arguments[1]
         if operation & fcntl.LOCK_UN:
             return ()

@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass
 
 from untorn_stress.gate import footprints, locks, waits
-from untorn_stress.gate.calls import O_TMPFILE, Kind
+from untorn_stress.gate.calls import O_TMPFILE, CallKind
 from untorn_stress.gate.intake import Intake, makes_thread
 from untorn_stress.gate.perform import perform
 from untorn_stress.gate.target import AT_FDCWD
@@ -24,7 +24,15 @@ from untorn_stress.gate.world import World
 from untorn_stress.schedulers.protocol import Footprint
 
 _PERFORMED = frozenset(
-    {Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE, Kind.SYNC, Kind.OPEN}
+    {
+        CallKind.CREATE,
+        CallKind.LINK,
+        CallKind.RENAME,
+        CallKind.UNLINK,
+        CallKind.ATTRIBUTE,
+        CallKind.SYNC,
+        CallKind.OPEN,
+    }
 )
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2): both names stay."""
@@ -58,9 +66,9 @@ class Execution:
     def let_go(self, held: Held) -> Done:
         """Take the step; it ``waits`` when it is a lock that the target must go on waiting for."""
         kind, touched = held.call.kind, self._unseen(held)
-        if kind in (Kind.FLOCK, Kind.FCNTL) and locks.is_ours(held.call):
+        if kind in (CallKind.FLOCK, CallKind.FCNTL) and locks.is_ours(held.call):
             result = self._lock(held, touched)
-        elif kind is Kind.WAIT:
+        elif kind is CallKind.WAIT:
             result = self._pass_time(held)
         elif kind in _PERFORMED and self._can_perform(held):
             result = self._perform(held, touched)
@@ -78,12 +86,12 @@ class Execution:
         stays taken by /dev/null, since we cannot free it.
         """
         call, touched, listener = held.call, self._unseen(held), held.worker.listener
-        if call.kind is Kind.CLOSE:
+        if call.kind is CallKind.CLOSE:
             touched.let_go(held.named, nameless=Intake.is_nameless(held))
             self._forget_files(held)
             with open(os.devnull, "rb") as null:
                 listener.replace_descriptor(held.notification.id, null.fileno(), call.fds[0])
-        elif call.kind in (Kind.FLOCK, Kind.FCNTL):
+        elif call.kind in (CallKind.FLOCK, CallKind.FCNTL):
             touched.reads.add(f"l:{held.named[0]}")
         else:
             footprints.touch(touched, call, held.places, held.named, failed=True)
@@ -138,7 +146,7 @@ class Execution:
         call = held.call
         if not call.form.twin or not held.target.is_like_us:
             return False
-        if call.kind is not Kind.OPEN or not held.places:
+        if call.kind is not CallKind.OPEN or not held.places:
             return True
         place = held.places[0]
         # What may block or has effects of its own when it is opened is the kernel's.
@@ -147,7 +155,7 @@ class Execution:
     def _perform(self, held: Held, touched: footprints.Touched) -> str:
         listener, ident, call = held.worker.listener, held.notification.id, held.call
         try:
-            if call.kind is Kind.OPEN and held.target.is_full:
+            if call.kind is CallKind.OPEN and held.target.is_full:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             value = perform(call, held.target)
         except OSError as error:
@@ -156,10 +164,12 @@ class Execution:
             listener.answer(ident, 0, number)
             return errno.errorcode.get(number, str(number))
         footprints.touch(touched, call, held.places, held.named, failed=False)
-        if call.kind is Kind.OPEN:
+        if call.kind is CallKind.OPEN:
             return self._hand_over(held, value, touched)
         self._name_born(held)
-        if call.kind is Kind.UNLINK or (call.kind is Kind.RENAME and not call.flags & _EXCHANGE):
+        if call.kind is CallKind.UNLINK or (
+            call.kind is CallKind.RENAME and not call.flags & _EXCHANGE
+        ):
             self._world.unlinked(held.places[-1])
         listener.answer(ident, value)
         return str(value)
@@ -194,7 +204,7 @@ class Execution:
         return self._world.name_of(status)
 
     def _name_born(self, held: Held) -> None:
-        if held.call.kind is not Kind.CREATE:
+        if held.call.kind is not CallKind.CREATE:
             return
         argument = held.call.paths[0]
         with contextlib.suppress(OSError):
@@ -207,18 +217,18 @@ class Execution:
 
     def _leave(self, held: Held, touched: footprints.Touched) -> str:
         call, worker = held.call, held.worker
-        if call.kind is Kind.FORK:
+        if call.kind is CallKind.FORK:
             worker.births += 1
             if not makes_thread(call, held.target):
                 worker.keep_files(held.target.pid)
-        elif call.kind is Kind.EXIT:
+        elif call.kind is CallKind.EXIT:
             worker.bury(held)
-        elif call.kind is Kind.EXEC:
+        elif call.kind is CallKind.EXEC:
             held.target.forget_memory()
-        if call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
+        if call.kind in (CallKind.CLOSE, CallKind.DUP, CallKind.EXEC, CallKind.EXIT):
             touched.let_go(held.named, nameless=Intake.is_nameless(held))
             self._forget_files(held)
-        elif call.kind is Kind.FCNTL:
+        elif call.kind is CallKind.FCNTL:
             touched.writes.add(f"l:{held.named[0]}")
             if locks.command_of(call) in (locks.F_SETLK, locks.F_SETLKW):
                 worker.locked.add(held.named[0])
@@ -233,10 +243,10 @@ class Execution:
 
     def _forget_files(self, held: Held) -> None:
         pid = held.target.pid
-        if held.call.kind is Kind.CLOSE:
+        if held.call.kind is CallKind.CLOSE:
             for fd in held.call.fds:
                 held.worker.files.pop((pid, fd), None)
-        elif held.call.kind is Kind.EXIT:
+        elif held.call.kind is CallKind.EXIT:
             for key in [key for key in held.worker.files if key[0] == pid]:
                 del held.worker.files[key]
 
@@ -245,6 +255,7 @@ class Execution:
         operation = locks.operation_of(held.call, held.target)
         gives_up = name in held.worker.locked and locks.gives_up(held.call, held.target)
         tried = locks.attempt(held.call, held.target, self._lie)
+        self._world.lies_told += self._lie != "real"
         footprints.touch_lock(touched, name, operation, gives_up=gives_up)
         if tried.waits:
             return _WAITS_BARE if gives_up and locks.drops_if_refused(held.call) else WAITS

@@ -18,22 +18,10 @@ from __future__ import annotations
 import ctypes
 import errno
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from untorn_stress.gate import abi
-
-
-class Grain(StrEnum):
-    """How fine the steps are: calls on names and locks only, or on data as well.
-
-    Of data are reads, writes, and the close of what was opened to be written, which tells what
-    writing came to.
-    """
-
-    METADATA = "metadata"
-    DATA = "data"
-
+from untorn_stress.grain import Grain
 
 DATA_CALLS: Final = (
     "read", "write", "pread64", "pwrite64", "readv", "writev", "preadv", "pwritev", "preadv2",

@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Collection, Sequence
 
-from untorn_stress.gate.calls import Call, Kind
+from untorn_stress.gate.calls import Call, CallKind
 from untorn_stress.gate.world import INODES, Place
 from untorn_stress.schedulers.protocol import Footprint
 
@@ -92,34 +92,34 @@ def touch(
         touched.looked(place)
     kind = call.kind
     inside = [name for name in named if name]
-    if kind in (Kind.STAT, Kind.LIST):
+    if kind in (CallKind.STAT, CallKind.LIST):
         for name in inside:
             touched.saw(name)
-    elif kind is Kind.OPEN:
+    elif kind is CallKind.OPEN:
         _open(touched, call, places[0], failed=failed)
-    elif kind is Kind.ATTRIBUTE:
+    elif kind is CallKind.ATTRIBUTE:
         for name in (*inside, *(place.here for place in places if place.here)):
             touched.changed(name)
             if call.name in _SETS_SIZE:
                 touched.writes.add(f"d:{name}")
             elif call.name not in _SETS_TIMES:
                 touched.writes.add(f"p:{name}")
-    elif kind in (Kind.READ, Kind.WRITE):
+    elif kind in (CallKind.READ, CallKind.WRITE):
         _data(touched, kind, named)
-    elif kind in (Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK) and not failed:
+    elif kind in (CallKind.CREATE, CallKind.LINK, CallKind.RENAME, CallKind.UNLINK) and not failed:
         _names(touched, kind, places, named)
 
 
-def _names(touched: Touched, kind: Kind, places: Sequence[Place], named: Sequence[str]) -> None:
-    if kind is Kind.CREATE:
+def _names(touched: Touched, kind: CallKind, places: Sequence[Place], named: Sequence[str]) -> None:
+    if kind is CallKind.CREATE:
         touched.changed_entry(places[0])
         touched.took_inode()
-    elif kind is Kind.LINK:
+    elif kind is CallKind.LINK:
         for name in (*named, *(place.here for place in places[:-1])):
             if name:  # a descriptor's (AT_EMPTY_PATH) or a path's
                 touched.changed(name)
         touched.changed_entry(places[-1])
-    elif kind is Kind.RENAME:
+    elif kind is CallKind.RENAME:
         source, target = places
         touched.changed_entry(source)
         touched.changed_entry(target)
@@ -144,8 +144,8 @@ def _open(touched: Touched, call: Call, place: Place, *, failed: bool) -> None:
         touched.writes.add(f"d:{place.here}")
 
 
-def _data(touched: Touched, kind: Kind, named: Sequence[str]) -> None:
-    if kind is Kind.READ:
+def _data(touched: Touched, kind: CallKind, named: Sequence[str]) -> None:
+    if kind is CallKind.READ:
         touched.reads.update(f"d:{name}" for name in named if name)
         return
     written, *read = named

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from untorn_stress import supervise
-from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.keeper import PACKET_BYTES
 from untorn_stress.gate.worker import GatedWorker
+from untorn_stress.grain import Grain
 
 REPORT_DEADLINE_S: Final = 30.0
 _LAST_WORDS_BYTES: Final = 2000

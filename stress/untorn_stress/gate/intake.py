@@ -13,14 +13,22 @@ import stat
 import struct
 
 from untorn_stress.gate import footprints, locks, strays, waits
-from untorn_stress.gate.calls import Call, Kind, read_call
+from untorn_stress.gate.calls import Call, CallKind, read_call
 from untorn_stress.gate.listener import Notification
 from untorn_stress.gate.target import Target, TargetGoneError
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
 
 _PATHS = frozenset(
-    {Kind.OPEN, Kind.STAT, Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK, Kind.ATTRIBUTE}
+    {
+        CallKind.OPEN,
+        CallKind.STAT,
+        CallKind.CREATE,
+        CallKind.LINK,
+        CallKind.RENAME,
+        CallKind.UNLINK,
+        CallKind.ATTRIBUTE,
+    }
 )
 _OUR_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _MOST_RANDOM_BYTES = 1 << 16
@@ -28,7 +36,9 @@ _ACTION = struct.Struct("=QQ")  # struct sigaction of the kernel: handler, flags
 _SIG_IGN = 1
 _SA_RESTART = 0x10000000
 _CLONE_THREAD = 0x10000
-_DESCRIPTORS = frozenset({Kind.LIST, Kind.SYNC, Kind.READ, Kind.WRITE, Kind.FLOCK})
+_DESCRIPTORS = frozenset(
+    {CallKind.LIST, CallKind.SYNC, CallKind.READ, CallKind.WRITE, CallKind.FLOCK}
+)
 
 
 class Intake:
@@ -78,26 +88,26 @@ class Intake:
         """Return what to hold, or None to let the call go."""
         kind = call.kind
         held = Held(worker.actor_of(notification.tid), worker, target, notification, call)
-        if kind is Kind.RANDOM:
+        if kind is CallKind.RANDOM:
             held.is_inner = worker.is_gated and not held.actor
             if not held.is_inner:
                 self.answer_chance(held)
             return held
-        if kind is Kind.HANDLER:
+        if kind is CallKind.HANDLER:
             _make_restart(call, target)
             return None
-        if kind is Kind.FORK:
+        if kind is CallKind.FORK:
             worker.is_plain = False
             worker.has_family = worker.has_family or not makes_thread(call, target)
-        if kind is Kind.EXIT and worker.has_family:
+        if kind is CallKind.EXIT and worker.has_family:
             worker.processes()  # its children get another parent: who they are is known by now
-        if kind is Kind.IDENTITY or kind is Kind.EXEC:
+        if kind is CallKind.IDENTITY or kind is CallKind.EXEC:
             target.forget()
-        if kind is Kind.EXEC:
+        if kind is CallKind.EXEC:
             target.forget_memory()
         if not worker.is_gated:
             return self._lie_about_lock(held)
-        if kind is Kind.WAIT:
+        if kind is CallKind.WAIT:
             return self._admit_wait(held)
         return held if self._concerns_us(held) else None
 
@@ -112,13 +122,14 @@ class Intake:
 
     def _lie_about_lock(self, held: Held) -> Held | None:
         """Before the gate is closed locks are lied about already, where they are at all."""
-        if self._lie == "real" or held.call.kind not in (Kind.FLOCK, Kind.FCNTL):
+        if self._lie == "real" or held.call.kind not in (CallKind.FLOCK, CallKind.FCNTL):
             return None
         if not locks.is_ours(held.call):
             return None
         if not self._world.holds(held.target.link(held.call.fds[0])):
             return None
         tried = locks.attempt(held.call, held.target, self._lie)
+        self._world.lies_told += 1
         held.worker.listener.answer(held.notification.id, 0, tried.error)
         held.is_answered = True
         return held
@@ -146,23 +157,23 @@ class Intake:
         match call.kind:
             case kind if kind in _PATHS or kind in _DESCRIPTORS:
                 return self._is_inside(held)
-            case Kind.FCNTL:
+            case CallKind.FCNTL:
                 if locks.command_of(call) in locks.LOCK_COMMANDS:
                     return self._is_inside(held)
                 self._keep_file(worker, pid, call.fds[0])
                 return False
-            case Kind.DUP:
+            case CallKind.DUP:
                 self._keep_file(worker, pid, call.fds[0])
                 return len(call.fds) > 1 and self._releases(held, call.fds[1])
-            case Kind.CLOSE:
+            case CallKind.CLOSE:
                 return self._admit_close(held)
-            case Kind.EXEC | Kind.EXIT:
+            case CallKind.EXEC | CallKind.EXIT:
                 return self._admit_end(held)
-            case Kind.MAP:
+            case CallKind.MAP:
                 self._note_mapping(held)
                 return False
             case _:
-                return call.kind is Kind.FORK
+                return call.kind is CallKind.FORK
 
     def _is_inside(self, held: Held) -> bool:
         """Whether it is about what is below the root; what happens elsewhere may be noted."""
@@ -189,9 +200,9 @@ class Intake:
     def expect(self, held: Held) -> None:
         """Work out what the pending call would touch."""
         touched = footprints.Touched(inodes=self._sees_inodes)
-        if held.call.kind in (Kind.FLOCK, Kind.FCNTL):
+        if held.call.kind in (CallKind.FLOCK, CallKind.FCNTL):
             self._expect_lock(held, touched)
-        elif held.call.kind in (Kind.CLOSE, Kind.DUP, Kind.EXEC, Kind.EXIT):
+        elif held.call.kind in (CallKind.CLOSE, CallKind.DUP, CallKind.EXEC, CallKind.EXIT):
             touched.let_go(held.named, nameless=self.is_nameless(held))
         else:
             footprints.touch(touched, held.call, held.places, held.named, failed=False)
@@ -262,7 +273,7 @@ class Intake:
     @staticmethod
     def is_nameless(held: Held) -> bool:
         """Whether what it closes has no name any more; of an end it is not known what it closes."""
-        if held.call.kind in (Kind.EXEC, Kind.EXIT) or held.call.name == "close_range":
+        if held.call.kind in (CallKind.EXEC, CallKind.EXIT) or held.call.name == "close_range":
             return True
         with contextlib.suppress(OSError):
             return any(not held.target.status_of(fd).st_nlink for fd in held.call.fds)
@@ -273,7 +284,7 @@ class Intake:
         if held.call.name == "exit":
             return False
         if not held.worker.locked:
-            if held.call.kind is Kind.EXIT:
+            if held.call.kind is CallKind.EXIT:
                 held.worker.bury(held)
             return False
         held.named = sorted(held.worker.locked)

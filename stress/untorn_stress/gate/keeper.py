@@ -33,7 +33,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NoReturn, Protocol
 
 from untorn_stress.gate import abi
-from untorn_stress.gate.filter import Grain, Prepared, program
+from untorn_stress.gate.filter import Prepared, program
+from untorn_stress.grain import Grain
 
 PACKET_BYTES: Final = 64 * 1024
 _DESCRIPTORS: Final = 4

@@ -19,7 +19,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from untorn_stress.gate.calls import Call, Kind, signed
+from untorn_stress.gate.calls import Call, CallKind, signed
 from untorn_stress.gate.target import Target
 
 F_SETLK: Final = 6
@@ -43,17 +43,17 @@ class Attempt:
 
 def is_ours(call: Call) -> bool:
     """Whether the attempt is made by us; the others are the kernel's."""
-    return call.kind is Kind.FLOCK or command_of(call) in (F_OFD_SETLK, F_OFD_SETLKW)
+    return call.kind is CallKind.FLOCK or command_of(call) in (F_OFD_SETLK, F_OFD_SETLKW)
 
 
 def command_of(call: Call) -> int:
     """The command of an fcntl, 0 for other calls."""
-    return call.arguments[1] & 0xFFFFFFFF if call.kind is Kind.FCNTL else 0
+    return call.arguments[1] & 0xFFFFFFFF if call.kind is CallKind.FCNTL else 0
 
 
 def operation_of(call: Call, target: Target) -> int:
     """What is asked, in flock's words: LOCK_SH, LOCK_EX or LOCK_UN."""
-    if call.kind is Kind.FLOCK:
+    if call.kind is CallKind.FLOCK:
         return call.arguments[1] & (fcntl.LOCK_SH | fcntl.LOCK_EX | fcntl.LOCK_UN)
     kind = int.from_bytes(target.read(call.arguments[2], 2), "little", signed=True)
     return {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX}.get(kind, fcntl.LOCK_UN)
@@ -67,7 +67,7 @@ def attempt(call: Call, target: Target, lie: str) -> Attempt:
         return Attempt(getattr(errno, lie))
     try:
         with target.descriptor(signed(call.arguments[0])) as fd:
-            return _flock(fd, call) if call.kind is Kind.FLOCK else _record(fd, call, target)
+            return _flock(fd, call) if call.kind is CallKind.FLOCK else _record(fd, call, target)
     except OSError as error:
         return Attempt(error.errno or errno.EBADF)
 
@@ -99,7 +99,7 @@ def gives_up(call: Call, target: Target) -> bool:
 
 def drops_if_refused(call: Call) -> bool:
     """Whether a refused conversion has given the old lock up: only flock(2) drops it first."""
-    return call.kind is Kind.FLOCK
+    return call.kind is CallKind.FLOCK
 
 
 def held_by(pid: int, fd: int) -> bool:

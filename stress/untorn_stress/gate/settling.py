@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from untorn_stress.gate import waits
-from untorn_stress.gate.calls import Kind
+from untorn_stress.gate.calls import CallKind
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.quiescence import Sight
 from untorn_stress.gate.worker import GatedWorker, Held
@@ -130,7 +130,7 @@ class Settling:
         """Let one thread go on that is held at no step; False when there is none that can."""
         inner = self._inner()
         for held in inner:
-            if held.call.kind is Kind.RANDOM:
+            if held.call.kind is CallKind.RANDOM:
                 del held.worker.held[held.notification.tid]
                 Intake.answer_chance(held)
                 return True
@@ -150,6 +150,6 @@ class Settling:
 
     @staticmethod
     def _let_pass(held: Held) -> None:
-        if held.call.kind is Kind.WAIT:
+        if held.call.kind is CallKind.WAIT:
             del held.worker.held[held.notification.tid]
             held.worker.let_time_pass(held)

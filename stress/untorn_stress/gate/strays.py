@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 
-from untorn_stress.gate.calls import Call, Kind
+from untorn_stress.gate.calls import Call, CallKind
 from untorn_stress.gate.worker import Held
 
-_CHANGES = frozenset({Kind.CREATE, Kind.LINK, Kind.RENAME, Kind.UNLINK})
-_LOCKS = frozenset({Kind.FLOCK, Kind.FCNTL})
+_CHANGES = frozenset({CallKind.CREATE, CallKind.LINK, CallKind.RENAME, CallKind.UNLINK})
+_LOCKS = frozenset({CallKind.FLOCK, CallKind.FCNTL})
 
 
 def note(held: Held, own_folder: str) -> None:
@@ -22,7 +22,7 @@ def note(held: Held, own_folder: str) -> None:
     if not _is_told(held.call):
         return
     for path in _paths(held):
-        exists = held.call.kind is Kind.CREATE and own_folder.startswith(f"{path}/")
+        exists = held.call.kind is CallKind.CREATE and own_folder.startswith(f"{path}/")
         if not exists and not _is_private(path, own_folder):
             deed = "locks" if held.call.kind in _LOCKS else "changes"
             told = f"{held.worker.letter} {deed} {path}, where nobody looks"
@@ -31,7 +31,7 @@ def note(held: Held, own_folder: str) -> None:
 
 
 def _is_told(call: Call) -> bool:
-    if call.kind is Kind.OPEN:
+    if call.kind is CallKind.OPEN:
         return call.creates or call.writes
     return call.kind in _CHANGES or call.kind in _LOCKS
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from untorn_stress.gate.execution import WAITS, Done, Execution
-from untorn_stress.gate.filter import Grain
 from untorn_stress.gate.intake import Intake
 from untorn_stress.gate.settling import Settling, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
+from untorn_stress.grain import Grain
 from untorn_stress.schedulers.protocol import NOTHING, Executed, Footprint, Option
 
 __all__ = ["Rules", "Supervisor", "UndecidedError"]

@@ -78,6 +78,7 @@ class World:
         self._made: dict[str, int] = {}
         self._letters: dict[str, str] = {}
         self._pid = _NOBODY
+        self.lies_told = 0
 
     def begin(self, letters: Mapping[int, str] = MappingProxyType({})) -> None:
         """Start a run: name everything that is there now; ``letters`` are those of processes."""

@@ -28,7 +28,7 @@ from untorn_conformance.backend import (
 
 from untorn_stress.rules.history import History, Publish, precedes
 from untorn_stress.run import Finding, FindingKind
-from untorn_stress.scenario import Start
+from untorn_stress.scenario import KeyState
 
 
 def judge_aftermath(history: History) -> Iterator[Finding]:
@@ -45,11 +45,11 @@ def judge_aftermath(history: History) -> Iterator[Finding]:
 
 def _judge_publish(history: History, publish: Publish) -> Iterator[Finding]:
     answer, label = publish.operation.answer, publish.label
-    damaged = history.start(label) is Start.DAMAGED
+    damaged = history.start(label) is KeyState.DAMAGED
     if isinstance(answer, Unpublished):
         if answer.reason is UnpublishedReason.TOO_LARGE:
             return
-        may_be_torn = history.start(label) in {Start.DAMAGED, Start.CRASHED, Start.UNKNOWN}
+        may_be_torn = history.start(label) in {KeyState.DAMAGED, KeyState.CRASHED, KeyState.UNKNOWN}
         if answer.reason is UnpublishedReason.UNTRUSTED and may_be_torn:
             return
         why = f"{answer.reason} {answer.errno or ''}".strip()

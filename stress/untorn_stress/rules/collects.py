@@ -28,7 +28,7 @@ from untorn_conformance.backend import (
 from untorn_stress.rules.history import History
 from untorn_stress.rules.winner import exceeds
 from untorn_stress.run import Finding, Operation
-from untorn_stress.scenario import Start
+from untorn_stress.scenario import KeyState
 
 
 def judge_collects(history: History) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _entries(history: History, last: Operation) -> Iterator[Finding]:
 
 
 def _at_first(history: History) -> int:
-    return sum(history.start(each) is not Start.ABSENT for each in history.labels)
+    return sum(history.start(each) is not KeyState.ABSENT for each in history.labels)
 
 
 def _written(history: History) -> list[Operation]:
@@ -75,7 +75,7 @@ def _written(history: History) -> list[Operation]:
 def _left_at_the_end(history: History) -> int | None:
     """How many entries the aftermath's first look at each key found; None where it cannot tell."""
     labels = history.labels
-    if any(history.start(label) is Start.DAMAGED for label in labels):
+    if any(history.start(label) is KeyState.DAMAGED for label in labels):
         return None  # a repair takes a thing away that is no entry, and counts as no eviction
     looks = [_first_look(history, label) for label in labels]
     if not looks or None in looks:
@@ -102,7 +102,7 @@ def _somebody_replaced(history: History) -> bool:
 
 
 def _bytes(history: History, last: Operation) -> Iterator[Finding]:
-    harmed = any(history.start(label) is Start.DAMAGED for label in history.labels)
+    harmed = any(history.start(label) is KeyState.DAMAGED for label in history.labels)
     if history.lost_bytes is None or harmed or _written(history):
         return  # who looks at a harmed entry may take it away, and no writer leaves only what was
     freed = sum(each.freed_bytes for each in history.collected)

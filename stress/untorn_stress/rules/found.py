@@ -20,7 +20,7 @@ from untorn_conformance.contract import Capability
 
 from untorn_stress.rules.history import History, Holding, may_remove, precedes
 from untorn_stress.run import Finding, Operation
-from untorn_stress.scenario import Start
+from untorn_stress.scenario import KeyState
 
 
 def judge_found(history: History) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def _why_it_is_there(history: History, lookup: Operation) -> str:
             if _proves(history, holding) and _remains(history, holding, lookup):
                 name = type(holding.answer).__name__.lower()
                 return f"{holding.source.worker} was answered {name} before"
-    if history.start(label) is Start.COMPLETE and not _collects_before(history, lookup):
+    if history.start(label) is KeyState.COMPLETE and not _collects_before(history, lookup):
         return "the entry was complete at the start and nobody collected"
     return ""
 
@@ -58,7 +58,7 @@ def _why_it_is_there(history: History, lookup: Operation) -> str:
 def _proves(history: History, holding: Holding) -> bool:
     """Whether the answer means that a complete entry is there; a hit may be one of a harmed."""
     is_hit = isinstance(holding.answer, Hit)
-    return not is_hit or history.start(holding.label) in {Start.ABSENT, Start.COMPLETE}
+    return not is_hit or history.start(holding.label) in {KeyState.ABSENT, KeyState.COMPLETE}
 
 
 def _remains(history: History, holding: Holding, lookup: Operation) -> bool:

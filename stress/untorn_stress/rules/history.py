@@ -32,7 +32,7 @@ from untorn_conformance.contract import Capability
 
 from untorn_stress.payloads import Origin, Payloads
 from untorn_stress.run import Finding, FindingKind, Operation, Run, is_kill
-from untorn_stress.scenario import Locks, Scenario, Start
+from untorn_stress.scenario import KeyState, Locks, Scenario
 from untorn_stress.scenarios import labels_of, starts_of
 
 Handed: TypeAlias = Hit | Published | Adopted | Unpublished | Extracted
@@ -111,7 +111,8 @@ class History:
     """Everything that is judged; made by ``history_of``.
 
     ``waited_out``: the run took longer than the backend's ``flight_wait_s``. ``collects``: an
-    undisturbed collect is not skipped on this file system.
+    undisturbed collect is not skipped on this file system. ``uses_locks``: the backend asked for
+    one where locks are lied about.
     """
 
     run: Run
@@ -125,6 +126,7 @@ class History:
     debris: Debris | None = None
     waited_out: bool = False
     collects: bool = True
+    uses_locks: bool = True
 
     # --- what kind of run it was
 
@@ -160,9 +162,9 @@ class History:
         """Whether what is handed out is held: the backend says so, and locks do their work."""
         return Capability.LEASE in self.capabilities and self.trusts_locks
 
-    def start(self, label: str | None) -> Start:
+    def start(self, label: str | None) -> KeyState:
         """What the key held at the start."""
-        return starts_of(self.run.tree).get(label or "", Start.UNKNOWN)
+        return starts_of(self.run.tree).get(label or "", KeyState.UNKNOWN)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ class History:
     @property
     def knows_its_start(self) -> bool:
         """Whether the run began from a natural tree."""
-        return {Start.CRASHED, Start.UNKNOWN}.isdisjoint(starts_of(self.run.tree).values())
+        return {KeyState.CRASHED, KeyState.UNKNOWN}.isdisjoint(starts_of(self.run.tree).values())
 
     # --- order
 
@@ -237,14 +239,14 @@ class History:
         """
         if not isinstance(holding.answer, Hit):
             return True
-        if self.start(holding.label) in {Start.ABSENT, Start.COMPLETE, Start.CRASHED}:
+        if self.start(holding.label) in {KeyState.ABSENT, KeyState.COMPLETE, KeyState.CRASHED}:
             return True
         seen = self.writers_read(holding)
         return bool(seen) and seen <= self._writers_of(holding.label)
 
     def may_be_of_a_crash(self, holding: Holding) -> bool:
         """Whether the handle may lead to what a crash left: nothing of this run was read."""
-        crashed = self.start(holding.label) is Start.CRASHED and isinstance(holding.answer, Hit)
+        crashed = self.start(holding.label) is KeyState.CRASHED and isinstance(holding.answer, Hit)
         return crashed and self.writers_read(holding).isdisjoint(self._writers_of(holding.label))
 
     def row_of_a_crash(self, row: str) -> str:
@@ -257,7 +259,7 @@ class History:
     def torn_row(self, holding: Holding) -> str:
         """The row that a torn handle breaks: C1 where only a crash can have torn it, else P1."""
         killed = self.killed_at
-        harmed = self.start(holding.label) in {Start.DAMAGED, Start.UNKNOWN}
+        harmed = self.start(holding.label) in {KeyState.DAMAGED, KeyState.UNKNOWN}
         if (
             killed is not None
             and not harmed
@@ -311,6 +313,7 @@ def history_of(
     *,
     waited_out: bool = False,
     collects: bool = True,
+    uses_locks: bool = True,
 ) -> History:
     """Put a run and its aftermath in order."""
     done, count = len(run.steps), len(run.operations)
@@ -340,6 +343,7 @@ def history_of(
         debris=aftermath.debris,
         waited_out=waited_out,
         collects=collects,
+        uses_locks=uses_locks,
     )
 
 

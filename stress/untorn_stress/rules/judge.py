@@ -55,11 +55,13 @@ def judge(
     *,
     waited_out: bool = False,
     collects: bool = True,
+    uses_locks: bool = True,
 ) -> tuple[Finding, ...]:
     """What is wrong with a run, in the order in which it shows; nothing for a cut one.
 
     ``waited_out`` says that the run took longer than the backend's ``flight_wait_s``, ``collects``
-    that an undisturbed collect is not skipped on this file system.
+    that an undisturbed collect is not skipped on this file system, ``uses_locks`` that the backend
+    was lied to about a lock, where locks are not to be trusted.
     """
     if run.cut:
         return ()
@@ -71,6 +73,7 @@ def judge(
         aftermath,
         waited_out=waited_out,
         collects=collects,
+        uses_locks=uses_locks,
     )
     found = [finding for rule in RULES for finding in rule(history)]
     after = len(run.steps)

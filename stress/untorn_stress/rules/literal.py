@@ -182,6 +182,7 @@ def judged(
     debris: Debris | None = None,
     waited_out: bool = False,
     collects: bool = True,
+    uses_locks: bool = True,
     cut: bool = False,
     choices: tuple[str, ...] = (),
 ) -> tuple[Finding, ...]:
@@ -221,6 +222,7 @@ def judged(
         after,
         waited_out=waited_out,
         collects=collects,
+        uses_locks=uses_locks,
     )
 
 

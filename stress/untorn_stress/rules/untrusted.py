@@ -2,8 +2,8 @@
 
 That P1 to P3 hold all the same is judged by ``whole`` and ``winner``.
 
-Not flagged: what the aftermath does, whose locks are real; anything that is not a collect, or a
-publish over damage.
+Not flagged: a backend that never asked for a lock, since it trusts none; what the aftermath does,
+whose locks are real; anything that is not a collect, or a publish over damage.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from untorn_conformance.backend import (
 
 from untorn_stress.rules.history import History
 from untorn_stress.run import Finding
-from untorn_stress.scenario import Start
+from untorn_stress.scenario import KeyState
 
 
 def judge_untrusted(history: History) -> Iterator[Finding]:
     """Judge every collect, and every publish over damage."""
-    if history.trusts_locks:
+    if history.trusts_locks or not history.uses_locks:
         return
     for operation in history.run.operations:
         if isinstance(operation.answer, Collected):
@@ -35,7 +35,7 @@ def judge_untrusted(history: History) -> Iterator[Finding]:
         answer = publish.operation.answer
         if history.is_after_the_run(publish.operation):
             continue
-        if history.start(publish.label) is not Start.DAMAGED:
+        if history.start(publish.label) is not KeyState.DAMAGED:
             continue
         suspended = isinstance(answer, Unpublished) and answer.reason is UnpublishedReason.UNTRUSTED
         if isinstance(answer, Published | Adopted | Unpublished) and not suspended:

@@ -24,7 +24,7 @@ from untorn_conformance.backend import (
 from untorn_stress.payloads import LABELS
 from untorn_stress.rules.history import History, Publish
 from untorn_stress.run import Finding
-from untorn_stress.scenario import Locks, Start
+from untorn_stress.scenario import KeyState, Locks
 
 _OCCUPIED: Final = frozenset({"EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"})
 
@@ -47,7 +47,7 @@ def exceeds(history: History, label: str) -> int:
         for each in history.publishes
         if each.label == label
     )
-    allowed = _evicted(history) + (history.start(label) is not Start.COMPLETE)
+    allowed = _evicted(history) + (history.start(label) is not KeyState.COMPLETE)
     return told - allowed
 
 
@@ -61,7 +61,7 @@ def _at_most(history: History, label: str, publishes: list[Publish]) -> Iterator
     told = [each for each in publishes if isinstance(each.operation.answer, Published)]
     last = max((each.operation for each in told), key=lambda each: (each.ended, each.index))
     evicted = _evicted(history)
-    was_there = history.start(label) is Start.COMPLETE
+    was_there = history.start(label) is KeyState.COMPLETE
     writers = ", ".join(each.writer for each in told)
     message = f"told published: {writers}; entries evicted: {evicted}"
     if was_there:
@@ -72,7 +72,7 @@ def _at_most(history: History, label: str, publishes: list[Publish]) -> Iterator
 
 def _replaced(history: History, label: str) -> Iterator[Finding]:
     """Every change of the writer whose entry is served needs a removal, or damage at the start."""
-    harmed = history.start(label) in {Start.DAMAGED, Start.CRASHED, Start.UNKNOWN}
+    harmed = history.start(label) in {KeyState.DAMAGED, KeyState.CRASHED, KeyState.UNKNOWN}
     allowed = _evicted(history) + 1 + harmed
     seen: set[str] = set()
     for holding in history.of(Hit, Adopted, Published):
@@ -92,7 +92,7 @@ def _replaced(history: History, label: str) -> Iterator[Finding]:
 def _at_least(history: History, label: str, publishes: list[Publish]) -> Iterator[Finding]:
     """Somebody is told published where nothing complete was."""
     start = history.start(label)
-    if history.faulted or start not in {Start.ABSENT, Start.DAMAGED}:
+    if history.faulted or start not in {KeyState.ABSENT, KeyState.DAMAGED}:
         return
     if history.scenario.locks not in {Locks.REAL, Locks.NOOP}:
         return
@@ -101,7 +101,7 @@ def _at_least(history: History, label: str, publishes: list[Publish]) -> Iterato
     if not answers or not all(isinstance(each, Adopted | Unpublished) for each in answers):
         return
     excuses = {UnpublishedReason.BUSY, UnpublishedReason.TOO_LARGE}
-    if start is Start.DAMAGED:
+    if start is KeyState.DAMAGED:
         excuses.add(UnpublishedReason.UNTRUSTED)
     if any(isinstance(each, Unpublished) and each.reason in excuses for each in answers):
         return

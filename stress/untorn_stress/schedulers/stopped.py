@@ -15,7 +15,7 @@ from __future__ import annotations
 from untorn_stress.schedulers.protocol import Ending, Moment, Option
 
 
-class Stopped:
+class StoppedActor:
     """Makes one run for each step of ``actor``; ``spinning`` names who took too many steps."""
 
     def __init__(self, actor: str, *, most_steps: int) -> None:
