@@ -22,6 +22,7 @@ from untorn_reports.run_directory import default_base
 from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.errors import BackendError
 from untorn_conformance.registry import parse
+from untorn_conformance.starting import in_a_line
 from untorn_conformance.subjects import ask_hello
 from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord, from_json
 
@@ -96,8 +97,7 @@ def why_not(backend: str) -> str:
     except UnusableBackendError as error:
         return str(error)
     except BackendError as error:
-        told = " | ".join(error.message.split("\n"))
-        return f"{backend}: {told}; see untorn doctor --backend"
+        return f"{backend}: {in_a_line(error.message)}; see untorn doctor --backend"
     except ValueError:
         return ""
     return ""
