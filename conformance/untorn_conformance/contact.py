@@ -18,6 +18,7 @@ from untorn_stress.worker import Worker
 from untorn_conformance import wire
 from untorn_conformance.backend import Verb
 from untorn_conformance.errors import ProtocolError
+from untorn_conformance.starting import in_a_line
 
 _QUOTED_CHARACTERS: Final = 160
 _LAST_WORDS_CHARACTERS: Final = 300
@@ -89,8 +90,8 @@ def _judge(line: bytes, verb: Verb, request_id: int) -> Trouble | None:
 
 
 def _death(worker: Worker, verb: Verb) -> str:
-    words = " | ".join(worker.stderr()[-_LAST_WORDS_CHARACTERS:].split("\n")).strip(" |")
-    told = f"; its stderr ends with: {words}" if words else "; it wrote nothing to stderr"
+    words = worker.stderr()[-_LAST_WORDS_CHARACTERS:].strip()
+    told = f"; its stderr ends with: {in_a_line(words)}" if words else "; its stderr is empty"
     return f"it ended, or closed its stdout, before it answered {verb}{told}"
 
 

@@ -25,7 +25,7 @@ from untorn_conformance.backend import FrameRead, Hit, Miss, Published, Verb
 from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.registry import BackendSpec
-from untorn_conformance.starting import identify, start_worker
+from untorn_conformance.starting import identify, in_a_line, start_worker
 
 SCHEMA: Final = "untorn/doctor-backend/1"
 OK: Final = "ok"
@@ -116,7 +116,7 @@ def _checks(ward: _Ward) -> Iterator[Check]:
     try:
         worker = ward.start()
     except BackendError as error:
-        yield Check(name="start", word=FAIL, seen=_line(error))
+        yield Check(name="start", word=FAIL, seen=in_a_line(error.message))
         return
     yield Check(name="start", word=OK, seen=shlex.join(ward.spec.command()))
     with worker:
@@ -127,7 +127,7 @@ def _checks(ward: _Ward) -> Iterator[Check]:
         try:
             said = identify(ward.spec, worker, deadline_s=DEADLINE_S)
         except BackendError as error:
-            yield Check(name="hello", word=FAIL, seen=_line(error))
+            yield Check(name="hello", word=FAIL, seen=in_a_line(error.message))
             return
         capabilities = ", ".join(sorted(said.capabilities)) or "no capability"
         seen = f"{said.name} {said.version} ({said.language}), declares {capabilities}"
@@ -166,7 +166,7 @@ def _round_trip(ward: _Ward, worker: Worker) -> Check:
         for told in _play(worker, files, steps):
             return Check(name="round trip", word=FAIL, seen=told)
     except BackendError as error:
-        return Check(name="round trip", word=FAIL, seen=f"{steps[-1]}: {_line(error)}")
+        return Check(name="round trip", word=FAIL, seen=f"{steps[-1]}: {in_a_line(error.message)}")
     return Check(name="round trip", word=OK, seen="miss, publish, hit, the published bytes")
 
 
@@ -181,7 +181,8 @@ def _play(worker: Worker, files: list[dict[str, str]], steps: list[str]) -> Iter
         yield f"a release of a handle that never was answered {ask(Verb.RELEASE, handle='none')}"
     except BackendError as error:
         if error.code is not ErrorCode.BAD_REQUEST:
-            yield f"a release of a handle that never was is to be bad-request, not {_line(error)}"
+            told = in_a_line(error.message)
+            yield f"a release of a handle that never was is to be bad-request, not {told}"
     missed = ask(Verb.LOOKUP, key=_KEY)
     if not isinstance(missed, Miss):
         yield f"a lookup in an empty root answered {missed}; use the root that open names"
@@ -229,7 +230,3 @@ def _sigkill(ward: _Ward) -> Check:
         return Check(name="SIGKILL", word=OK, seen="nothing of it runs on")
     seen = f"{len(left)} processes outlive it; start the adapter itself, or by exec"
     return Check(name="SIGKILL", word=FAIL, seen=seen)
-
-
-def _line(error: BackendError) -> str:
-    return " | ".join(error.message.split("\n"))

@@ -20,6 +20,13 @@ RUN_VARIABLE: Final = "UNTORN_RUN"
 HELLO_DEADLINE_S: Final = 30.0
 
 
+def in_a_line(message: str) -> str:
+    """A message of several lines in one: its first, and of the rest the one that tells most."""
+    first, *rest = [line.strip() for line in message.splitlines() if line.strip()]
+    telling = [line for line in rest if "Error" in line] or rest
+    return f"{first} {telling[-1]}" if telling else first
+
+
 def start_worker(
     spec: BackendSpec,
     *,

@@ -23,6 +23,7 @@ from untorn_conformance import baseline
 from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.errors import BackendError
 from untorn_conformance.registry import parse
+from untorn_conformance.starting import in_a_line
 from untorn_conformance.subjects import ask_hello
 from untorn_conformance.verdict import EXIT_CODES, Outcome, VerdictWord, from_json
 
@@ -109,9 +110,7 @@ def why_not(backend: str) -> str:
     except UnusableBackendError as error:
         return str(error)
     except BackendError as error:
-        first, *rest = error.message.split("\n")
-        told = " ".join([first, *rest[-1:]])  # of a traceback the last line says what it was
-        return f"{backend}: {told}; see untorn doctor --backend"
+        return f"{backend}: {in_a_line(error.message)}; see untorn doctor --backend"
     except ValueError:
         return ""
     return ""

@@ -40,13 +40,17 @@ def node_adapter(folder: Path, patch: tuple[str, str] | None = None) -> str:
     return f"cmd:{tool('node')} {copy / 'adapter.mjs'}"
 
 
-def c_adapter(folder: Path) -> str:
-    """The example in C, compiled here, as a backend."""
-    program = folder / "adapter"
-    source = EXAMPLES / "c" / "adapter.c"
-    subprocess.run(
-        [tool("cc"), "-std=gnu11", "-O1", "-Wall", "-Werror", "-o", program, source], check=True
-    )
+def c_adapter(folder: Path, patch: tuple[str, str] | None = None) -> str:
+    """The example in C, perhaps with a bug in what it does to files, compiled here."""
+    copy, program = folder / "c", folder / "adapter"
+    shutil.copytree(EXAMPLES / "c", copy)
+    if patch is not None:
+        disk = copy / "disk.h"
+        text = disk.read_text()
+        assert text.count(patch[0]) == 1, patch[0]
+        disk.write_text(text.replace(*patch))
+    options = ("-std=gnu11", "-O1", "-Wall", "-Werror")
+    subprocess.run([tool("cc"), *options, "-o", program, copy / "adapter.c"], check=True)
     return f"cmd:{program}"
 
 
@@ -99,6 +103,14 @@ def test_a_bug_seeded_into_an_example_is_found_and_its_calls_are_named(tmp_path:
     assert "violation of P2 winners" in done.stdout
     for call in ("*rename ", "*rmdir entries/", "*unlink entries/"):
         assert call in done.stdout, call
+
+
+@needs_gate
+def test_who_takes_locks_and_believes_all_of_them_is_told(tmp_path: Path) -> None:
+    backend = c_adapter(tmp_path, ("close(two), real;", "close(two), real || true;"))
+    how = ("--scenario", "writer-collector-noop", "--tree", "empty", "--preemptions", "0")
+    code, document = explore(backend, tmp_path, *how)
+    assert (code, {each["requirement"] for each in document["found"]}) == (FOUND, {"N1"}), document
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.*")), ids=lambda path: str(path.name))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from untorn_conformance import backend, wire
-from untorn_conformance.backend import Hit, Miss, MissReason, Verb
+from untorn_conformance.backend import PROTOCOL_VERSION, Hello, Hit, Miss, MissReason, Verb
 from untorn_conformance.errors import ERROR_KINDS, BackendError, ErrorCode, ProtocolError
 
 # Whatever os.fsdecode can give: all characters, and bytes that are no UTF-8 as lone surrogates.
@@ -51,7 +51,15 @@ ANSWERS = [each for each in wire.KINDS.values() if each is not None]
 @given(st.data())
 def test_every_answer_round_trips(answer: type, data: st.DataObject) -> None:
     value = data.draw(values_of(answer))
+    if isinstance(value, Hello):
+        value = dataclasses.replace(value, protocol=PROTOCOL_VERSION)
     assert wire.decode_answer(wire.encode_answer(7, value)) == wire.Answer(id=7, value=value)
+
+
+def test_a_hello_of_another_version_is_told_by_its_version_whatever_else_is_in_it() -> None:
+    line = '{"id": 1, "ok": {"kind": "hello", "protocol": 2, "who": "acme"}}'
+    with pytest.raises(ProtocolError, match="it speaks protocol 2, this harness speaks 1"):
+        wire.decode_answer(line)
 
 
 @pytest.mark.parametrize("verb", Verb)
