@@ -5,8 +5,8 @@ was explored before. Such a run is foreseen here: the scheduler is asked as ever
 together from what earlier runs showed, and the system is run only where something new would happen.
 
 Rule 1: what a step touches, and what its actor stands before afterwards, follow from all that can
-        have influenced it (``information_flow``). Where that is the same, the step is. What a whole
-        run comes to is known only of the same trace (``happens_before``): judges see its order.
+        have influenced it (``happens_before``): the actor's step before, and the last write of each
+        object that it touches. Where these are the same, the step is.
 Rule 2: what an actor stands before changes only with what the pending step was expected to touch:
         a footprint has what decides whether it is on offer (rule 5 of ``dfs_bounded``).
 Rule 3: never foreseen are waits for time, moments in which nobody is on offer but somebody waits,
@@ -17,7 +17,7 @@ Rule 4: what was foreseen is compared whenever a run that goes on from it is mad
 Rule 5: who draws its names from the clock or a process id calls its objects otherwise in each run.
         That is no fault, but such a system cannot be foreseen: ``RenamedError``.
 
-Source: a trace is determined by its events with their causes (Mazurkiewicz).
+Source: rule 1 is Mazurkiewicz's: a trace is determined by its events with their causes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 from untorn_stress.explore import R, R_co, System
-from untorn_stress.information_flow import InformationFlow
 from untorn_stress.schedulers.choices import again
 from untorn_stress.schedulers.happens_before import HappensBefore
 from untorn_stress.schedulers.protocol import (
@@ -80,22 +79,21 @@ class Foresight(Generic[R]):
         Raises NondeterminismError when a run goes another way than was foreseen, RenamedError when
         it does so in names alone, and whatever the system raises.
         """
-        run, order, flow = _Foreseen(), HappensBefore(), InformationFlow()
-        moment = self._memory.moment(flow, 0, None)
+        run, order = _Foreseen(), HappensBefore()
+        moment = self._memory.moment(order, 0, None)
         while moment is not None:
             option = choose(moment)
             if option is None:
                 return self._cut(run)
             run.moments.append(moment)
             run.labels.append(option.label)
-            executed = run.executed = self._memory.step(flow, option)
+            executed = run.executed = self._memory.step(order, option)
             if executed is None:
                 break
-            flow.add(executed)
             known = self._results.get(order.add(executed))
             if known is not None:
                 return self._over(run, known)
-            moment = self._memory.moment(flow, len(run.labels), executed)
+            moment = self._memory.moment(order, len(run.labels), executed)
         return self._make(run, choose)
 
     def _cut(self, run: _Foreseen) -> R:
@@ -116,14 +114,12 @@ class Foresight(Generic[R]):
         return self._system.unmade(tuple(run.labels), ending)
 
     def _make(self, run: _Foreseen, choose: Callable[[Moment], Option | None]) -> R:
-        order, flow, asked = HappensBefore(), InformationFlow(), 0
+        order, asked = HappensBefore(), 0
 
         def choose_again(moment: Moment) -> Option | None:
             nonlocal asked
             asked += 1
-            if moment.executed is not None:
-                order.add(moment.executed)
-            self._memory.learn(flow, moment)
+            self._memory.learn(order, moment)
             if moment.step >= len(run.labels):
                 return choose(moment)
             if moment != run.moments[moment.step]:
@@ -138,8 +134,7 @@ class Foresight(Generic[R]):
             )
         if not result.ending.cut:
             if result.ending.executed is not None:
-                self._memory.learn_step(flow, result.ending.executed)
-                order.add(result.ending.executed)
+                self._memory.learn_step(order, result.ending.executed)
             self._results[order.value] = result.ending
         return result
 
@@ -163,20 +158,20 @@ class _Known(Generic[V]):
     def __init__(self) -> None:
         self._found: dict[tuple[str, bytes], dict[Footprint, dict[bytes, V | None]]] = {}
 
-    def find(self, led: tuple[str, bytes], flow: InformationFlow) -> V | None:
+    def find(self, led: tuple[str, bytes], order: HappensBefore) -> V | None:
         """The value that came before where the same had led; None for none, or for several."""
         for footprint, values in self._found.get(led, {}).items():
-            causes = flow.causes(footprint)
+            causes = order.causes(footprint)
             if causes in values:
                 return values[causes]
         return None
 
     def add(
-        self, led: tuple[str, bytes], flow: InformationFlow, footprint: Footprint, value: V
+        self, led: tuple[str, bytes], order: HappensBefore, footprint: Footprint, value: V
     ) -> None:
         """Take a value in."""
         values = self._found.setdefault(led, {}).setdefault(footprint, {})
-        causes = flow.causes(footprint)
+        causes = order.causes(footprint)
         if values.setdefault(causes, value) != value:
             values[causes] = None
 
@@ -190,29 +185,29 @@ class _Memory:
         self._steps: _Known[Footprint] = _Known()
         self._stands: _Known[_Stand] = _Known()
 
-    def step(self, flow: InformationFlow, option: Option) -> Executed | None:
+    def step(self, order: HappensBefore, option: Option) -> Executed | None:
         """What the option would come to, None where that is not known."""
-        footprint = self._steps.find((option.label, flow.last_of(option.actor)), flow)
+        footprint = self._steps.find((option.label, order.last_of(option.actor)), order)
         return None if footprint is None else Executed(option.actor, option.label, footprint)
 
-    def moment(self, flow: InformationFlow, step: int, executed: Executed | None) -> Moment | None:
+    def moment(self, order: HappensBefore, step: int, executed: Executed | None) -> Moment | None:
         """The moment after these steps, None where that is not known."""
         if self._is_blind:
             return None
         options: tuple[Option, ...] = ()
         waiting: tuple[Option, ...] = ()
         for actor in self._actors:
-            stand = self._stands.find((actor, flow.last_of(actor)), flow)
+            stand = self._stands.find((actor, order.last_of(actor)), order)
             if stand is None:
                 return None
             options += stand.options
             waiting += stand.waiting
         return Moment(step, options, executed, waiting) if options else None
 
-    def learn(self, flow: InformationFlow, moment: Moment) -> None:
-        """Take in what a run shows: its last step, which joins the flow, and who stands where."""
+    def learn(self, order: HappensBefore, moment: Moment) -> None:
+        """Take in what a run shows: its last step, which joins the order, and who stands where."""
         if moment.executed is not None:
-            self.learn_step(flow, moment.executed)
+            self.learn_step(order, moment.executed)
         present = {option.actor for option in (*moment.options, *moment.waiting)}
         if moment.step == 0:
             self._actors = self._actors or tuple(sorted(present))
@@ -224,14 +219,14 @@ class _Memory:
             waiting = tuple(each for each in moment.waiting if each.actor == actor)
             both = (*options, *waiting)
             if not any(each.yielded for each in both):
-                led = (actor, flow.last_of(actor))
-                self._stands.add(led, flow, _joined(both), _Stand(options, waiting))
+                led = (actor, order.last_of(actor))
+                self._stands.add(led, order, _joined(both), _Stand(options, waiting))
 
-    def learn_step(self, flow: InformationFlow, executed: Executed) -> None:
-        """Take in a step, and add it to the flow."""
-        led = (executed.label, flow.last_of(executed.actor))
-        self._steps.add(led, flow, executed.footprint, executed.footprint)
-        flow.add(executed)
+    def learn_step(self, order: HappensBefore, executed: Executed) -> None:
+        """Take in a step, and add it to the order."""
+        led = (executed.label, order.last_of(executed.actor))
+        self._steps.add(led, order, executed.footprint, executed.footprint)
+        order.add(executed)
 
 
 def _joined(options: Iterable[Option]) -> Footprint:

@@ -13,7 +13,7 @@ from typing import Final
 from untorn_stress.toys import NAMES, Act, Fault, Program, ToyStep, Waiting
 
 _SHARED: Final = ("x", "y")
-_LOCKS: Final = ("l:m", "l:n")  # named as locks are: see information_flow
+_LOCKS: Final = ("m", "n")
 _PLAIN: Final = (Act.READ, Act.WRITE, Act.STORE, Act.WRITE_IF, Act.REPLACE_IF)
 _TRIES: Final = (Act.TRY, Act.SHARE)
 _TIMED: Final = (*_PLAIN, Act.POLL, Act.PAUSE)
