@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ class BackendFile:
 
 
 _TEXTS: Final = ("name", "version", "factory", "cwd", "homepage", "issues")
+_MOST_BYTES: Final = 1 << 20
+_NAME: Final = re.compile(r"[^=\0]+")
 _KEYS: Final = (*_TEXTS, "command", "env")
 
 
@@ -47,7 +50,11 @@ def read(path: str) -> BackendFile:
 
     Raises UnusableBackendError with the path and what to do.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        _refuse(path, "it is no regular file")
     try:
+        if os.path.getsize(path) > _MOST_BYTES:
+            _refuse(path, f"it has more than {_MOST_BYTES} bytes")
         with open(path, "rb") as file:
             table = tomllib.load(file)
     except OSError as error:
@@ -85,6 +92,10 @@ def _check(path: str, table: Mapping[str, Any]) -> None:
     env = table.get("env", {})
     if not (isinstance(env, dict) and all(isinstance(value, str) for value in env.values())):
         _refuse(path, "env must be a table of texts")
+    if wrong := [name for name in env if not _NAME.fullmatch(name) or "\0" in env[name]]:
+        _refuse(path, f"env has {wrong[0]!r}, which no environment can have")
+    if any("\0" in word for word in command):
+        _refuse(path, "command has a NUL, which no command line can have")
     if "name" not in table:
         _refuse(path, 'it has no name; write the one that hello says, such as name = "acme"')
     if ("command" in table) == ("factory" in table):

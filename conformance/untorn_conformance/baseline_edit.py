@@ -28,7 +28,7 @@ from untorn_conformance.baseline import (
     seen_in,
     stale_text,
 )
-from untorn_conformance.verdict import Outcome, Verdict
+from untorn_conformance.verdict import Outcome, Verdict, VerdictWord
 
 _REASON_CHARACTERS: Final = 120
 _HEADER: Final = re.compile(r"^\s*\[\[\s*(deviation|exclude)\s*\]\]", re.MULTILINE)
@@ -66,10 +66,22 @@ class Merged:
         return bool(self.dropped or self.added)
 
 
+def says_something(verdict: Verdict) -> bool:
+    """Whether a baseline can learn from the run: what is wrong with it are stale entries alone."""
+    wrong = (Outcome.HARNESS_ERROR, Outcome.NOT_RUN)
+    broken = [case for case in verdict.cases if case.outcome in wrong]
+    if verdict.word is not VerdictWord.INVALID:
+        return True
+    return bool(broken) and all(is_stale(case.detail) for case in broken)
+
+
 def sights_of(verdicts: Iterable[Verdict]) -> dict[str, Sight]:
-    """Bring together what the runs saw of each case that passed or failed in one of them."""
+    """Bring together what the runs saw of each case that passed or failed in one of them.
+
+    Of canaries no baseline speaks.
+    """
     sights: dict[str, Sight] = {}
-    for result in (case for verdict in verdicts for case in verdict.cases):
+    for result in (case for verdict in verdicts for case in verdict.cases if not case.is_canary):
         passed = result.outcome is Outcome.PASS or is_stale(result.detail)
         failure = result.detail if result.outcome is Outcome.FAIL else None
         if result.outcome is Outcome.DEVIATION:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from untorn_conformance.contract import REQUIREMENTS
-from untorn_conformance.verdict import Evidence, EvidenceClass
+from untorn_conformance.verdict import CANARY_PREFIX, Evidence, EvidenceClass
 
 MARK = "requires"
 CANARY_MARK = "canary"
@@ -84,7 +84,7 @@ def _canary_of(item: pytest.Item) -> Case | None:
         return None
     rests_on = Evidence(kind=EvidenceClass.SAMPLED, detail="a cache that is known to be broken")
     return Case(
-        id=f"canary.{item.name.removeprefix('test_')}",
+        id=f"{CANARY_PREFIX}{item.name.removeprefix('test_')}",
         requirements=(),
         evidence=rests_on,
         nodeid=item.nodeid,

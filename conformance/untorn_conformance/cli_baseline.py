@@ -134,14 +134,18 @@ def _sights(runs: Sequence[Path], patterns: Sequence[str]) -> Mapping[str, Any]:
     from untorn_reports import verdict_file  # noqa: PLC0415
 
     from untorn_conformance.baseline import covers  # noqa: PLC0415
-    from untorn_conformance.baseline_edit import sights_of  # noqa: PLC0415
+    from untorn_conformance.baseline_edit import says_something, sights_of  # noqa: PLC0415
     from untorn_conformance.verdict import from_json  # noqa: PLC0415
 
     documents = [verdict_file.read(run) for run in runs]
     backends = dict.fromkeys(str(each["provenance"]["backend"]) for each in documents)
     if len(backends) > 1:
         raise Ended(f"runs of different backends: {', '.join(backends)}; a file each", USAGE)
-    sights = sights_of(map(from_json, documents))
+    verdicts = [from_json(each) for each in documents]
+    for run, verdict in zip(runs, verdicts, strict=True):
+        if not says_something(verdict):
+            raise Ended(f"{run}: its verdict is invalid, and says nothing; run again", NO_VERDICT)
+    sights = sights_of(verdicts)
     return {
         case: sight
         for case, sight in sights.items()
@@ -216,7 +220,7 @@ def _problems(path: Path, run: Path | None, today: date) -> Sequence[Problem]:
     verdict = None if run is None else from_json(verdict_file.read(run))
     try:
         read_in = read(path, today=today)
-        ran = [] if verdict is None else [case.case for case in verdict.cases]
+        ran = [] if verdict is None else [case.case for case in verdict.cases if not case.is_canary]
         read_in.check_cases([*ran, *(case.id for case in cases_of_suite())])
     except BaselineError as error:
         return error.problems

@@ -8,6 +8,7 @@ in it is told so, and nothing else is concluded.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shlex
@@ -73,9 +74,13 @@ class _Ward:
         )
 
     def watched(self) -> set[str]:
-        """The names in its home, its temporary directory and the current one."""
-        places = (self.home / "tmp", self.home / "home", Path.cwd())
-        return {f"{place}/{name}" for place in places for name in os.listdir(place)}
+        """The names in its home, its temporary directory and the one that it runs in.
+
+        Not what the interpreter of a Python backend keeps beside its modules.
+        """
+        places = (self.home / "tmp", self.home / "home", self.spec.directory or Path.cwd())
+        found = {f"{place}/{name}" for place in places for name in os.listdir(place)}
+        return {each for each in found if not each.endswith("/__pycache__")}
 
 
 def examine(backend: str) -> list[Check]:
@@ -192,26 +197,30 @@ def _play(worker: Worker, files: list[dict[str, str]], steps: list[str]) -> Iter
         yield f"a publish of an absent key answered {published}"
     ask(Verb.RELEASE, handle=published.handle)
     hit = ask(Verb.LOOKUP, key=_KEY)
-    if not isinstance(hit, Hit):
+    if not isinstance(hit, Hit) or list(hit.files) != [files[0]["name"]]:
         yield f"a lookup after the publish answered {hit}"
         return
     read = ask(Verb.READ, handle=hit.handle, index=0)
-    if not isinstance(read, FrameRead) or read.bytes != len(_CONTENT):
+    if read != FrameRead(sha256=hashlib.sha256(_CONTENT).hexdigest(), bytes=len(_CONTENT)):
         yield f"a read of {len(_CONTENT)} published bytes answered {read}"
     ask(Verb.RELEASE, handle=hit.handle)
     ask(Verb.CLOSE)
 
 
 def _end_of_input(worker: Worker) -> Check:
-    if worker.close(grace_s=DEADLINE_S):
-        return Check(name="end of input", word=OK, seen="it exits by itself")
+    worker.channel.end_input()
+    if worker.channel.wait_for_exit(time.monotonic() + DEADLINE_S):
+        if not (left := worker.left_behind()):
+            return Check(name="end of input", word=OK, seen="it exits by itself")
+        seen = f"{len(left)} processes that it started run on; end them when stdin ends"
+        return Check(name="end of input", word=FAIL, seen=seen)
     seen = f"it still ran {DEADLINE_S:.0f} s after the end of its input; exit when stdin ends"
     return Check(name="end of input", word=FAIL, seen=seen)
 
 
 def _outside(ward: _Ward, before: set[str]) -> Check:
     left = sorted(ward.watched() - before)
-    where = "its home, its temporary directory and the current one"
+    where = "its home, its temporary directory and where it runs"
     if not left:
         return Check(name="outside", word=OK, seen=f"it left nothing in {where}")
     seen = f"it left {', '.join(left)}; keep everything below the root that open names"
@@ -220,12 +229,18 @@ def _outside(ward: _Ward, before: set[str]) -> Check:
 
 def _sigkill(ward: _Ward) -> Check:
     """Kill its first process alone, as the harness does, and see what runs on."""
-    with ward.start() as worker:
-        identify(ward.spec, worker, deadline_s=DEADLINE_S)
-        worker.kill()
-        end_s = time.monotonic() + KILL_GRACE_S
-        while (left := worker.left_behind()) and time.monotonic() < end_s:
-            time.sleep(0.01)
+    root = str(ward.home / "root")
+    try:
+        with ward.start() as worker:
+            identify(ward.spec, worker, deadline_s=DEADLINE_S)
+            worker.call(Verb.OPEN, root=root, env={}, clock_offset_s=0.0, deadline_s=DEADLINE_S)
+            worker.kill()
+            end_s = time.monotonic() + KILL_GRACE_S
+            while (left := worker.left_behind()) and time.monotonic() < end_s:
+                time.sleep(0.01)
+    except BackendError as error:
+        seen = f"its second start: {in_a_line(error.message)}"
+        return Check(name="SIGKILL", word=FAIL, seen=seen)
     if not left:
         return Check(name="SIGKILL", word=OK, seen="nothing of it runs on")
     seen = f"{len(left)} processes outlive it; start the adapter itself, or by exec"

@@ -56,7 +56,7 @@ def start_worker(
             uid=started_as[0],
             gid=started_as[1],
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         message = f"backend {spec.name} cannot be started: {error}"
         raise BackendError(ErrorCode.PROTOCOL, message) from error
 

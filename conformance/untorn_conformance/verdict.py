@@ -30,6 +30,9 @@ from untorn_conformance.wire import from_plain, to_plain
 
 SCHEMA: Final = "untorn/verdict/1"
 
+CANARY_PREFIX: Final = "canary."
+"""How the id of a canary begins; a requirement's case begins with the requirement."""
+
 
 class Outcome(StrEnum):
     """What came of a case, or of a requirement."""
@@ -96,6 +99,11 @@ class CaseResult:
     evidence: Evidence
     detail: str = ""
     duration_s: float = 0.0
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it judges the harness, by a cache that is known to be broken."""
+        return self.case.startswith(CANARY_PREFIX)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,7 +317,8 @@ def _word(rows: Sequence[RequirementResult], results: Sequence[CaseResult]) -> V
     binding = {row.outcome for row in rows if REQUIREMENTS[row.id].level is Level.MUST}
     if Outcome.FAIL in binding:
         return VerdictWord.NON_CONFORMANT
-    narrowed = {row.id for row in rows} != set(REQUIREMENTS) or outcomes & _NARROWS
+    mute = any(each.is_canary and each.outcome is not Outcome.PASS for each in results)
+    narrowed = {row.id for row in rows} != set(REQUIREMENTS) or outcomes & _NARROWS or mute
     if binding & _UNPROVED or narrowed:
         return VerdictWord.PARTIAL
     return VerdictWord.CONFORMANT

@@ -106,13 +106,17 @@ def why_not(backend: str) -> str:
     A text that names none is left to the suite's own options, which say what is allowed.
     """
     try:
-        ask_hello(parse(backend), Path(tempfile.gettempdir()))
+        spec = parse(backend)
+    except UnusableBackendError as error:
+        return str(error)
+    except ValueError:
+        return ""
+    try:
+        ask_hello(spec, Path(tempfile.gettempdir()))
     except UnusableBackendError as error:
         return str(error)
     except BackendError as error:
         return f"{backend}: {in_a_line(error.message)}; see untorn doctor --backend"
-    except ValueError:
-        return ""
     return ""
 
 

@@ -122,3 +122,9 @@ def test_a_case_of_no_requirement_is_there(document: dict[str, Any]) -> None:
     assert cases_in(parsed(document), "cases")["P1.whole_or_absent"].get("classname") == (
         "reference"
     )
+
+
+def test_a_canary_is_no_case_of_the_backend(document: dict[str, Any]) -> None:
+    document["cases"][0] |= {"case": "canary.a_race_is_found", "requirements": []}
+    canary = cases_in(parsed(document), "cases")["canary.a_race_is_found"]
+    assert canary.get("classname") == "untorn.canary"

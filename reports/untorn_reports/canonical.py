@@ -16,6 +16,7 @@ from untorn_conformance.verdict import from_json
 _TIMES: Final = frozenset({"duration_s", "started_utc"})
 _PATH: Final = re.compile(r"(?<![\w.~<>/])/[\w.@%+~-]+(?:/[\w.@%+~-]*)*")
 _PID: Final = re.compile(r"\b(pid|process)([ =:]+)[0-9]+\b")
+_ABSENT: Final = "(absent)"
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-f]{6,}\b")
 
 
@@ -42,7 +43,8 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
     """Name the places in which two canonical documents differ, and both values."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
-            yield from differences(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
+            left, right = (each.get(key, _ABSENT) for each in (one, other))
+            yield from differences(left, right, f"{where}.{key}".lstrip("."))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, (left, right) in enumerate(zip(one, other, strict=True)):
             yield from differences(left, right, f"{where}[{number}]")

@@ -55,7 +55,9 @@ def render(document: Mapping[str, Any]) -> str:
 def _cases(view: View) -> Iterable[_Test]:
     for case in view.verdict.cases:
         yield _Test(
-            classname=".".join((view.backend, *case.requirements[:1])),
+            classname="untorn.canary"
+            if case.is_canary
+            else ".".join((view.backend, *case.requirements[:1])),
             name=case.case,
             outcome=case.outcome,
             detail=case.detail,

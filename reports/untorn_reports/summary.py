@@ -39,11 +39,15 @@ def _head(view: View, width: int) -> Iterator[str]:
     rows = len(view.verdict.requirements)
     of_all = "" if rows == view.total else f" of {view.total}, the others not selected"
     yield from textwrap.wrap(f"{rows} requirements{of_all}: {_counted(view.counts)}", width)
-    cases = Counter(case.outcome for case in view.verdict.cases)
+    cases = Counter(case.outcome for case in view.verdict.cases if not case.is_canary)
     if cases:
         number = cases.total()
         noun = "case" if number == 1 else "cases"
         yield from textwrap.wrap(f"{number} {noun}: {_counted(cases)}", width)
+    canaries = Counter(case.outcome for case in view.verdict.cases if case.is_canary)
+    if canaries:
+        told = f"{canaries[Outcome.PASS]} of {canaries.total()} broken caches found out"
+        yield f"canaries: {told}"
 
 
 def _counted(counts: Mapping[Outcome, int]) -> str:

@@ -176,6 +176,10 @@ def _attention(verdict: Verdict) -> Iterator[tuple[Outcome, str, str]]:
             for case in verdict.cases:
                 if case.outcome is outcome and case.case not in told:
                     yield outcome, case.case, case.detail
+        elif outcome is Outcome.UNKNOWN:  # of a canary no row speaks
+            for case in verdict.cases:
+                if case.outcome is outcome and case.is_canary:
+                    yield outcome, case.case, case.detail
 
 
 def _untested(verdict: Verdict) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,7 @@ from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import GatedRun, GatedSystem, Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding, FindingKind, Run
-from untorn_stress.scenario import Scenario
+from untorn_stress.scenario import Locks, Scenario
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.fail_nth import FailNth
@@ -76,6 +76,7 @@ class Explored:
     says that the backend or the harness failed. ``completed`` is the highest number of preemptions
     within which nothing is left, -1 for none or where there is no such bound. ``failed`` counts the
     runs in which a call was made to fail and its caller met that, None where none was to be.
+    ``no_lock_asked``: locks were not to be trusted, and nobody asked for any.
     """
 
     scenario: str
@@ -93,6 +94,7 @@ class Explored:
     nondeterministic: str = ""
     unobserved: tuple[str, ...] = ()
     failed: int | None = None
+    no_lock_asked: bool = False
 
     @property
     def evidence(self) -> Evidence:
@@ -182,7 +184,7 @@ class Exploration:
         except OUT_OF_HAND as error:
             notes.undecided = f"{error}" or type(error).__name__
             notes.broken = not leaves_open(error)
-        return self._explored(search)
+        return self._explored(search, system)
 
     def _follow(self, search: Search[GatedRun], system: GatedSystem) -> None:
         """Go through the runs of a search, and note what they show."""
@@ -208,7 +210,7 @@ class Exploration:
             return f"{count} faults were never met, such as {first.label} at step {first.step}"
         return "" if self._notes.failed else "no call could be made to fail"
 
-    def _explored(self, search: Search[GatedRun]) -> Explored:
+    def _explored(self, search: Search[GatedRun], system: GatedSystem) -> Explored:
         notes = self._notes
         dfs = self._scheduler if isinstance(self._scheduler, BoundedDfs) else None
         doubt = notes.undecided or notes.nondeterministic or notes.unobserved
@@ -228,6 +230,7 @@ class Exploration:
             nondeterministic=notes.nondeterministic,
             unobserved=tuple(notes.unobserved),
             failed=notes.failed if self._errnos else None,
+            no_lock_asked=self._scenario.locks is not Locks.REAL and not system.asked_for_locks,
         )
 
     def _is_whole(self, search: Search[GatedRun]) -> bool:

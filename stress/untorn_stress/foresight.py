@@ -160,11 +160,12 @@ class _Known(Generic[V]):
 
     def find(self, led: tuple[str, bytes], order: HappensBefore) -> V | None:
         """The value that came before where the same had led; None for none, or for several."""
+        came: list[V | None] = []
         for footprint, values in self._found.get(led, {}).items():
             causes = order.causes(footprint)
             if causes in values:
-                return values[causes]
-        return None
+                came.append(values[causes])
+        return came[0] if came and all(each == came[0] for each in came) else None
 
     def add(
         self, led: tuple[str, bytes], order: HappensBefore, footprint: Footprint, value: V

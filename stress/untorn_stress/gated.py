@@ -366,8 +366,13 @@ class GatedSystem:
             aftermath,
             waited_out=self._has_waited_out(taken_s),
             collects=self._collects(run),
-            uses_locks=self._world.lies_told + self._ensemble.lies_told > 0,
+            uses_locks=self.asked_for_locks,
         )
+
+    @property
+    def asked_for_locks(self) -> bool:
+        """Whether anybody has asked for a lock so far, where locks are not to be trusted."""
+        return self._world.lies_told + self._ensemble.lies_told > 0
 
     def _has_waited_out(self, taken_s: float) -> bool:
         """Whether the run may have outlasted a wait: clocks go on at the gate."""

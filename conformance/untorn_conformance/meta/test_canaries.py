@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from untorn_conformance.baseline import SCHEMA
+from untorn_conformance.baseline_edit import says_something, sights_of
 from untorn_conformance.cases import canary
 from untorn_conformance.meta.inner_run import PASSING, Ran, run_pytest
+from untorn_conformance.verdict import from_json
 
 IMPORTS = "from untorn_conformance.plugin import canary\n"
 SINGS = f"""
@@ -34,6 +36,13 @@ CHOKES = f"""
 def test_a_torn_read_is_noticed(farm):
     raise OSError("torn")
 """
+CANNOT_TELL = f"""
+{IMPORTS}
+from untorn_conformance.plugin import unknown
+@canary(says="torn")
+def test_a_torn_read_is_noticed(farm):
+    unknown("no gate here")
+"""
 NAME = "canary.a_torn_read_is_noticed"
 
 
@@ -48,6 +57,8 @@ def test_a_canary_that_fails_as_it_must_is_shown_as_a_pass(
     ran = run(tmp_path, PASSING + SINGS, *options)
     assert (ran.outcomes[NAME], ran.document["word"]) == ("PASS", "partial"), ran.text
     assert "4 passed" in ran.text
+    assert "canaries: 1 of 1 broken caches found out" in ran.text
+    assert NAME not in sights_of([from_json(ran.document)])
 
 
 @pytest.mark.parametrize("suite", [MUTE, OFF_KEY, CHOKES], ids=["mute", "off-key", "chokes"])
@@ -59,6 +70,13 @@ def test_a_canary_that_does_not_fail_for_its_reason_makes_the_run_invalid(
     assert (ran.document["word"], ran.document["exit_code"]) == ("invalid", 7)
     assert "1 failed, 3 passed" in ran.text
     assert "was not found out" in ran.detail(NAME)
+    assert not says_something(from_json(ran.document))
+
+
+def test_a_canary_that_cannot_be_judged_is_named(tmp_path: Path) -> None:
+    ran = run(tmp_path, PASSING + CANNOT_TELL)
+    assert (ran.outcomes[NAME], ran.document["word"]) == ("UNKNOWN", "partial")
+    assert f"UNKNOWN {NAME}" in ran.text
 
 
 def test_a_canary_runs_whatever_rows_are_selected(tmp_path: Path) -> None:

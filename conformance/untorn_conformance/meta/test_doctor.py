@@ -52,6 +52,8 @@ def test_a_good_adapter_is_well(tmp_path: Path) -> None:
         ("reserved-capability", "hello", "durable, which is reserved"),
         ("unknown-handles", "round trip", "a handle that never was is to be bad-request, not odd"),
         ("forgets", "round trip", "a lookup after the publish answered Miss"),
+        ("invents-bytes", "round trip", "a read of 23 published bytes answered FrameRead"),
+        ("starts-once", "SIGKILL", "its second start: the worker died in hello"),
         ("writes-outside", "outside", ".acme-state; keep everything below the root"),
     ],
 )
@@ -68,6 +70,7 @@ def test_what_is_wrong_is_named_with_what_to_do(way: str, check: str, told: str)
         ("hangs", "hello", "no answer of hello in 2 s"),
         ("ignores-eof", "end of input", "it still ran 2 s after the end of its input"),
         ("leaves-a-child", "SIGKILL", "1 processes outlive it; start the adapter itself"),
+        ("leaves-a-child", "end of input", "1 processes that it started run on; end them when"),
     ],
 )
 def test_what_never_comes_is_named_too(
@@ -78,6 +81,15 @@ def test_what_never_comes_is_named_too(
     found = words(fake(way))
     assert found[check][0] == "FAIL", found
     assert told in found[check][1]
+
+
+def test_the_directory_that_a_file_names_is_watched_too(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    command = json.dumps([sys.executable, str(PROGRAM), "writes-where-it-runs"])
+    (place / "backend.toml").write_text(f'name = "demo-directory"\ncommand = {command}\n')
+    word, seen = words(f"file:{place / 'backend.toml'}")["outside"]
+    assert (word, ".acme-state" in seen) == ("FAIL", True)
 
 
 def test_what_was_not_reached_is_unknown_and_the_exit_code_is_7(tmp_path: Path) -> None:

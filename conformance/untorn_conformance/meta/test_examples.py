@@ -101,8 +101,8 @@ def test_a_bug_seeded_into_an_example_is_found_and_its_calls_are_named(tmp_path:
     done = untorn("explore", "--backend", backend, *how, "--out", str(tmp_path), cwd=tmp_path)
     assert done.returncode == FOUND, done.stderr
     assert "violation of P2 winners" in done.stdout
-    for call in ("*rename ", "*rmdir entries/", "*unlink entries/"):
-        assert call in done.stdout, call
+    for call in ("*rename ", "*rmdir entries/", "*unlink "):
+        assert call in done.stdout, done.stdout
 
 
 @needs_gate

@@ -162,3 +162,24 @@ def test_a_gate_that_is_refused_is_unknown_with_advice_and_no_evidence(
     assert (ran.exit_code, case["outcome"]) == (exit_code, "UNKNOWN")
     assert "a seccomp filter with a listener is refused (EPERM)" in case["detail"]
     assert "--security-opt seccomp=unconfined" in case["detail"]
+
+
+LOCKLESS = "py:untorn_conformance.meta.demo.directory:DirectoryCache"
+RECORD_LOCKED = "py:untorn_conformance.meta.demo.record_locked:RecordLockedCache"
+UNTRUSTED = "test_every_schedule[writer-collector-noop]"
+
+
+@gated
+def test_who_asks_for_no_lock_has_not_passed_the_row_of_locks(tmp_path: Path) -> None:
+    ran = run_suite(tmp_path, UNTRUSTED, LOCKLESS)
+    assert ran.requirement("N1")["outcome"] == "UNTESTED", ran.text
+    (case,) = ran.document["cases"]
+    assert "nobody asked for a lock" in case["evidence"]["detail"]
+    assert "N1" not in case["requirements"]
+
+
+@gated
+def test_who_asks_for_record_locks_is_judged_by_that_row(tmp_path: Path) -> None:
+    """The kernel takes them, and nobody can lie about them; the collector trusts its own."""
+    ran = run_suite(tmp_path, UNTRUSTED, RECORD_LOCKED)
+    assert ran.requirement("N1")["outcome"] == "FAIL", ran.text

@@ -57,6 +57,12 @@ def described(folder: Path, text: str) -> str:
     return f"file:{folder / 'backend.toml'}"
 
 
+def test_a_pipe_is_no_file_that_describes_a_backend(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "backend.toml")
+    with pytest.raises(UnusableBackendError, match="it is no regular file"):
+        parse(f"file:{tmp_path / 'backend.toml'}")
+
+
 def adapter(folder: Path, way: str = "well") -> Path:
     """A program of its own, which can be started as it is."""
     program = folder / "adapter"
@@ -102,6 +108,7 @@ def test_a_described_program_is_judged(tmp_path: Path, command: str) -> None:
 
 FILES = {
     "malformed": ("name = [", "it is not TOML"),
+    "odd variable": ('name = "x"\ncommand = ["sh"]\n[env]\n"A=B" = "c"', "env has 'A=B'"),
     "unknown key": ('nam = "x"', "unknown key 'nam'; did you mean name?"),
     "no name": ('command = ["true"]', "it has no name"),
     "neither": ('name = "x"', "it must have either command or factory"),

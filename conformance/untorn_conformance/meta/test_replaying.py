@@ -20,7 +20,7 @@ from untorn_stress.gated import Choose, GatedRun, GatedSystem
 from untorn_stress.grain import Grain
 from untorn_stress.run import Run
 from untorn_stress.schedulers.protocol import Ending, ScheduleMismatchError
-from untorn_stress.token import Token
+from untorn_stress.token import Token, TokenError
 
 pytestmark = pytest.mark.skipif(not probe().ok, reason=f"no gate here: {probe().reason}")
 
@@ -187,3 +187,16 @@ def test_a_fault_whose_site_is_there_no_longer_is_named(gone: str) -> None:
     done = replay(token)
     assert done.exit_code == 6
     assert f"step 0: the schedule wants {gone}, on offer: A" in done.text
+
+
+def test_of_a_token_from_a_stranger_nothing_is_looked_at_where_a_backend_is_given(
+    clean: Counterexample, tmp_path: Path
+) -> None:
+    description = tmp_path / "backend.toml"
+    description.write_text("this is no TOML")
+    token = replace(clean.token, backend=f"file:{description}")
+    with pytest.raises(TokenError, match="cannot be: "):
+        replay(token)
+    with pytest.raises(TokenError) as refused:
+        replay(token, backend=clean.token.backend)
+    assert "is not TOML" not in str(refused.value)

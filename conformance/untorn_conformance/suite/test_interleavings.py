@@ -43,6 +43,9 @@ DRAWN_KILLS = 16
 
 DRAWN_SEED = 1901
 
+OF_LOCKS = "N1"
+"""The row that is about locks alone: who asks for none is not judged by it, and has not passed."""
+
 GATED = [each for each in SCENARIOS if not each.needs]
 HARVESTED = [each for each in GATED if each.harvest_preemptions is not None]
 PAIRS = [each for each in GATED if len(each.programs) == 2 and each.locks is Locks.REAL]
@@ -165,6 +168,10 @@ def settle(
     """
     evidence = evidence_of(searches)
     detail = f"{evidence.detail}; not harvested: {left_out}" if left_out else evidence.detail
+    if all(each.no_lock_asked for each in searches):
+        detail += "; nobody asked for a lock, so what N1 asks besides is not judged"
+        rows = scenario_named(searches[0].scenario).requirements
+        grounds.rows = tuple(row for row in rows if row != OF_LOCKS)
     grounds.evidence = replace(evidence, detail=detail)
     doubts = [each.undecided or each.nondeterministic for each in searches]
     doubts += [text for each in searches for text in each.unobserved]

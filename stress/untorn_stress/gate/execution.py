@@ -232,6 +232,7 @@ class Execution:
             touched.writes.add(f"l:{held.named[0]}")
             if locks.command_of(call) in (locks.F_SETLK, locks.F_SETLKW):
                 worker.locked.add(held.named[0])
+                self._world.lies_told += self._lie != "real"  # the kernel's, yet asked for
         else:
             footprints.touch(touched, call, held.places, held.named, failed=False)
             if call.kind in _PERFORMED:

@@ -124,9 +124,10 @@ class Intake:
         """Before the gate is closed locks are lied about already, where they are at all."""
         if self._lie == "real" or held.call.kind not in (CallKind.FLOCK, CallKind.FCNTL):
             return None
-        if not locks.is_ours(held.call):
-            return None
         if not self._world.holds(held.target.link(held.call.fds[0])):
+            return None
+        if not locks.is_ours(held.call):
+            self._world.lies_told += 1  # the kernel's, yet asked for
             return None
         tried = locks.attempt(held.call, held.target, self._lie)
         self._world.lies_told += 1

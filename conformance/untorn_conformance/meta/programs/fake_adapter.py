@@ -13,6 +13,12 @@ from untorn_conformance.meta.demo.directory import DirectoryCache
 from untorn_conformance.serve import answer
 
 WAY = sys.argv[1]
+HELLOS: dict[str, dict[str, object]] = {
+    # Another version may have other fields, too: the version is told first.
+    "protocol-2": {"protocol": 2, "features": []},
+    "unknown-capability": {"capabilities": ["teleport"]},
+    "reserved-capability": {"capabilities": ["durable"]},
+}
 
 
 def before() -> None:
@@ -30,6 +36,15 @@ def before() -> None:
         case "leaves-a-child":
             # As a launcher does that starts the adapter itself as a child: SIGKILL misses it.
             subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        case "starts-once":
+            with open("started", "a+") as file:
+                file.seek(0)
+                if file.read():
+                    sys.exit("acme: already running")
+                file.write("once")
+        case "writes-where-it-runs":
+            with open(".acme-state", "w") as file:
+                file.write("1")
         case "writes-outside":
             with open(os.path.expanduser("~/.acme-state"), "w") as file:
                 file.write("1")
@@ -39,19 +54,16 @@ def changed(said: dict[str, object]) -> dict[str, object]:
     """What it makes of an answer that would be right."""
     ok: Any = said.get("ok")
     is_hello = isinstance(ok, dict) and ok.get("kind") == "hello"
-    if is_hello and WAY == "protocol-2":
-        # Another version may have other fields, too: the version is told first.
-        return {**said, "ok": {**ok, "protocol": 2, "features": []}}
-    if is_hello and WAY == "unknown-capability":
-        return {**said, "ok": {**ok, "capabilities": ["teleport"]}}
-    if is_hello and WAY == "reserved-capability":
-        return {**said, "ok": {**ok, "capabilities": ["durable"]}}
+    if is_hello and WAY in HELLOS:
+        return {**said, "ok": {**ok, **HELLOS[WAY]}}
     if WAY == "wrong-ids":
         return {**said, "id": 1}
     if WAY == "unknown-handles" and "error" in said:
         return {**said, "error": {"code": "internal", "message": "odd"}}
     if WAY == "errors-without-id" and "error" in said:
         return {**said, "id": 0}
+    if WAY == "invents-bytes" and isinstance(ok, dict) and ok.get("kind") == "frame":
+        return {**said, "ok": {**ok, "sha256": "0" * 64}}
     if WAY == "forgets" and isinstance(ok, dict) and ok.get("kind") == "hit":
         return {**said, "ok": {"kind": "miss", "reason": "absent"}}
     return said
