@@ -128,6 +128,7 @@ def _checks(ward: _Ward) -> Iterator[Check]:
         trouble = contact.first_contact(worker, DEADLINE_S)
         yield from _of_contact(trouble)
         if trouble is not None:
+            worker.kill_tree()  # there is no more to be had from it
             return
         try:
             said = identify(ward.spec, worker, deadline_s=DEADLINE_S)
@@ -214,6 +215,7 @@ def _end_of_input(worker: Worker) -> Check:
             return Check(name="end of input", word=OK, seen="it exits by itself")
         seen = f"{len(left)} processes that it started run on; end them when stdin ends"
         return Check(name="end of input", word=FAIL, seen=seen)
+    worker.kill_tree()
     seen = f"it still ran {DEADLINE_S:.0f} s after the end of its input; exit when stdin ends"
     return Check(name="end of input", word=FAIL, seen=seen)
 

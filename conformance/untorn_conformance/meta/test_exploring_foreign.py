@@ -45,9 +45,15 @@ def replay(token: Token, *, tree: object = None, backend: str | None = None) -> 
     )
 
 
-@pytest.mark.parametrize("backend", [None, FIRST])
-def test_a_token_of_an_unknown_backend_is_named(backend: str | None) -> None:
-    with pytest.raises(TokenError, match="there is no backend 'sqlite'; allowed are"):
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        (None, "there is no backend 'sqlite'; allowed are"),
+        (FIRST, r"made with another backend, nobody \(--backend 'sqlite'\), not with seed"),
+    ],
+)
+def test_a_token_of_an_unknown_backend_is_named(backend: str | None, told: str) -> None:
+    with pytest.raises(TokenError, match=told):
         replay(dataclasses.replace(TOKEN, backend="sqlite"), backend=backend)
 
 
