@@ -222,6 +222,11 @@ def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> bool:
     def written() -> int:
         return len(moments.frame_names(farm, ".png"))
 
+    def is_empty_among() -> bool:
+        """A file that was only just made is found out for that, whatever became of its decoder."""
+        files = farm.tree().files()
+        return any(not each.size for name, each in files.items() if name.endswith(".png"))
+
     decoders: list[int] = []
 
     def has_begun() -> bool:
@@ -235,7 +240,7 @@ def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> bool:
             for pid in decoders:
                 with contextlib.suppress(ProcessLookupError):
                     step(pid)
-        return written() >= frames
+        return written() >= frames and not is_empty_among()
 
     moments.await_moment(has_begun, "a decoder, or its first frame")
     decoders = decoders or worker.started()  # it may have begun between the two looks
