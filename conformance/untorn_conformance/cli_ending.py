@@ -6,15 +6,20 @@ Exit codes: 2 for what was typed, 7 where what was given allows no verdict.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 import rich_click as click
+from untorn_reports import printable as told
 
 USAGE: Final = 2
 NO_VERDICT: Final = 7
 _SCHEMA: Final = "untorn/error/1"
+
+printable = functools.partial(told.printable, keep="\n")
+"""Escape what a terminal would obey; newlines stay."""
 
 
 class Ended(click.ClickException):
@@ -44,10 +49,3 @@ def ends(*errors: type[Exception], code: int, as_json: bool) -> Iterator[None]:
 def emit(document: Any) -> None:
     """One JSON object on stdout; a path of any bytes becomes escapes."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=True))
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would obey and what cannot be encoded; newlines stay."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
-    )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from untorn_conformance.contract import REQUIREMENTS
 from untorn_conformance.verdict import Outcome, RequirementResult
 
+from untorn_reports.printable import printable
 from untorn_reports.render import page_of
 from untorn_reports.view import View, Words, view_of
 
@@ -121,7 +122,7 @@ def text(comparison: Comparison) -> str:
     differing = [line.id for line in comparison.lines if line.differs]
     if len(comparison.columns) > 1:
         lines += ["", f"they differ in: {' '.join(differing) or 'nothing'}"]
-    return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
+    return "\n".join(printable(line).rstrip() for line in lines) + "\n"
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:
@@ -139,10 +140,10 @@ def _matrix(comparison: Comparison) -> Iterator[str]:
     heads = [f"{number} {column.backend}"[:_NAME_CHARACTERS] for number, column in columns]
     table = [["", *heads], ["verdict", *(column.word for column in comparison.columns)]]
     table += [[line.id, *(cell.word for cell in line.cells)] for line in comparison.lines]
-    widths = [max(len(_printable(cell)) for cell in column) for column in zip(*table, strict=True)]
+    widths = [max(len(printable(cell)) for cell in column) for column in zip(*table, strict=True)]
     for row in table:
         cells = zip(row, widths, strict=True)
-        yield "  ".join(_printable(cell).ljust(width) for cell, width in cells)
+        yield "  ".join(printable(cell).ljust(width) for cell, width in cells)
 
 
 def render(comparison: Comparison) -> str:
@@ -178,7 +179,3 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
             for line in comparison.lines
         ],
     }
-
-
-def _printable(line: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

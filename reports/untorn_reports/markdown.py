@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from untorn_reports.drawing import Drawing
+from untorn_reports.printable import printable
 from untorn_reports.view import Table, View, view_of
 
 _ACTIVE: Final = re.compile(r"([\\`*_\[\]{}()#+!|~$@-])")
@@ -115,9 +116,7 @@ def _cut(text: str) -> str:
 
 def _one_line(text: str) -> str:
     """Put lines beside each other; other control characters become escapes."""
-    return "".join(
-        char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split())
-    )
+    return printable(" ".join(text.split()))
 
 
 def _plain(text: str) -> str:

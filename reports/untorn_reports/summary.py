@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from untorn_conformance.verdict import Outcome
 
+from untorn_reports.printable import printable
 from untorn_reports.view import Table, View, view_of
 
 _REASON_LINES: Final = 12
@@ -30,7 +31,7 @@ def text(document: Mapping[str, Any], *, width: int = 100) -> str:
         _reproduce(view),
     )
     lines = [line for section in sections for line in section]
-    return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
+    return "\n".join(printable(line).rstrip() for line in lines) + "\n"
 
 
 def _head(view: View, width: int) -> Iterator[str]:
@@ -108,10 +109,3 @@ def _untested(view: View, width: int) -> Iterator[str]:
 def _reproduce(view: View) -> Iterator[str]:
     yield ""
     yield f"reproduce: {view.command}"
-
-
-def _printable(line: str) -> str:
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in line
-    )

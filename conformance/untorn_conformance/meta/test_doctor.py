@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from untorn_conformance import doctor
 from untorn_conformance.doctor import examine
-from untorn_conformance.meta.test_verify import untorn
+from untorn_conformance.meta.command import untorn
 
 PROGRAM = Path(__file__).parent / "programs" / "fake_adapter.py"
 INVALID, USAGE = 7, 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.contract import REQUIREMENTS, RESERVED, Capability
-from untorn_conformance.meta.test_verify import untorn
+from untorn_conformance.meta.command import untorn
 from untorn_conformance.registry import parse
 
 FAKE = Path(__file__).parent / "programs" / "fake_adapter.py"

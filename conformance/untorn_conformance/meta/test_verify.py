@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from untorn_conformance.contract import REQUIREMENTS, Capability
+from untorn_conformance.meta.command import untorn
 from untorn_conformance.verdict import (
     CaseResult,
     Evidence,
@@ -23,24 +21,7 @@ from untorn_conformance.verdict import (
 from untorn_conformance.verify import Wanted, exit_code
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-LIMIT_S = 300
 PARTIAL, INVALID, NON_CONFORMANT, USAGE = 6, 7, 1, 2
-
-
-def untorn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    folders = ("reference", "conformance", "stress", "fixtures", "reports")
-    paths = os.pathsep.join(str(CHECKOUT / folder) for folder in folders)
-    done = subprocess.run(
-        [sys.executable, "-m", "untorn_conformance.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 def document(*outcomes: Outcome) -> dict[str, object]:
