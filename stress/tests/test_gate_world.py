@@ -166,6 +166,20 @@ def test_a_way_that_ends_early_is_a_step_and_reads_what_is_missing(
     assert touched(bench, watch, text).reads == {"p:d", "e:d/none"}
 
 
+def test_the_way_through_a_descriptor_passes_no_entry_of_ours(bench: Any, watch: Watching) -> None:
+    text = 'fd = os.open("d", os.O_DIRECTORY); os.lstat(f"/proc/self/fd/{fd}/.")'
+    assert touched(bench, watch, text).reads == {"i:d", "o:d", "d:d"}
+
+
+def test_a_descriptor_leads_to_a_directory_that_has_no_name_any_more(
+    bench: Any, watch: Watching
+) -> None:
+    text = """
+os.mkdir("gone"); fd = os.open("gone", os.O_DIRECTORY); os.rmdir("gone")
+tell(os.mkdir, f"/proc/self/fd/{fd}/new")"""
+    assert touched(bench, watch, text).reads == {"p:A1", "e:A1/new"}
+
+
 # --- dependence -------------------------------------------------------------------------------
 
 MAKE_D, MAKE_E = 'os.mkdir("d/x")', 'os.mkdir("e/x")'

@@ -27,6 +27,9 @@ MIB = 2**20
 SMALL_BYTES = 64 * MIB
 MANY_INODES = 10_000
 FEW_INODES = 300
+UNCOUNTED = 0
+"""For a file system that says 0 of 0 inodes free, as btrfs does: there is no limit on them."""
+
 FULL = f"a tmpfs of {SMALL_BYTES // MIB} MiB in a mount namespace of its own"
 
 
@@ -150,6 +153,18 @@ def test_D4_makes_room_in_inodes(farm: Farm) -> None:
     assert disk.free()[1] < len(right)
     disk.age(2 * DAY_S)
     assert extract_and_release(disk.worker, clip("sdr")) == (ExtractOutcome.PUBLISHED, right)
+
+
+@requires("D4", evidence=f"an old entry on {FULL} that counts no inodes; one clip")
+def test_D4_where_inodes_are_not_counted(farm: Farm) -> None:
+    """None free of none is no shortage: the frames are published, and nothing goes for them."""
+    farm.needs(Capability.EXTRACT)
+    disk = SmallDisk(farm, inodes=UNCOUNTED)
+    assert disk.free()[1] == 0
+    moves.put(farm, disk.worker, "old")
+    disk.age(2 * DAY_S)
+    assert extract(disk.worker, clip("sdr")).outcome is ExtractOutcome.PUBLISHED
+    assert moves.has(disk.worker, "old")
 
 
 @requires("D4", "D1", evidence=f"young entries fill {FULL}; one clip, then and when they are old")

@@ -142,7 +142,7 @@ class World:
     def find(self, argument: PathArgument, target: Target) -> Place:
         """Resolve a path as the target's call would, links and ``..`` included."""
         path = os.fsdecode(argument.path)
-        follow = argument.follow or path.endswith("/")
+        follow = argument.follow or path.endswith(("/", "/."))
         base, below = "/", path
         if path.startswith(self._below):
             base, below = self.root, path[len(self._below) :]
@@ -191,7 +191,7 @@ class _Walk:
             parent = self._world.name_of(status)
             if parent:
                 self._walked.append(f"i:{parent}" if name == ".." else f"p:{parent}")
-            below = f"{self._at}/{name}"
+            below = f"{self._at.rstrip('/')}/{name}"  # a door is known by its one spelling
             try:
                 there = os.stat(below, follow_symlinks=False)
             except OSError:
