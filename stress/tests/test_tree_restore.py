@@ -60,6 +60,16 @@ def test_the_second_time_nothing_changes(root: Path) -> None:
     assert stamps(root) == before
 
 
+def test_what_the_kernel_dated_is_dated_by_us_from_the_first_time_on(root: Path) -> None:
+    root.mkdir()
+    (root / "v1").mkdir()
+    (root / "v1/file").touch()
+    assert root.stat().st_mtime_ns == root.stat().st_ctime_ns
+    restore(capture(root), root)
+    dated = [path.stat() for path in (root, root / "v1", root / "v1/file")]
+    assert not [each for each in dated if each.st_mtime_ns == each.st_ctime_ns]
+
+
 def test_one_restorer_goes_from_tree_to_tree(root: Path) -> None:
     restorer = Restorer(root)
     other = Tree({"": ROOT, "v1": file_node(b"no directory", mtime_ns=NS)})

@@ -10,6 +10,9 @@ Rule 4: every file is read and compared, whatever its stamps say: a store throug
 Rule 5: no link is followed; everything belongs to the owner of the root.
 Rule 6: nothing else moves below the root meanwhile.
 
+Rule 7: no ctime is the mtime afterwards: where the kernel set both at once they are equal, until a
+        restoring has to set the mtime, and a cache that compares them would take one start for two.
+
 Limits: ctimes, and the inode numbers of what had been removed, do not come back; what is given an
 mtime gets the same atime.
 
@@ -219,7 +222,8 @@ class _Restoring:
         same_mode = status is not None and stat.S_IMODE(status.st_mode) == node.mode
         if not same_mode and node.kind is not Kind.SYMLINK:  # A symlink's mode is fixed.
             os.chmod(full, node.mode)
-        if status is None or status.st_mtime_ns != node.mtime_ns:
+        is_dated = status is not None and status.st_mtime_ns == node.mtime_ns != status.st_ctime_ns
+        if not is_dated:
             os.utime(full, ns=(node.mtime_ns, node.mtime_ns), follow_symlinks=False)
 
     def _settle_order(self, folder: Folder) -> None:
