@@ -4,6 +4,8 @@ The code is loaded once; each worker is a fork that makes its own backend, answe
 the gate (``hello``, ``open``), meets the gate and then answers its requests as ``serve`` does.
 
 Rule 1: each worker makes a backend of its own: what a factory opens or starts belongs to it alone.
+        One whose object has ``renew()`` may serve another run when it says that it is as new: no
+        run may differ for what an earlier one did in its process.
 Rule 2: with ``--preload`` the zygote makes one too and drops it, so that code which a backend loads
         late is shared.
 """
@@ -11,15 +13,18 @@ Rule 2: with ``--preload`` the zygote makes one too and drops it, so that code w
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import BinaryIO
 
 from untorn_stress.gate import abi, keeper
+from untorn_stress.gate.keeper import NOT_RENEWED, RENEW, RENEWED
 
 from untorn_conformance import serve, wire
 
@@ -34,9 +39,23 @@ class Hosted:
         """Answer what is asked before there is a gate."""
         return [serve.answer(self._backend, line) for line in lines]
 
+    @property
+    def renews(self) -> bool:
+        """Whether the backend can be as new without a new process."""
+        return getattr(self._backend, "renew", None) is not None
+
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
         """Answer requests until there are no more."""
-        serve.serve(self._backend, requests, answers)
+        for line in requests:
+            answers.write(self._renewed() if line == RENEW else serve.answer(self._backend, line))
+            answers.flush()
+
+    def _renewed(self) -> bytes:
+        """Have the backend renew itself, and with it what Python remembers of its own accord."""
+        is_new = self._backend.renew()  # type: ignore[attr-defined]
+        tempfile._name_sequence = None  # type: ignore[attr-defined] # drawn from the run's chance
+        gc.collect()  # so that the next run's collections come when this one's did
+        return (RENEWED if is_new else NOT_RENEWED) + b"\n"
 
 
 def main(arguments: Sequence[str]) -> int:

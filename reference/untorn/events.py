@@ -27,15 +27,17 @@ _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
 
+def begin_anew() -> None:
+    """Be another process, as a forked child is: it warns for itself and counts its own."""
+    _forget_warnings()
+    for counters in list(_all_counters):
+        counters.start_anew()
+
+
 def _forget_warnings() -> None:
-    """A forked child is another process: it warns for itself, and its lock is its own."""
     global _warned_lock  # noqa: PLW0603 - a lock that another thread held at the fork stays held
     _warned_lock = threading.Lock()
     _warned.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_warnings)
 
 
 def warn_once(cause: str, message: str, **fields: object) -> None:
@@ -100,13 +102,8 @@ class Counters:
 _all_counters: weakref.WeakSet[Counters] = weakref.WeakSet()
 
 
-def _start_anew() -> None:
-    for counters in list(_all_counters):
-        counters.start_anew()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(after_in_child=begin_anew)
 
 
 def handed_in(ctl_fd: int) -> dict[str, int]:

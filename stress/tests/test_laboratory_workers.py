@@ -186,3 +186,40 @@ def test_a_foreign_worker_s_children_are_numbered_anew_in_each_run(
         first, second = (system.run(Replay(()).choose).run.choices for _ in range(2))
     assert first == second
     assert "At1" in first
+
+
+# --- who serves another run -----------------------------------------------------------------------
+
+TELLS = """
+def open(self, *, root, env, clock_offset_s):
+    super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+    os.urandom(8)
+
+def lookup(self, *, key):
+    from untorn_conformance.backend import Miss, MissReason
+    import tempfile
+    os.stat(self._root)
+    drawn = os.urandom(8).hex() + next(tempfile._get_candidate_names())
+    return Miss(reason=MissReason.ABSENT, detail=f"{os.getpid()} {drawn}")
+"""
+RENEWS = """
+def renew(self):
+    return IS_NEW
+"""
+
+
+def three_runs(laboratory: Laboratory) -> tuple[int, int]:
+    """How many workers served three runs, and how many different things they drew."""
+    system = laboratory.system(scenario("lookup-alone"), laboratory.natural("empty"))
+    runs = [system.run(Replay(()).choose).run for _ in range(3)]
+    told = [run.operations[0].answer.detail.split() for run in runs]  # type: ignore[attr-defined]
+    return len({pid for pid, _ in told}), len({drawn for _, drawn in told})
+
+
+def test_who_is_as_new_serves_the_next_run_and_draws_as_a_new_one(laboratory_of: Make) -> None:
+    assert three_runs(laboratory_of(TELLS + RENEWS.replace("IS_NEW", "True"))) == (1, 1)
+
+
+@pytest.mark.parametrize("more", ["", RENEWS.replace("IS_NEW", "False")])
+def test_who_is_not_as_new_is_followed_by_another(laboratory_of: Make, more: str) -> None:
+    assert three_runs(laboratory_of(TELLS + more)) == (3, 1)

@@ -1,7 +1,8 @@
 """Where workers come from: a warm zygote forks Python ones for each run; foreign ones stay alive.
 
 Rule 1: a hosted worker is new in each run, opens the root before it meets the gate, and is killed
-        at the end: nothing of one run is in the next.
+        at the end: nothing of one run is in the next. One that renews itself, and says that nothing
+        was left of the run, opens the root between two runs, in place of a new one: half as dear.
 Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between
         runs, and is started anew when it was killed, died or did not come to rest.
 Rule 3: each worker has a temporary directory of its own, empty when it starts: there nobody meets.
@@ -25,6 +26,7 @@ from untorn_conformance.backend import Verb
 from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, HostingError, Keeper, Order
+from untorn_stress.gate.keeper import RENEW, RENEWED
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
@@ -95,19 +97,22 @@ class Ensemble:
 
         Raises HostingError, BackendError, ProtocolError, UndecidedError.
         """
-        if self._opens_before:
+        if self._opens_before and letter not in self._resting:
             try:
                 return self._enter_open(letter, chance)
             except CrowdedError:
                 self._opens_before = False
-        resting = self._resting.pop(letter) if letter in self._resting else None
-        worker = resting or self._start(letter, chance)[0]
-        worker.draw_from(chance)
+        worker = self._resting.pop(letter, None) or self._start(letter, chance)[0]
+        if worker.renews:
+            _make_empty(self._own_folder(letter))
+        worker.draw_from(f"{chance}:opening" if self._opens_before else chance)
         try:
             check_opened(self._ask(worker, opening(self._root)))
         except BaseException:
             worker.close()
             raise
+        if self._opens_before:
+            worker.draw_from(chance)
         return worker
 
     def answers(self, requests: Sequence[bytes]) -> list[bytes]:
@@ -136,7 +141,7 @@ class Ensemble:
     def _start(
         self, letter: str, chance: str, setup: Sequence[str] = ()
     ) -> tuple[GatedWorker, list[bytes]]:
-        own_folder = Path(f"{self._own_folders}{letter}")
+        own_folder = self._own_folder(letter)
         _make_empty(own_folder)
         order = Order(
             letter=letter,
@@ -150,6 +155,9 @@ class Ensemble:
         worker, answers = self._keeper.start(order)
         self.pids.add(worker.pid)
         return worker, answers
+
+    def _own_folder(self, letter: str) -> Path:
+        return Path(f"{self._own_folders}{letter}")
 
     def _ask(self, worker: GatedWorker, line: bytes) -> bytes:
         """Ask one thing of a worker that is let pass; its answer."""
@@ -167,17 +175,24 @@ class Ensemble:
 
     def leave(self, worker: GatedWorker, *, at_rest: bool) -> None:
         """A run is over; ``at_rest``: the worker has answered all and is held at nothing."""
-        if self._cast.zygote or not at_rest:
+        if at_rest and self._can_rest(worker):
+            self._resting[worker.letter] = worker
+        else:
             worker.close()
-            return
+
+    def _can_rest(self, worker: GatedWorker) -> bool:
+        """Whether nothing of the run is left in a worker, which has closed the root."""
+        if self._cast.zygote and not (worker.renews and worker.is_plain):
+            return False
         worker.let_pass()
         try:
+            if self._cast.zygote:
+                return self._ask(worker, RENEW) == RENEWED
             line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}))
             wire.decode_answer(line, verb=Verb.CLOSE)
         except (BackendError, UndecidedError, ProtocolError):
-            worker.close()
-            return
-        self._resting[worker.letter] = worker
+            return False
+        return True
 
     def close(self) -> None:
         """End every worker and the keeper."""

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import NoReturn
 
 import untorn
-from untorn import config
+from untorn import config, events
 from untorn.cache import Cache
 from untorn.frames import EvictedError, Frames
 from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, exact
@@ -79,6 +79,16 @@ class Reference:
     def preload(self) -> None:
         """Import what is otherwise imported late, while the files can be read."""
         import untorn.extract  # noqa: F401, PLC0415
+
+    def renew(self) -> bool:
+        """Be as when this was made, in a new process; False where something is held still."""
+        if self._frames or self._works:
+            return False
+        events.begin_anew()
+        self.close()
+        self._log.drain()
+        self._next_handle, self._offset_s = 0, 0.0
+        return True
 
     def hello(self) -> protocol.Hello:
         """Who this is, and what it promises."""

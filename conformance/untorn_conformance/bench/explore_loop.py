@@ -28,6 +28,11 @@ CALLS: Final[dict[str, Callable[[str], object]]] = {"stat": os.stat, "mkdir": os
 class Loop:
     """What a worker does: it is the Host that a keeper asks for."""
 
+    @property
+    def renews(self) -> bool:
+        """Each measurement is a process of its own."""
+        return False
+
     def prepare(self, lines: Sequence[bytes]) -> list[bytes]:
         """Nothing is asked before there is a gate."""
         assert not lines

@@ -53,10 +53,19 @@ _lease_entry = lookup.lease_entry
 _index: set[str] = set()
 
 
+class _Listing(Reference):
+    """Its list is its process'."""
+
+    def renew(self) -> bool:
+        """As when this was made: nothing is listed yet."""
+        _index.clear()
+        return super().renew()
+
+
 def factory() -> Reference:
     """The mutant, in a process of its own."""
     lookup.lease_entry = _lease_known
-    return Reference()
+    return _Listing()
 
 
 def _lease_known(root: Root, key: str, policy: Policy) -> Leased | Miss:

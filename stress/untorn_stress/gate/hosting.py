@@ -134,6 +134,7 @@ class Keeper:
                 theirs.close()
         streams = (stdin_write, stdout_read)
         worker = GatedWorker(order.letter, said["pid"], listener, streams, order.chance)
+        worker.renews = said["renews"]
         return worker, [answer.encode() for answer in said["answers"]]
 
     def _ask(self, packet: bytes, descriptors: Sequence[int]) -> None:

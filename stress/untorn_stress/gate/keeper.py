@@ -37,12 +37,20 @@ from untorn_stress.gate.filter import Prepared, program
 from untorn_stress.grain import Grain
 
 PACKET_BYTES: Final = 64 * 1024
+RENEW: Final = b"renew\n"
+"""What a hosted worker is asked between two runs, and its answers."""
+RENEWED: Final = b"renewed"
+NOT_RENEWED: Final = b"not renewed"
 _DESCRIPTORS: Final = 4
 _EXIT_FAILED: Final = 70
 
 
 class Host(Protocol):
     """A Python backend that lives in the worker itself."""
+
+    @property
+    def renews(self) -> bool:
+        """Whether it understands RENEW: to be as new without a new process."""
 
     def prepare(self, lines: Sequence[bytes]) -> list[bytes]:
         """Answer requests before there is a gate."""
@@ -134,7 +142,7 @@ def _become_worker(
             os._exit(_EXIT_FAILED)
         abi.prctl(abi.PR_SET_CHILD_SUBREAPER, 0)
         requests, replies = os.fdopen(stdin, "rb"), os.fdopen(stdout, "wb")
-        _meet_the_gate(report, gate, answers)
+        _meet_the_gate(report, gate, answers, renews=host.renews)
         host.serve(requests, replies)
         os._exit(0)
     except BaseException:
@@ -162,13 +170,16 @@ def _run_program(
         os.dup2(fd, target)
         os.close(fd)
     environment = {**os.environ, **order["env"]}
-    _meet_the_gate(report, gate, [])
+    _meet_the_gate(report, gate, [], renews=False)
     os.execvpe(order["argv"][0], order["argv"], environment)  # noqa: S606 (no shell is wanted)
 
 
-def _meet_the_gate(report: socket.socket, gate: Prepared, answers: Sequence[bytes]) -> None:
+def _meet_the_gate(
+    report: socket.socket, gate: Prepared, answers: Sequence[bytes], *, renews: bool
+) -> None:
     """Install the filter and hand its listener over; from here on the supervisor must answer."""
-    said = {"pid": os.getpid(), "answers": [answer.decode() for answer in answers]}
+    told = [answer.decode() for answer in answers]
+    said = {"pid": os.getpid(), "answers": told, "renews": renews}
     try:
         listener = gate.install()
     except OSError as error:

@@ -64,6 +64,7 @@ class GatedWorker:
         self.stdin, self.stdout = streams
         os.set_blocking(self.stdout, False)
         self.is_gated = False
+        self.renews = False
         self.is_plain = True
         self.has_family = False
         self.is_dead = False
