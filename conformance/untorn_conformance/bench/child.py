@@ -51,6 +51,12 @@ def bare_lookups(directory: str, calls: str) -> Job:
     return lambda: _each(lambda: peers.stat_and_list(directory), int(calls))
 
 
+def peer_lookups(name: str, home: str, directory: str, frames: str, calls: str) -> Job:
+    """Seconds of each of `calls` lookups in the store that a peer keeps below `home`."""
+    lookup = peers.opened(name, Path(home), directory, int(frames))
+    return lambda: _each(lookup, int(calls))
+
+
 def sweep(root: str) -> Job:
     """By how many MB one collect with nothing to evict raises this process's peak."""
     cache = population.open_cache(Path(root))
@@ -96,7 +102,8 @@ def extraction(root: str, clip: str, duration_s: str) -> Job:
 
 
 JOBS: dict[str, Callable[..., Job]] = {
-    job.__name__: job for job in (leased_lookups, bare_lookups, sweep, steady_lookups, extraction)
+    job.__name__: job
+    for job in (leased_lookups, bare_lookups, peer_lookups, sweep, steady_lookups, extraction)
 }
 
 

@@ -17,7 +17,6 @@ from untorn_conformance.bench.row import Goal, Of, Row, Unit, measured, not_meas
 from untorn_conformance.bench.timing import Case, Samples, interleave, repeated
 
 FLOOR = "bare os.utime + os.scandir"
-_SENTINEL = "sentinel cache in Python (exists, utime, listdir, filter, sort, join)"
 _LEASED = "leased warm lookup"
 _BARE_MANIFEST = "manifest read, without a lease"
 
@@ -53,7 +52,7 @@ def measure(ground: Ground) -> list[Row]:
         ground.say(f"warm lookups of {plan.frames} paths")
         rows = _alone(ground, scene)
         ground.say(f"the same key from {plan.crowd} processes at once")
-        return [*rows, _in_a_crowd(ground, scene)]
+        return [*rows, *_in_a_crowd(ground, scene)]
 
 
 def _alone(ground: Ground, scene: _Scene) -> list[Row]:
@@ -66,7 +65,10 @@ def _alone(ground: Ground, scene: _Scene) -> list[Row]:
     with peers.diskcache_lookups(scene.home, paths) as stores:
         others = [
             Peer(name=FLOOR, lookup=lambda: peers.stat_and_list(scene.plain)),
-            Peer(name=_SENTINEL, lookup=lambda: peers.sentinel_lookup(scene.sentinel, ".jpg")),
+            Peer(
+                name=peers.SENTINEL_CACHE,
+                lookup=lambda: peers.sentinel_lookup(scene.sentinel, ".jpg"),
+            ),
             *stores,
             peers.joblib_lookup(scene.home / "joblib", scene.plain, ground.plan.frames),
         ]
@@ -124,19 +126,30 @@ def _unleased(root: Root, key: str) -> list[str]:
     return [prefix + name for name in sealed.names]
 
 
-def _in_a_crowd(ground: Ground, scene: _Scene) -> Row:
+def _in_a_crowd(ground: Ground, scene: _Scene) -> list[Row]:
     plan = ground.plan
     calls = str(plan.crowd_calls)
+    missing = {
+        name
+        for name in peers.STORED
+        if name != peers.SENTINEL_CACHE and peers.optional(_package_of(name)) is None
+    }
     cases: dict[str, Case] = {
         _LEASED: _crowd_case(
             plan.crowd, "leased_lookups", str(scene.home / "cache"), scene.key, calls
         ),
         FLOOR: _crowd_case(plan.crowd, "bare_lookups", scene.plain, calls),
     }
+    for name in peers.STORED:
+        directory = scene.sentinel if name == peers.SENTINEL_CACHE else scene.plain
+        theirs = (name, str(scene.home), directory, str(plan.frames), calls)
+        if name not in missing:
+            cases[name] = _crowd_case(plan.crowd, "peer_lookups", *theirs)
     samples = interleave(cases, plan.heavy_rounds, warm_up=False)
     floor_ms = samples[FLOOR].p99 * 1e3
-    return measured(
-        f"{_LEASED}, {plan.crowd} processes on one key",
+    what = f"{_LEASED}, {plan.crowd} processes on one key"
+    first = measured(
+        what,
         Unit.MS,
         samples[_LEASED],
         floor=(FLOOR, samples[FLOOR]),
@@ -144,6 +157,23 @@ def _in_a_crowd(ground: Ground, scene: _Scene) -> Row:
         tail=True,
         note=f"{plan.crowd_calls} calls a process and round; the floor's p99 is {floor_ms:.3g} ms",
     )
+    return [first, *(_crowd_beside(what, name, samples) for name in peers.STORED)]
+
+
+def _crowd_beside(what: str, name: str, samples: dict[str, Samples]) -> Row:
+    """Our lookup in a crowd beside a peer's in a crowd of its own; no goal, for comparison."""
+    row = f"{what}, beside {name.split(' (', maxsplit=1)[0]}"
+    if name not in samples:
+        return not_measured(row, Unit.MS, peers.NOT_INSTALLED)
+    theirs_ms = samples[name].p99 * 1e3
+    return measured(
+        row, Unit.MS, samples[_LEASED], floor=(name, samples[name]), tail=True,
+        note=f"the peer's p99 is {theirs_ms:.3g} ms",
+    )  # fmt: skip
+
+
+def _package_of(name: str) -> str:
+    return "joblib" if name == peers.JOBLIB else "diskcache"
 
 
 def _crowd_case(processes: int, job: str, *arguments: str) -> Case:

@@ -21,6 +21,14 @@ NOT_INSTALLED = "not installed: pip install 'untorn[bench]'"
 SENTINEL = ".complete"
 _FRAME_PREFIX = "frame_"
 _KEY = "entry"
+SENTINEL_CACHE = "sentinel cache in Python (exists, utime, listdir, filter, sort, join)"
+JOBLIB = "joblib.Memory, list of paths"
+_POLICIES = {
+    "diskcache, list of paths": "least-recently-stored",
+    "diskcache, list of paths, LRU": "least-recently-used",
+}
+STORED = (SENTINEL_CACHE, *_POLICIES, JOBLIB)
+"""Peers whose store another process can open."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,22 +73,18 @@ def sentinel_lookup(directory: str, extension: str) -> list[str]:
 def diskcache_lookups(home: Path, paths: list[str]) -> Iterator[list[Peer]]:
     """Stores of diskcache with its default policy and with one that writes recency at each hit."""
     diskcache = optional("diskcache")
-    names = {
-        "diskcache, list of paths": "least-recently-stored",
-        "diskcache, list of paths, LRU": "least-recently-used",
-    }
     if diskcache is None:
-        yield [Peer(name=name, lookup=None) for name in names]
+        yield [Peer(name=name, lookup=None) for name in _POLICIES]
         return
     stores = [
-        diskcache.Cache(str(home / policy), eviction_policy=policy) for policy in names.values()
+        diskcache.Cache(str(home / policy), eviction_policy=policy) for policy in _POLICIES.values()
     ]
     try:
         for store in stores:
             store[_KEY] = paths
         yield [
             Peer(name=name, lookup=_getter(store))
-            for name, store in zip(names, stores, strict=True)
+            for name, store in zip(_POLICIES, stores, strict=True)
         ]
     finally:
         for store in stores:
@@ -93,13 +97,29 @@ def _getter(store: dict[str, list[str]]) -> Callable[[], list[str]]:
 
 def joblib_lookup(home: Path, directory: str, count: int) -> Peer:
     """joblib.Memory around a function from a directory and a count to the list of paths."""
-    name = "joblib.Memory, list of paths"
     joblib = optional("joblib")
     if joblib is None:
-        return Peer(name=name, lookup=None)
+        return Peer(name=JOBLIB, lookup=None)
     remembered = joblib.Memory(str(home), verbose=0).cache(frame_paths)
     remembered(directory, count)
-    return Peer(name=name, lookup=lambda: remembered(directory, count))
+    return Peer(name=JOBLIB, lookup=lambda: remembered(directory, count))
+
+
+def opened(name: str, home: Path, directory: str, count: int) -> Callable[[], list[str]]:
+    """The lookup of a peer in the store that the above made below `home`, in another process.
+
+    `directory` is the peer's own: a sentinel cache has its frames there. Raises ImportError.
+    """
+    if name == SENTINEL_CACHE:
+        return lambda: sentinel_lookup(directory, ".jpg")
+    if name == JOBLIB:
+        remembered = joblib_lookup(home / "joblib", directory, count).lookup
+        if remembered is None:
+            raise ImportError(NOT_INSTALLED)
+        return remembered
+    policy = _POLICIES[name]
+    diskcache = importlib.import_module("diskcache")
+    return _getter(diskcache.Cache(str(home / policy), eviction_policy=policy))
 
 
 def frame_paths(directory: str, count: int) -> list[str]:
