@@ -77,7 +77,11 @@ class RoundStart:
     """What is known when a round begins.
 
     ``present`` is the version that each key held (keys that held none are absent). ``frames`` is
-    how many files every version has. ``capabilities`` and ``limits`` are those of hello.
+    how many files every version has, ``entry_bytes`` what no entry weighs more than (its payload,
+    all the backend adds, and what the file system rounds up); None if that is not known.
+    ``capabilities`` and ``limits`` are those of hello. ``budget_bytes`` is the budget that the
+    backend was configured with: one that evicts by itself may do so when it publishes. None: so
+    much that it never does. ``min_age_s`` is the age that it was configured with, None if none was.
     """
 
     number: int
@@ -85,6 +89,7 @@ class RoundStart:
     backend: str
     keys: tuple[str, ...]
     frames: int
+    entry_bytes: int | None = None
     capabilities: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
     budget_bytes: int | None = None
@@ -159,12 +164,17 @@ class Strike:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Death:
-    """A process ended: ``asked`` tells whether we killed it; ``how`` its exit or signal."""
+    """A process ended: ``asked`` tells whether we killed it; ``how`` its exit or signal.
+
+    ``leaves_children``: processes that it had started may live on, since it alone was killed; what
+    it was asked last may then happen at any later time of the round.
+    """
 
     process: str
     at_ns: int
     asked: bool = True
     how: str = ""
+    leaves_children: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
