@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from untorn_conformance.checkers.storm.judging import judge
 from untorn_conformance.history import (
     Audit,
     Death,
@@ -105,9 +106,7 @@ class Told:
             self.read(process, end, end, op, version)
         return op
 
-    def miss(
-        self, process: str, begin: float, end: float, key: str, reason: str = "absent"
-    ) -> Op:
+    def miss(self, process: str, begin: float, end: float, key: str, reason: str = "absent") -> Op:
         return self.op(
             process, begin, end, "lookup", key=key, outcome=OpOutcome.MISS, reason=reason
         )
@@ -133,9 +132,7 @@ class Told:
             process, begin, end, "read", via=via.id, index=index, seen=seen, outcome=outcome
         )
 
-    def lost(
-        self, process: str, begin: float, end: float, via: Op, outcome: OpOutcome
-    ) -> Op:
+    def lost(self, process: str, begin: float, end: float, via: Op, outcome: OpOutcome) -> Op:
         return self.read(process, begin, end, via, None, outcome=outcome)
 
     def release(self, process: str, begin: float, end: float | None, via: Op) -> Op:
@@ -145,9 +142,7 @@ class Told:
         self, process: str, begin: float, end: float | None, evicted: int = 1, **numbers: float
     ) -> Op:
         numbers = {"evicted": evicted, "min_age_s": 0.0, **numbers}
-        return self.op(
-            process, begin, end, "collect", outcome=OpOutcome.COLLECTED, numbers=numbers
-        )
+        return self.op(process, begin, end, "collect", outcome=OpOutcome.COLLECTED, numbers=numbers)
 
     def stats(self, process: str, begin: float, end: float, **counters: float) -> Op:
         numbers = {name.replace("__", "."): number for name, number in counters.items()}
@@ -199,3 +194,11 @@ class Told:
 
 
 _ASKED = {"key", "via", "version", "index"}
+
+
+def found(told: Told) -> dict[str, set[str]]:
+    """What the checkers find: checker, then the rows of all its violations."""
+    rows: dict[str, set[str]] = {}
+    for each in judge(told.round).violations:
+        rows.setdefault(each.checker, set()).update(each.requirements)
+    return rows
