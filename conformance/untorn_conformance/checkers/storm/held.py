@@ -28,7 +28,7 @@ def judge_held(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
             if op.via < 0:
                 continue
             source = timeline.ops[op.via]
-            version = _version(timeline, source)
+            version = _version(timeline, source, op)
             troubles, born = timeline.troubles, timeline.staged_at(version)
             if troubles.refuses.overlap(source.began_ns, op.ended_ns):
                 continue
@@ -39,10 +39,16 @@ def judge_held(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
                 yield found
 
 
-def _version(timeline: Timeline, source: Op) -> str:
-    """What the handle reads; ``""`` stands for what may have been there for ever."""
+def _version(timeline: Timeline, source: Op, lost: Op) -> str:
+    """What the handle read until then; ``""`` stands for what may have been there for ever.
+
+    Without leases it may find other files later than those that it lost.
+    """
     if source.outcome in (OpOutcome.PUBLISHED, OpOutcome.UNPUBLISHED):
         return source.version
+    first = timeline.shown.get(source.id)
+    if first is None or not (timeline.leases or first.id < lost.id):
+        return ""
     return timeline.version_of(source)
 
 

@@ -40,7 +40,9 @@ _MISSED: Final[Mapping[Reach, tuple[str, tuple[str, ...], str]]] = {
     Reach.YOUNG: ("H7", ("G3",), "there before, and too young for every collect since"),
 }
 _RESURRECTED: Final = ("H3", ("R2", "G7"), "seen before and after it")
-_WORKS_ON_A_KEY: Final = frozenset({Verb.PUBLISH.value, Verb.EXTRACT.value, Verb.LOOKUP.value})
+_WORKS_ON_A_KEY: Final = frozenset(
+    {Verb.LOOKUP.value, Verb.STAGE.value, Verb.PUBLISH.value, Verb.EXTRACT.value}
+)
 
 
 def judge_replaced(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
