@@ -217,6 +217,9 @@ class Round:
 
 _INVOKED: Final = ("id", "process", "verb", "key", "via", "version", "index")
 _RETURNED: Final = ("outcome", "reason", "files", "in_order", "numbers")
+_NEEDED: Final = frozenset({"id", "process", "verb", "at_ns"})
+_ASKED: Final = frozenset({*_INVOKED, "at_ns"})
+_ANSWERED: Final = frozenset({*_RETURNED, "seen", "at_ns"})
 _PLAIN: Final[Mapping[str, object]] = MappingProxyType(
     {each.name: each.default for each in fields(Op)}
 )
@@ -319,6 +322,8 @@ class _Reading:
         return (Op(**each) for each in self._invoked)
 
     def _begin(self, said: dict[str, Any]) -> None:
+        if self.start is not None:
+            raise ValueError("a second round in one file")
         if said.get("history_version") != HISTORY_VERSION:
             raise ValueError(f"version {said.get('history_version')}, not {HISTORY_VERSION}")
         self.start = RoundStart(**_tuples(said))
@@ -326,13 +331,20 @@ class _Reading:
     def _invoke(self, said: dict[str, Any]) -> None:
         if said["id"] != len(self._invoked):
             raise ValueError(f"operation {said['id']} where {len(self._invoked)} comes next")
+        if not _NEEDED <= said.keys() <= _ASKED:
+            raise ValueError(f"not what an operation is asked with: {sorted(said)}")
         said["began_ns"] = said.pop("at_ns")
         self._invoked.append(said)
 
     def _return(self, said: dict[str, Any]) -> None:
-        op = self._invoked[said.pop("id")]
+        number = said.pop("id")
+        if not 0 <= number < len(self._invoked):
+            raise ValueError(f"an answer to operation {number}, which nobody asked for")
+        op = self._invoked[number]
         if "outcome" in op:
             raise ValueError("a second answer to one operation")
+        if not said.keys() <= _ANSWERED:
+            raise ValueError(f"not what an operation is answered with: {sorted(said)}")
         said["ended_ns"] = said.pop("at_ns")
         said["outcome"] = OpOutcome(said["outcome"])
         if "seen" in said:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -86,7 +86,7 @@ class Imagined:
     """One round of the cache, by a seed."""
 
     def __init__(self, seed: int, *, flaw: Flaw | None = None, steps: int = 400) -> None:
-        self.random = random.Random(seed)  # noqa: S311 (a test's choices)
+        self.random = random.Random(seed)
         self.flaw = flaw
         self.steps = steps
         self.now = 1000 * MS
@@ -348,15 +348,16 @@ class Imagined:
             if self.random.random() < 0.3:
                 yield from self._stats(worker)
 
-    def _collect(self, budget: int, min_age_s: float, *, dry_run: bool) -> Iterator[None] | Any:
+    def _collect(
+        self, budget: int, min_age_s: float, *, dry_run: bool
+    ) -> Generator[None, None, dict[str, float]]:
         """Evict one by one, least recently used first; what is protected is passed over."""
         evicted = protected = 0
         loose = len(self.staged) * BYTES * self.staging_weighs
         listing = sorted(self.stored.items(), key=lambda item: item[1].used_ns)
         weight = len(listing) * BYTES + loose
         for key, entry in listing:
-            believes = self.flaw is Flaw.BELIEVES_CLOCKS and self.moved
-            if weight <= budget and not believes:
+            if weight <= budget and not self._believes():
                 break
             yield
             if self.stored.get(key) is not entry:
@@ -366,14 +367,12 @@ class Imagined:
                 protected += 1
                 continue
             weight -= BYTES
-            counted = not (self.refusing and self.random.random() < 0.5)
-            evicted += counted
+            evicted += not (self.refusing and self.random.random() < 0.5)
             if not dry_run:
                 self.evicted[key] = self.stored.pop(key)
+        yield
         if self.flaw is Flaw.BRINGS_BACK and not dry_run:
-            yield
-            for key, entry in self.evicted.items():
-                self.stored.setdefault(key, entry)
+            self.stored = {**self.evicted, **self.stored}
         return {
             "budget_bytes": budget,
             "min_age_s": min_age_s,
@@ -382,6 +381,9 @@ class Imagined:
             "protected": protected,
             "dry_run": dry_run,
         }
+
+    def _believes(self) -> bool:
+        return self.flaw is Flaw.BELIEVES_CLOCKS and self.moved
 
     def _may_go(self, entry: Stored, min_age_s: float) -> bool:
         age_ns = max(0, self.now - entry.stamp_ns)

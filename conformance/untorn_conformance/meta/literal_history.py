@@ -1,12 +1,12 @@
 """Short histories, written as they are told: who did what from when to when, and what came of it.
 
-    told = Told(keys=("a",))
-    told("w1", 1, 2, "stage a v1")
-    told("w1", 3, 4, "publish v1 published")
-    told("r1", 5, 6, "lookup a hit v1")
+    told = Told(present={"b": "b0"})
+    told.publish("w1", 1, 2, "a1")
+    told.hit("r1", 3, 4, "a1")
+    assert found(told) == {}
 
-Times are in milliseconds. A hit (or adopted) of a version is read at once, frame 0 of ``v1``, in the
-moment in which it ends. ``None`` for an end: no answer. Handles are named by process and version.
+Times are in milliseconds, ``None`` for the end of what has no answer. A version's key is its first
+letter. A hit of a version reads frame 0 at once, in the moment in which it ends.
 """
 
 from __future__ import annotations

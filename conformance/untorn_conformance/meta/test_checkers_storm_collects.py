@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from untorn_conformance.history import Excuse, Op, OpOutcome
 from untorn_conformance.meta.literal_history import Told, found
 

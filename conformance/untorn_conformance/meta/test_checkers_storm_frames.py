@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from untorn_conformance.history import Excuse, OpOutcome
 from untorn_conformance.meta.literal_history import FRAMES, Told, found
 

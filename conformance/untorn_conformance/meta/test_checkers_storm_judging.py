@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from untorn_conformance.checkers import storm
 from untorn_conformance.checkers.storm import judging
 from untorn_conformance.checkers.storm.judging import CHECKERS, MOST, judge

@@ -7,16 +7,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from untorn_conformance.checkers.storm.judging import judge
 from untorn_conformance.history import Excuse, Op, OpOutcome
 from untorn_conformance.meta.imagined import Flaw, Imagined
 from untorn_conformance.meta.lifelike_history import lifelike
 
-SEEDS = 60
+SEEDS = 50
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(seed=st.integers(min_value=0, max_value=2**32 - 1))
 def test_a_correct_cache_is_never_blamed(seed: int) -> None:
     judged = judge(Imagined(seed).play())
@@ -36,7 +35,7 @@ def test_a_flaw_is_seen_by_its_checker(flaw: Flaw) -> None:
 
 def test_the_imagined_rounds_have_everything_in_them() -> None:
     """The control of the first test: what excuses is there, and so is what is to be excused."""
-    rounds = [Imagined(seed).play() for seed in range(40)]
+    rounds = [Imagined(seed).play() for seed in range(25)]
     outcomes = {op.outcome for each in rounds for op in each.ops}
     never = {OpOutcome.UNCACHED, OpOutcome.ERROR}
     assert outcomes == {*OpOutcome, None} - never
@@ -66,5 +65,5 @@ def test_a_long_round_with_one_wrong_miss_is_not() -> None:
     missed = replace(amid, verb="lookup", outcome=OpOutcome.MISS, reason="absent", files=-1)
     ops = [missed if op is amid else op for op in round_.ops]
     (violation,) = judge(replace(round_, ops=tuple(ops))).violations
-    assert violation.checker == "H5"
+    assert violation.checker == "H3"  # collects had run in between
     assert amid.id in violation.operations

@@ -88,13 +88,12 @@ class Weighing:
     def __init__(self, timeline: Timeline, removals: Removals) -> None:
         self._timeline = timeline
         self._removals = removals
-        self._begun = sorted(op.began_ns for op in timeline.stages)
-        self._begun += sorted(
-            op.began_ns for op in timeline.unanswered if op.verb in (Verb.STAGE, Verb.EXTRACT)
-        )
-        self._begun.sort()
+        extracts = _extracts(timeline)
+        self._begun = sorted(op.began_ns for op in (*timeline.stages, *extracts))
         landed = (OpOutcome.PUBLISHED, OpOutcome.ADOPTED)
-        self._landed = sorted(op.ended_ns for op in timeline.made if op.outcome in landed)
+        over = [op for op in timeline.made if op.outcome in landed]
+        over += [op for op in extracts if op.outcome in (OpOutcome.HIT, OpOutcome.UNCACHED)]
+        self._landed = sorted(op.ended_ns for op in over)
         self._busy: list[int] | None = None
 
     def lone_collects(self) -> Iterator[Op]:
@@ -137,9 +136,11 @@ class Weighing:
         ops = self._timeline.ops
         if op.id + 1 < len(ops) and ops[op.id + 1].began_ns <= op.ended_ns:
             return False
+        if not self.only_entries(op):
+            return False
         if self._busy is None:
             self._busy = self._busy_until()
-        return self.only_entries(op) and (op.id == 0 or self._busy[op.id - 1] < op.began_ns)
+        return op.id == 0 or self._busy[op.id - 1] < op.began_ns
 
     def _busy_until(self) -> list[int]:
         """By operation: until when it or one before it was under way, or held something."""
@@ -158,6 +159,14 @@ class Weighing:
             until = max(until, ended)
             busy.append(until)
         return busy
+
+
+def _extracts(timeline: Timeline) -> list[Op]:
+    """Everything that was extracted, which is staged on the way."""
+    if not timeline.extracts:
+        return []
+    parts = (timeline.hits, timeline.made, timeline.unanswered, timeline.errors)
+    return [op for part in parts for op in part if op.verb == Verb.EXTRACT]
 
 
 def _is_collect(op: Op) -> bool:

@@ -48,6 +48,8 @@ def judge_counters(timeline: Timeline) -> Iterator[Violation]:
     if not timeline.counts:
         return
     judged = {op.process for op in timeline.counted}
+    if not judged:
+        return
     processes = {name: _Process() for name in judged}
     for chunk in timeline.deadline.chunks(timeline.ops):
         for op in chunk:

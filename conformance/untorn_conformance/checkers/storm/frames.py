@@ -88,14 +88,12 @@ def judge_provenance(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
         if why is not None:
             told = f"version {life.version} was seen in key {life.key}, {why[1]}"
             yield _finding(why[0], told, life.first_op, life.witnesses)
-    for chunk in timeline.deadline.chunks(timeline.hits):
-        for op in chunk:
-            read = timeline.shown.get(op.id)
-            if read is not None and read.seen is not None and read.seen.key != op.key:
-                told = f"key {op.key} gave a frame of key {read.seen.key}"
-                yield _finding(("K7", "P1"), told, op, (op.id, read.id))
+    for read in timeline.misplaced:
+        given = read.seen.key if read.seen is not None else ""
+        told = f"key {timeline.ops[read.via].key} gave a frame of key {given}"
+        yield _finding(("K7", "P1"), told, read, (read.via, read.id))
     yield from _own(timeline)
-    yield from _before_anything(timeline)
+    yield from _before_anything(timeline, lives)
 
 
 def _thin_air(timeline: Timeline, life: Life) -> tuple[tuple[str, ...], str] | None:
@@ -117,38 +115,32 @@ def _thin_air(timeline: Timeline, life: Life) -> tuple[tuple[str, ...], str] | N
 
 
 def _own(timeline: Timeline) -> Iterator[Violation]:
-    """Rules 4 and 6 for what writers were handed."""
+    """Rule 6 for what writers were handed."""
     for op in timeline.made:
-        read = timeline.shown.get(op.id)
-        if read is None or read.seen is None:
+        version = timeline.version_of(op)
+        if version in ("", op.version):
             continue
-        if read.seen.key != op.key:
-            told = f"key {op.key} gave a frame of key {read.seen.key}"
-            yield _finding(("K7", "P1"), told, op, (op.id, read.id))
-        elif read.seen.version != op.version and (
-            op.outcome is OpOutcome.UNPUBLISHED
-            or (op.outcome is OpOutcome.PUBLISHED and timeline.leases)
+        if op.outcome is OpOutcome.UNPUBLISHED or (
+            op.outcome is OpOutcome.PUBLISHED and timeline.leases
         ):
             row = "P5" if op.outcome is OpOutcome.UNPUBLISHED else "P3"
-            told = f"{op.process} was told {op.outcome} and reads version {read.seen.version}"
-            yield _finding((row,), told, op, (op.id, read.id))
+            told = f"{op.process} was told {op.outcome} and reads version {version}"
+            yield _finding((row,), told, op, (op.id, timeline.shown[op.id].id))
 
 
-def _before_anything(timeline: Timeline) -> Iterator[Violation]:
+def _before_anything(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
     """Rule 7, for handles that were not read: the others have a version."""
+    adopted = [op for op in timeline.made if op.outcome is OpOutcome.ADOPTED]
+    unread = [*lives.unread, *(op for op in adopted if op.id not in timeline.shown)]
+    unread = [op for op in unread if op.key not in timeline.start.present]
     soonest: dict[str, int] = {}
-    for asked in timeline.asked.values():
+    for asked in timeline.asked.values() if unread else ():
         if asked.outcome is not OpOutcome.ADOPTED:
             soonest[asked.key] = min(soonest.get(asked.key, FOREVER), asked.began_ns)
-    adopted = [op for op in timeline.made if op.outcome is OpOutcome.ADOPTED]
-    for given in (timeline.hits, adopted):
-        for chunk in timeline.deadline.chunks(given):
-            for op in chunk:
-                if op.id in timeline.shown or op.key in timeline.start.present:
-                    continue
-                if op.ended_ns < soonest.get(op.key, FOREVER):
-                    told = f"key {op.key} was answered {op.outcome}, and nothing was published"
-                    yield _finding(("P1",), told, op, (op.id,))
+    for op in unread:
+        if op.ended_ns < soonest.get(op.key, FOREVER):
+            told = f"key {op.key} was answered {op.outcome}, and nothing was published"
+            yield _finding(("P1",), told, op, (op.id,))
 
 
 def _finding(

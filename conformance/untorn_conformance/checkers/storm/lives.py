@@ -72,12 +72,16 @@ class Life:
 
 
 class Lives:
-    """All lives of a round: by version, and by key in the order of ``first``."""
+    """All lives of a round: by version, and by key in the order of ``first``.
+
+    ``unread`` are hits of which no frame was read: nobody knows of which version.
+    """
 
     def __init__(self, timeline: Timeline, removals: Removals) -> None:
         self._timeline = timeline
         self._removals = removals
         self.by_version: dict[tuple[str, str], Life] = {}
+        self.unread: list[Op] = []
         for key, version in timeline.start.present.items():
             self._life(key, version).first = -FOREVER
         for chunk in timeline.deadline.chunks(timeline.hits):
@@ -114,21 +118,28 @@ class Lives:
     def _see_hits(self, hits: Sequence[Op]) -> None:
         """Without leases a handle may find its files when they are read, and not before."""
         timeline = self._timeline
-        shown, leases, lives = timeline.shown.get, timeline.leases, self.by_version
-        held_until = timeline.held_until
+        leases, lives, held_until = timeline.leases, self.by_version, timeline.held_until
         for op in hits:
-            read = shown(op.id)
-            if read is None:
+            number = op.id
+            version = timeline.version_of(op)
+            if not version:
+                self.unread.append(op)
                 continue
-            where = (op.key, read.seen.version)  # type: ignore[union-attr]
+            where = (op.key, version)
             life = lives.get(where)
             if life is None:
                 life = lives[where] = Life(*where)
+            # What `see` and `hold` say, without a call each: there is one of these a lookup.
+            began_ns = op.began_ns
+            ended_ns = op.ended_ns if leases else timeline.shown[number].ended_ns
+            if ended_ns < life.first:
+                life.first, life.first_op = ended_ns, op
+            if began_ns > life.last:
+                life.last, life.last_op = began_ns, op
             if leases:
-                life.see(op, op.ended_ns)
-                life.hold(op, held_until(op))
-            else:
-                life.see(op, read.ended_ns)
+                until_ns = held_until(op)
+                if until_ns > life.held:
+                    life.held, life.held_op = until_ns, op
 
     def _see_made(self, made: Sequence[Op]) -> None:
         timeline = self._timeline

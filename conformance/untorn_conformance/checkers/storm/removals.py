@@ -88,8 +88,9 @@ class Removals:
     def _removes(self, op: Op) -> bool:
         if op.numbers.get("dry_run"):
             return False
-        troubled = self._timeline.troubles.afflict(op.began_ns, op.ended_ns)
-        return op.numbers.get("evicted", 1) > 0 or troubled
+        if op.numbers.get("evicted", 1) > 0:
+            return True
+        return self._timeline.troubles.afflict(op.began_ns, op.ended_ns)
 
     def _min_age(self, op: Op) -> int:
         asked = op.numbers.get("min_age_s", self._timeline.start.min_age_s)

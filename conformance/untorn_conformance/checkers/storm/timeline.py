@@ -18,7 +18,7 @@ from untorn_conformance.checkers.storm.troubles import Troubles
 from untorn_conformance.checkers.storm.violation import FOREVER, Deadline
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import ERROR_KINDS, ErrorCode
-from untorn_conformance.history import Op, OpOutcome, Round
+from untorn_conformance.history import Op, OpOutcome, Round, Seen
 
 _UNKNOWN_TO_US: Final = frozenset(
     code.value for code in ErrorCode if not ERROR_KINDS[code].definite
@@ -32,8 +32,9 @@ _MAKES: Final = frozenset({Verb.PUBLISH.value, Verb.EXTRACT.value})
 class Timeline:
     """The operations of a round by what they came to; built once, read by every judge.
 
-    ``odd`` are reads whose bytes are not of their handle's version or not of their frame.
-    ``shown`` is the first read of each handle, by the id of the operation that gave it.
+    ``odd`` are reads whose bytes are not of their handle's version or not of their frame;
+    ``misplaced`` those that showed that their handle's version is of another key. ``shown`` is the
+    first read of each handle, by the id of the operation that gave it.
     """
 
     def __init__(self, round_: Round, deadline: Deadline) -> None:
@@ -50,6 +51,7 @@ class Timeline:
         }
         self.shown: dict[int, Op] = {}
         self.odd: list[Op] = []
+        self.misplaced: list[Op] = []
         self.lost: list[Op] = []
         self.hits: list[Op] = []
         self.misses: list[Op] = []
@@ -60,6 +62,7 @@ class Timeline:
         self.errors: list[Op] = []
         self.unanswered: list[Op] = []
         self.ages: list[Op] = []
+        self._versions: dict[int, str] = {}
         self._let_go: dict[int, int] = {}
         self._restarted: dict[str, list[int]] = {}
         self._alive: dict[str, int] = {}
@@ -70,19 +73,20 @@ class Timeline:
     def _sort_reads_first(self, ops: Sequence[Op]) -> None:
         """Put each operation where it belongs. Most are reads: they get the shortest way."""
         read, hit, done = OpOutcome.READ, OpOutcome.HIT, OpOutcome.DONE
-        shown, known, odd = self.shown, self.shown.get, self.odd
+        known, odd = self._versions.get, self.odd
         hits, alive, let_go = self.hits, self._alive, self._let_go
         release = Verb.RELEASE.value
         for op in ops:
             outcome = op.outcome
             if outcome is read:
                 seen = op.seen
-                first = known(op.via)
                 if seen is None or seen.index != op.index:
                     odd.append(op)
-                elif first is None:
-                    shown[op.via] = op
-                elif seen.version != first.seen.version:  # type: ignore[union-attr]
+                    continue
+                version = known(op.via)
+                if version is None:
+                    self._show(op, seen)
+                elif version != seen.version:
                     odd.append(op)
             elif outcome is hit:
                 hits.append(op)
@@ -92,6 +96,13 @@ class Timeline:
                 alive[op.process] = op.began_ns
             else:
                 self._sort(op)
+
+    def _show(self, op: Op, seen: Seen) -> None:
+        """The first bytes that were read through a handle tell whose it is."""
+        self.shown[op.via] = op
+        self._versions[op.via] = seen.version
+        if op.via >= 0 and self.ops[op.via].key != seen.key:
+            self.misplaced.append(op)
 
     def _sort(self, op: Op) -> None:
         outcome = op.outcome
@@ -148,7 +159,7 @@ class Timeline:
         until = self._let_go.get(op.id)
         if until is None:
             until = self._alive[op.process]
-        if op.process in self._restarted:
+        if self._restarted and op.process in self._restarted:
             later = [at for at in self._restarted[op.process] if at >= op.ended_ns]
             until = min([until, *later])
         return until
@@ -163,8 +174,7 @@ class Timeline:
 
     def version_of(self, op: Op) -> str:
         """The version whose bytes the handle of this operation gave, ``""`` if it was not read."""
-        first = self.shown.get(op.id)
-        return "" if first is None or first.seen is None else first.seen.version
+        return self._versions.get(op.id, "")
 
     def staged_at(self, version: str) -> int:
         """When work on a version began; before everything for one that was there at the start."""
