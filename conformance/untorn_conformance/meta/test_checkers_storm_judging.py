@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import sys
 from pathlib import Path
 
@@ -132,6 +133,9 @@ def test_each_family_is_of_checkers_that_exist() -> None:
 
 def test_the_judges_are_pure() -> None:
     """They import the law and the standard library, and open nothing."""
+    was_enabled = gc.isenabled()
+    judge(Told().round)
+    assert gc.isenabled() is was_enabled
     for path in FOLDER.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom):
@@ -139,7 +143,7 @@ def test_the_judges_are_pure() -> None:
                 top, _, below = node.module.partition(".")
                 assert top in sys.stdlib_module_names or below.partition(".")[0] in LAW, path
             elif isinstance(node, ast.Import):
-                assert {alias.name for alias in node.names} <= {"time"}, path
+                assert {alias.name for alias in node.names} <= {"gc", "time"}, path
             elif isinstance(node, ast.Name):
                 assert node.id != "open", path
 

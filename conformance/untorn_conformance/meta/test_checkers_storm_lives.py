@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from untorn_conformance.checkers.storm.judging import judge
 from untorn_conformance.history import Excuse, OpOutcome
 from untorn_conformance.meta.literal_history import Told, found
 
@@ -95,6 +96,22 @@ def test_H3_without_leases_a_handle_may_find_its_files_when_it_is_read() -> None
     told.collect("c", 5, 6)
     told.publish("w2", 7, 8, "a2")
     told.read("r", 9, 10, hit, "a2")
+    assert found(told) == {}
+
+
+def test_H3_names_the_version_that_came_back() -> None:
+    told = published()
+    told.collect("c", 3, 4)
+    told.publish("w2", 5, 6, "a2")
+    told.hit("r", 7, 8, "a1")
+    (violation,) = judge(told.round).violations
+    assert violation.message.startswith("key a: version a1 was there again")
+    told = Told()
+    told.collect("c", 0, 100, 2)
+    told.publish("w2", 5, 7, "a2")
+    told.publish("w1", 3, 6, "a1")
+    told.hit("r", 7, 9, "a1")
+    told.hit("r2", 6, 7, "a2")
     assert found(told) == {}
 
 
@@ -297,6 +314,15 @@ def test_H6_two_that_overlap_are_not_told_published_either() -> None:
     told = Told()
     told.publish("w1", 1, 4, "a1")
     told.publish("w2", 2, 3, "a2")
+    assert found(told) == {"H6": {"P2", "P3"}}
+
+
+def test_H6_one_that_may_have_been_there_before_was_not_removed_either() -> None:
+    """a2 may have landed before a1, and nothing took it away before a1 was there."""
+    told = Told()
+    told.publish("w2", 5, 60, "a2")
+    told.publish("w1", 8, 10, "a1")
+    told.hit("r", 70, 71, "a1")
     assert found(told) == {"H6": {"P2", "P3"}}
 
 

@@ -126,8 +126,10 @@ class Weighing:
     def is_within_budget(self, op: Op) -> bool:
         """Whether all that can have been there weighs no more than the budget."""
         start = self._timeline.start
+        if start.entry_bytes is None:
+            return False
         budget = op.numbers.get("budget_bytes", start.budget_bytes)
-        if budget is None or start.entry_bytes is None:
+        if budget is None:
             return False
         return (len(start.keys) + self.loose(op)) * start.entry_bytes <= budget
 
@@ -188,7 +190,7 @@ def _entries(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[V
     failed = any(_is_collect(op) for op in (*timeline.unanswered, *timeline.errors))
     if failed or removals.may_evict_by_itself or timeline.extracts:
         return
-    there = Counter(life.key for life in lives.by_version.values())
+    there = Counter(life.key for life in lives.all)
     went = sum(number - 1 for number in there.values())
     if evicted < went:
         message = f"{evicted:g} evicted entries were counted, and {went} at least have gone"

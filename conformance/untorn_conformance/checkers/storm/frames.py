@@ -83,7 +83,7 @@ def _odd(timeline: Timeline, op: Op) -> Violation:
 
 def judge_provenance(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
     """H2: judge where every version that was seen comes from."""
-    for life in lives.by_version.values():
+    for life in lives.all:
         why = _thin_air(timeline, life)
         if why is not None:
             told = f"version {life.version} was seen in key {life.key}, {why[1]}"
@@ -116,9 +116,10 @@ def _thin_air(timeline: Timeline, life: Life) -> tuple[tuple[str, ...], str] | N
 
 def _own(timeline: Timeline) -> Iterator[Violation]:
     """Rule 6 for what writers were handed."""
+    versions = timeline.versions.get
     for op in timeline.made:
-        version = timeline.version_of(op)
-        if version in ("", op.version):
+        version = versions(op.id)
+        if version is None or version == op.version:
             continue
         if op.outcome is OpOutcome.UNPUBLISHED or (
             op.outcome is OpOutcome.PUBLISHED and timeline.leases

@@ -80,7 +80,9 @@ class Lives:
     def __init__(self, timeline: Timeline, removals: Removals) -> None:
         self._timeline = timeline
         self._removals = removals
-        self.by_version: dict[tuple[str, str], Life] = {}
+        self.all: list[Life] = []
+        self._by_version: dict[str, Life] = {}
+        self._misplaced: dict[tuple[str, str], Life] = {}
         self.unread: list[Op] = []
         for key, version in timeline.start.present.items():
             self._life(key, version).first = -FOREVER
@@ -89,7 +91,7 @@ class Lives:
         for chunk in timeline.deadline.chunks(timeline.made):
             self._see_made(chunk)
         self.by_key: dict[str, list[Life]] = {}
-        for some in timeline.deadline.chunks([*self.by_version.values()]):
+        for some in timeline.deadline.chunks(self.all):
             for life in some:
                 life.end = self.reach(life, Reach.YOUNG)
                 self.by_key.setdefault(life.key, []).append(life)
@@ -110,25 +112,31 @@ class Lives:
         return max(last, soonest(life.version, last, by_age=by >= Reach.YOUNG))
 
     def _life(self, key: str, version: str) -> Life:
-        life = self.by_version.get((key, version))
+        life = self._by_version.get(version)
         if life is None:
-            life = self.by_version[key, version] = Life(key, version)
+            life = self._by_version[version] = Life(key, version)
+            self.all.append(life)
+        elif life.key != key:  # of one version in two keys each place has a life of its own
+            life = self._misplaced.get((key, version))
+            if life is None:
+                life = self._misplaced[key, version] = Life(key, version)
+                self.all.append(life)
         return life
 
     def _see_hits(self, hits: Sequence[Op]) -> None:
         """Without leases a handle may find its files when they are read, and not before."""
         timeline = self._timeline
-        leases, lives, held_until = timeline.leases, self.by_version, timeline.held_until
+        leases, known, held_until = timeline.leases, self._by_version.get, timeline.held_until
+        version_of = timeline.versions.get
         for op in hits:
             number = op.id
-            version = timeline.version_of(op)
-            if not version:
+            version = version_of(number)
+            if version is None:
                 self.unread.append(op)
                 continue
-            where = (op.key, version)
-            life = lives.get(where)
-            if life is None:
-                life = lives[where] = Life(*where)
+            life = known(version)
+            if life is None or life.key != op.key:
+                life = self._life(op.key, version)
             # What `see` and `hold` say, without a call each: there is one of these a lookup.
             began_ns = op.began_ns
             ended_ns = op.ended_ns if leases else timeline.shown[number].ended_ns

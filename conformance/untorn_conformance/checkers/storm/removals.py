@@ -44,6 +44,8 @@ class Removals:
             spans = {min(spans): [each for some in spans.values() for each in some]}
         self._kinds = [(age, Spans(some)) for age, some in spans.items()]
         self._ageless = Spans([each for some in spans.values() for each in some])
+        harmless = not timeline.troubles.removes.begins
+        self._is_plain = harmless and all(age == 0 for age in spans)
         self._moved_from = min(
             [timeline.troubles.aged_from, *(op.began_ns for op in timeline.ages)]
         )
@@ -58,6 +60,8 @@ class Removals:
 
         ``by_age``: what is too young for a collect is safe from it.
         """
+        if self._is_plain:
+            return self._ageless.next(at)
         staged = self._timeline.staged_at(version)
         first = max(at, self._timeline.troubles.harmed_from(staged))
         if not by_age:

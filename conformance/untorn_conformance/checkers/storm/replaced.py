@@ -64,8 +64,6 @@ def _together(lives: Lives, one: Life, other: Life) -> Violation:
         if beyond:
             break
     checker, rows, why = _TOGETHER[by]
-    if by is Reach.SEEN and one.first >= one.last:
-        one, other = other, one
     message = f"key {one.key}: version {one.version} {why}: {other.version}"
     witnesses = (*one.witnesses, *other.witnesses)
     at_ns = other.first_op.ended_ns if other.first_op else 0

@@ -34,7 +34,7 @@ class Timeline:
 
     ``odd`` are reads whose bytes are not of their handle's version or not of their frame;
     ``misplaced`` those that showed that their handle's version is of another key. ``shown`` is the
-    first read of each handle, by the id of the operation that gave it.
+    first read of each handle, by the id of the operation that gave it, ``versions`` whose it was.
     """
 
     def __init__(self, round_: Round, deadline: Deadline) -> None:
@@ -62,7 +62,7 @@ class Timeline:
         self.errors: list[Op] = []
         self.unanswered: list[Op] = []
         self.ages: list[Op] = []
-        self._versions: dict[int, str] = {}
+        self.versions: dict[int, str] = {}
         self._let_go: dict[int, int] = {}
         self._restarted: dict[str, list[int]] = {}
         self._alive: dict[str, int] = {}
@@ -73,7 +73,7 @@ class Timeline:
     def _sort_reads_first(self, ops: Sequence[Op]) -> None:
         """Put each operation where it belongs. Most are reads: they get the shortest way."""
         read, hit, done = OpOutcome.READ, OpOutcome.HIT, OpOutcome.DONE
-        known, odd = self._versions.get, self.odd
+        known, odd = self.versions.get, self.odd
         hits, alive, let_go = self.hits, self._alive, self._let_go
         release = Verb.RELEASE.value
         for op in ops:
@@ -100,7 +100,7 @@ class Timeline:
     def _show(self, op: Op, seen: Seen) -> None:
         """The first bytes that were read through a handle tell whose it is."""
         self.shown[op.via] = op
-        self._versions[op.via] = seen.version
+        self.versions[op.via] = seen.version
         if op.via >= 0 and self.ops[op.via].key != seen.key:
             self.misplaced.append(op)
 
@@ -174,7 +174,7 @@ class Timeline:
 
     def version_of(self, op: Op) -> str:
         """The version whose bytes the handle of this operation gave, ``""`` if it was not read."""
-        return self._versions.get(op.id, "")
+        return self.versions.get(op.id, "")
 
     def staged_at(self, version: str) -> int:
         """When work on a version began; before everything for one that was there at the start."""

@@ -62,7 +62,9 @@ class Troubles:
 
     def afflict(self, begin: int, end: int) -> bool:
         """Whether calls may have failed, or files gone, from ``begin`` to ``end``."""
-        return self.refuses.overlap(begin, end) or self.removes.overlap(begin, end)
+        return bool(self._bit) and (
+            self.refuses.overlap(begin, end) or self.removes.overlap(begin, end)
+        )
 
     def any_until(self, end: int) -> bool:
         """Whether calls may have failed, or files gone, ever before."""
@@ -70,7 +72,7 @@ class Troubles:
 
     def harmed_from(self, born_ns: int) -> int:
         """When what exists since ``born_ns`` may first have been harmed."""
-        return self.removes.next(born_ns)
+        return self.removes.next(born_ns) if self.removes.begins else FOREVER
 
     def stopped(self, process: str, begin: int, end: int) -> bool:
         """Whether the process may have stood still in between."""
