@@ -217,6 +217,8 @@ class Round:
 
 _INVOKED: Final = ("id", "process", "verb", "key", "via", "version", "index")
 _RETURNED: Final = ("outcome", "reason", "files", "in_order", "numbers")
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one a line
+_OUTCOMES: Final = MappingProxyType({each.value: each for each in OpOutcome})
 _NEEDED: Final = frozenset({"id", "process", "verb", "at_ns"})
 _ASKED: Final = frozenset({*_INVOKED, "at_ns"})
 _ANSWERED: Final = frozenset({*_RETURNED, "seen", "at_ns"})
@@ -262,7 +264,7 @@ def audit_line(audit: Audit) -> str:
 
 
 def _line(kind: str, said: object) -> str:
-    return json.dumps({kind: said}, separators=(",", ":")) + "\n"
+    return _ENCODER.encode({kind: said}) + "\n"
 
 
 def read(lines: Iterable[str]) -> Round:
@@ -346,7 +348,7 @@ class _Reading:
         if not said.keys() <= _ANSWERED:
             raise ValueError(f"not what an operation is answered with: {sorted(said)}")
         said["ended_ns"] = said.pop("at_ns")
-        said["outcome"] = OpOutcome(said["outcome"])
+        said["outcome"] = _OUTCOMES[said["outcome"]]
         if "seen" in said:
             key, version, index = said["seen"]
             said["seen"] = Seen(key=key, version=version, index=index)

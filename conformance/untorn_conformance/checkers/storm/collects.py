@@ -102,13 +102,14 @@ class Weighing:
         failed = [op for op in (*timeline.unanswered, *timeline.errors) if _is_collect(op)]
         since = min((op.began_ns for op in failed), default=FOREVER)
         latest = -FOREVER  # collects come in the order in which they were asked
-        for number, op in enumerate(timeline.collects):
-            after = timeline.collects[number + 1 : number + 2]
-            beside = latest >= op.began_ns or any(x.began_ns <= op.ended_ns for x in after)
-            latest = max(latest, op.ended_ns)
-            troubled = timeline.troubles.any_until(op.ended_ns) or since <= op.ended_ns
-            if not (beside or troubled or op.numbers.get("dry_run")):
+        asked = [*(op.began_ns for op in timeline.collects), FOREVER]
+        for number, op in enumerate(timeline.collects, 1):
+            began_ns, ended_ns = op.began_ns, op.ended_ns
+            if since <= ended_ns or timeline.troubles.any_until(ended_ns):
+                return
+            if latest < began_ns and ended_ns < asked[number] and not op.numbers.get("dry_run"):
                 yield op
+            latest = max(latest, ended_ns)
 
     def loose(self, op: Op) -> int:
         """How many stagings may have weighed while this collect ran."""
