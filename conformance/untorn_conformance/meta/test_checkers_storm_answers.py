@@ -219,14 +219,19 @@ def test_H10_nobody_ends_by_itself() -> None:
 
 def test_H10_who_ends_by_itself_while_calls_fail_met_a_fault() -> None:
     told = silent(asked=False)
-    told.strike(-1, -0.5, Excuse.REFUSES)
+    told.strike(0, 0.5, Excuse.REFUSES)
     assert found(told) == {"H10": {"D2"}}
 
 
-def test_H10_who_ends_while_others_are_killed_may_have_been_hit() -> None:
+@pytest.mark.parametrize(
+    ("killed", "expected"), [((), {}), (("p", "q"), {}), (("q",), {"H10": {"R6"}})]
+)
+def test_H10_who_ends_after_others_were_killed_ended_by_itself(
+    killed: tuple[str, ...], expected: dict[str, set[str]]
+) -> None:
     told = silent(asked=False)
-    told.strike(-1, -0.5, Excuse.KILLS)
-    assert found(told) == {}
+    told.strike(0, 0.5, Excuse.KILLS, processes=killed)
+    assert found(told) == expected
 
 
 def test_H10_afterwards_every_key_can_be_published() -> None:

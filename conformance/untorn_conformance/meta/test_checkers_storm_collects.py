@@ -177,6 +177,13 @@ def test_H7_a_dry_run_says_what_would_be() -> None:
     assert found(told) == {}
 
 
+def test_H7_nobody_knows_what_an_extraction_weighs() -> None:
+    for told in (within(budget=30), over(protected=0)[0]):
+        told.collect("c", 20, 21, 5)
+        told.release("e", 4, 4.5, told.op("e", 3, 4, "extract", outcome=OpOutcome.DONE))
+        assert found(told) == {}
+
+
 # --- counts
 
 

@@ -160,6 +160,33 @@ def test_H4_without_leases_what_is_too_young_stays() -> None:
     assert found(told) == {"H4": {"G3"}}
 
 
+@pytest.mark.parametrize(("lease", "rows"), [(True, {"R4"}), (False, {"R1"})])
+def test_H4_what_a_handle_gave_before_tells_that_no_strike_harmed_it(
+    lease: bool, rows: set[str]
+) -> None:
+    told, hit = handed(lease=lease)
+    told.strike(0, 0.2, Excuse.REMOVES)
+    told.lost("r", 7, 8, hit, DAMAGED)
+    assert found(told) == {"H4": rows}
+
+
+@pytest.mark.parametrize(("lease", "expected"), [(True, {"H4": {"R4"}}), (False, {})])
+def test_H4_what_a_handle_gives_later_tells_it_only_if_it_is_held(
+    lease: bool, expected: dict[str, set[str]]
+) -> None:
+    """Without leases it may have lost what was there at the start, and find what came then."""
+    told = Told(lease=lease, present={"a": "a0"} if not lease else {})
+    told.strike(0, 0.2, Excuse.REMOVES)
+    if lease:
+        told.publish("w1", 1, 2, "a1")
+    hit = told.hit("r", 3, 4, "", key="a")
+    told.lost("r", 5, 6, hit, EVICTED)
+    if not lease:
+        told.publish("w1", 6.5, 7, "a1")
+    told.read("r", 8, 9, hit, "a1")
+    assert found(told) == expected
+
+
 # --- unpublished
 
 
@@ -171,6 +198,14 @@ def test_H4_nobody_takes_the_callers_own_frames(lost: OpOutcome, lease: bool) ->
     told.collect("c", 3, 4)
     told.lost("w1", 5, 6, own, lost)
     assert found(told) == {"H4": {"P5"}}
+
+
+def test_H4_excuses_own_frames_that_were_staged_while_calls_failed() -> None:
+    told = Told()
+    told.strike(0.6, 0.7, Excuse.REFUSES)
+    own = told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="ENOSPC")
+    told.lost("w1", 5, 6, own, DAMAGED)
+    assert found(told) == {}
 
 
 def test_H4_excuses_own_frames_that_a_cleaner_may_have_taken() -> None:

@@ -294,11 +294,11 @@ def test_H5_a_cache_with_a_budget_may_collect_when_it_publishes() -> None:
 
 
 def test_H5_a_backend_that_extracts_may_make_room() -> None:
-    told = Told(capabilities=("extract",))
-    told.publish("w1", 1, 2, "a1")
-    told.op("e", 3, 4, "extract", key="b", version="b1", outcome=OpOutcome.PUBLISHED)
-    told.miss("r", 5, 6, "a")
-    assert found(told) == {}
+    for outcome in (OpOutcome.PUBLISHED, OpOutcome.DONE):
+        told = published()
+        told.op("e", 3, 4, "extract", key="b", version="b1", outcome=outcome)
+        told.miss("r", 5, 6, "a")
+        assert found(told) == {}
 
 
 # --- H6: one winner, and it stays

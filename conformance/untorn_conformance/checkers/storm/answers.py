@@ -6,10 +6,10 @@ Rule 3: nobody ends but by us.
 Rule 4: when the strikes are over, every key can be published and read (L2); where processes had
         been killed that is C2 too.
 
-Not flagged: a deadline of a process that was stopped meanwhile; the end of one while others were
-being killed; the decoder's own clear error, or a source that changed, beside a strike; a root that
-is refused for its permissions while they are flipped. What only the harness says (died, not a
-message) is no answer, and no excuse.
+Not flagged: a deadline of a process that was stopped meanwhile; the end of one after a strike that
+killed it, or that does not say whom it killed; the decoder's own clear error, or a source that
+changed, beside a strike; a root that is refused for its permissions while they are flipped. What
+only the harness says (died, not a message) is no answer, and no excuse.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _deaths(timeline: Timeline) -> Iterator[Violation]:
     fallen = {
         each.process: each
         for each in timeline.round.deaths
-        if not each.asked and not timeline.troubles.kills.overlap(-FOREVER, each.at_ns)
+        if not each.asked and not timeline.troubles.killed(each.process, each.at_ns)
     }
     last = {op.process: op for op in timeline.ops if op.process in fallen} if fallen else {}
     for process, death in fallen.items():

@@ -15,7 +15,8 @@ That what is younger than min_age was evicted is H7 too, and found where lives a
 
 Not flagged: a collect that answers while calls fail or files go, or after files went; one beside
 another that evicts; how much more than needed is evicted by one that was over budget; in which
-order. Unpublished work may weigh as much as an entry, or nothing.
+order; anything where clips are extracted too: nobody knows the entries of those. Unpublished work
+may weigh as much as an entry, or nothing.
 """
 
 from __future__ import annotations
@@ -88,17 +89,16 @@ class Weighing:
     def __init__(self, timeline: Timeline, removals: Removals) -> None:
         self._timeline = timeline
         self._removals = removals
-        extracts = _extracts(timeline)
-        self._begun = sorted(op.began_ns for op in (*timeline.stages, *extracts))
+        self._begun = sorted(op.began_ns for op in timeline.stages)
         landed = (OpOutcome.PUBLISHED, OpOutcome.ADOPTED)
-        over = [op for op in timeline.made if op.outcome in landed]
-        over += [op for op in extracts if op.outcome in (OpOutcome.HIT, OpOutcome.UNCACHED)]
-        self._landed = sorted(op.ended_ns for op in over)
+        self._landed = sorted(op.ended_ns for op in timeline.made if op.outcome in landed)
         self._busy: list[int] | None = None
 
     def lone_collects(self) -> Iterator[Op]:
         """Answered collects beside and before which nothing else can have taken anything away."""
         timeline = self._timeline
+        if timeline.extracts:
+            return
         failed = [op for op in (*timeline.unanswered, *timeline.errors) if _is_collect(op)]
         since = min((op.began_ns for op in failed), default=FOREVER)
         latest = -FOREVER  # collects come in the order in which they were asked
@@ -164,14 +164,6 @@ class Weighing:
         return busy
 
 
-def _extracts(timeline: Timeline) -> list[Op]:
-    """Everything that was extracted, which is staged on the way."""
-    if not timeline.extracts:
-        return []
-    parts = (timeline.hits, timeline.made, timeline.unanswered, timeline.errors)
-    return [op for part in parts for op in part if op.verb == Verb.EXTRACT]
-
-
 def _is_collect(op: Op) -> bool:
     return op.verb == Verb.COLLECT
 
@@ -179,7 +171,7 @@ def _is_collect(op: Op) -> bool:
 def _entries(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[Violation]:
     """Rule 4: the collects' counts, together, against the lives of the round."""
     done = [op for op in timeline.collects if not op.numbers.get("dry_run")]
-    if not done or timeline.troubles.any_until(FOREVER):
+    if not done or timeline.extracts or timeline.troubles.any_until(FOREVER):
         return
     evicted = sum(op.numbers.get("evicted", 0) for op in done)
     row = "G8" if len(done) > 1 else "G7"
@@ -189,7 +181,7 @@ def _entries(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[V
         message = f"{evicted:g} evicted entries were counted, and no more than {ever} ever were"
         yield _finding("H7", (row,), message, done[-1])
     failed = any(_is_collect(op) for op in (*timeline.unanswered, *timeline.errors))
-    if failed or removals.may_evict_by_itself or timeline.extracts:
+    if failed or removals.may_evict_by_itself:
         return
     there = Counter(life.key for life in lives.all)
     went = sum(number - 1 for number in there.values())

@@ -30,7 +30,8 @@ def judge_held(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
             source = timeline.ops[op.via]
             version = _version(timeline, source, op)
             troubles, born = timeline.troubles, timeline.staged_at(version)
-            if troubles.refuses.overlap(source.began_ns, op.ended_ns):
+            begin = min(source.began_ns, born) if source.version else source.began_ns
+            if troubles.refuses.overlap(begin, op.ended_ns):
                 continue
             if troubles.harmed_from(born) <= op.ended_ns:
                 continue

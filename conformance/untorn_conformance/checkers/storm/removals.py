@@ -102,12 +102,11 @@ class Removals:
 
     def _others(self) -> Iterator[tuple[int, int, int]]:
         timeline = self._timeline
-        by_itself = {Verb.EXTRACT.value}
-        if self.may_evict_by_itself:
-            by_itself.add(Verb.PUBLISH.value)
-        elif not timeline.extracts:
-            return
         age = max(0, int((timeline.start.min_age_s or 0) * _NS))
-        for op in (*timeline.made, *timeline.hits, *timeline.unanswered, *timeline.errors):
-            if op.verb in by_itself:
+        by_themselves = [timeline.extracts]
+        if self.may_evict_by_itself:
+            failed = (*timeline.unanswered, *timeline.errors)
+            by_themselves += [timeline.made, [op for op in failed if op.verb == Verb.PUBLISH]]
+        for some in by_themselves:
+            for op in some:
                 yield age, op.began_ns, timeline.end(op)

@@ -44,7 +44,6 @@ class Timeline:
         self.deadline = deadline
         self.troubles = Troubles(round_)
         self.leases = Capability.LEASE.value in round_.start.capabilities
-        self.extracts = Capability.EXTRACT.value in round_.start.capabilities
         self.counts = Capability.STATS.value in round_.start.capabilities
         self.deaths = {
             each.process: FOREVER if each.leaves_children else each.at_ns for each in round_.deaths
@@ -63,11 +62,14 @@ class Timeline:
         self.unanswered: list[Op] = []
         self.ages: list[Op] = []
         self.versions: dict[int, str] = {}
+        self._done: list[Op] = []
         self._let_go: dict[int, int] = {}
         self._restarted: dict[str, list[int]] = {}
         self._alive: dict[str, int] = {}
         for chunk in deadline.chunks(round_.ops):
             self._sort_reads_first(chunk)
+        parts = (self.hits, self.made, self._done, self.unanswered, self.errors)
+        self.extracts = [op for part in parts for op in part if op.verb == Verb.EXTRACT]
         self.asked = self._asked()
 
     def _sort_reads_first(self, ops: Sequence[Op]) -> None:
@@ -126,6 +128,8 @@ class Timeline:
             self._restarted.setdefault(op.process, []).append(op.began_ns)
         elif op.verb == Verb.AGE:
             self.ages.append(op)
+        else:
+            self._done.append(op)
 
     def _sort_failed(self, op: Op) -> None:
         if op.outcome is None:

@@ -52,6 +52,7 @@ class Troubles:
         aged = self._intervals(Excuse.AGES)
         self.aged_from = min((begin for begin, _ in aged), default=FOREVER)
         self._stops = [each for each in self._bit if Excuse.STOPS in each.excuses]
+        self._kills = [each for each in self._bit if Excuse.KILLS in each.excuses]
 
     def _intervals(self, excuse: Excuse) -> list[tuple[int, int]]:
         return [
@@ -73,6 +74,13 @@ class Troubles:
     def harmed_from(self, born_ns: int) -> int:
         """When what exists since ``born_ns`` may first have been harmed."""
         return self.removes.next(born_ns) if self.removes.begins else FOREVER
+
+    def killed(self, process: str, at_ns: int) -> bool:
+        """Whether a strike may have ended the process by then."""
+        return any(
+            each.begin_ns <= at_ns and (process in each.processes or not each.processes)
+            for each in self._kills
+        )
 
     def stopped(self, process: str, begin: int, end: int) -> bool:
         """Whether the process may have stood still in between."""
