@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from untorn_conformance.checkers.storm.judging import judge
+from untorn_conformance.checkers.storm.judging import CHECKERS, judge
 from untorn_conformance.history import (
     Audit,
     Death,
@@ -200,5 +200,6 @@ def found(told: Told) -> dict[str, set[str]]:
     """What the checkers find: checker, then the rows of all its violations."""
     rows: dict[str, set[str]] = {}
     for each in judge(told.round).violations:
+        assert {*each.requirements} <= {*CHECKERS[each.checker].requirements}
         rows.setdefault(each.checker, set()).update(each.requirements)
     return rows

@@ -293,6 +293,15 @@ def test_H5_a_cache_with_a_budget_may_collect_when_it_publishes() -> None:
     assert found(told) == {"H7": {"G3"}}
 
 
+@pytest.mark.parametrize(("end", "rows"), [(4, None), (2.6, {"R2"})])
+def test_H5_a_writer_whose_calls_fail_may_make_room(end: float, rows: set[str] | None) -> None:
+    told = published()
+    told.strike(2.3, end, Excuse.REFUSES)
+    told.publish("w2", 3.5, 4.5, "b1", UNPUBLISHED, reason="ENOSPC")
+    told.miss("r", 5, 6, "a")
+    assert found(told) == ({} if rows is None else {"H5": rows})
+
+
 def test_H5_a_backend_that_extracts_may_make_room() -> None:
     for outcome in (OpOutcome.PUBLISHED, OpOutcome.DONE):
         told = published()
@@ -366,7 +375,7 @@ def test_H6_a_harmed_entry_may_be_replaced_whenever() -> None:
 
 def test_H6_calls_that_failed_excuse_no_second_winner() -> None:
     told = published()
-    told.strike(0, None, Excuse.REFUSES)
+    told.strike(2.5, 7, Excuse.REFUSES)
     told.publish("w2", 8, 9, "a2")
     assert found(told) == {"H6": {"P2", "P3"}}
 

@@ -2,7 +2,7 @@
 
 Rule 1: hits, misses by reason, published, adopted and unpublished equal the answers since open.
 Rule 2: evicted entries, freed bytes, reaped stagings and skips equal those of its collects; at
-        least those, where it published: a cache may collect by itself when it does.
+        least those, where it staged: a cache may collect by itself when it writes.
 
 Not judged: a process that was asked while calls failed or files went, or that has an operation
 without an answer, or with an error, before: what it counted of that is its own; one that extracts.
@@ -28,7 +28,6 @@ _BY_OUTCOME: Final[Mapping[OpOutcome | None, str]] = {
     OpOutcome.ADOPTED: Counter.ADOPTED.value,
     OpOutcome.UNPUBLISHED: Family.UNPUBLISHED.value,
 }
-_OF_PUBLISHES: Final = tuple(name for name in _BY_OUTCOME.values() if name != Counter.HIT)
 _OF_COLLECTS: Final = (Counter.EVICTED.value, Counter.FREED_BYTES.value, Counter.REAPED.value)
 _UNSETTLED: Final = (None, OpOutcome.ERROR)
 
@@ -40,6 +39,7 @@ class _Process:
     since_ns: int = 0
     answered: Tally[str] = field(default_factory=Tally)
     is_settled: bool = True
+    writes: bool = False
     until_ns: int = 0
 
 
@@ -69,6 +69,8 @@ def _count(process: _Process, op: Op) -> None:
     process.until_ns = max(process.until_ns, op.ended_ns)
     if outcome in _UNSETTLED or op.verb == Verb.EXTRACT:
         process.is_settled = False
+    elif outcome is OpOutcome.STAGED:
+        process.writes = True
     elif outcome is OpOutcome.MISS:
         answered[Family.MISS.of(op.reason)] += 1
     elif outcome in _BY_OUTCOME:
@@ -86,12 +88,11 @@ def _judge(timeline: Timeline, process: _Process, op: Op) -> Iterator[Violation]
     if timeline.troubles.afflict(process.since_ns, op.ended_ns):
         return
     told = _told(op.numbers)
-    collects_by_itself = any(process.answered[name] for name in _OF_PUBLISHES)
     names = {name for name in (*told, *process.answered) if _is_judged(name)}
     for name in sorted(names):
         is_least = name in _OF_COLLECTS or name.startswith(Family.COLLECT_SKIPPED.of(""))
         told_n, due = told.get(name, 0), process.answered[name]
-        if told_n < due or (told_n > due and not (is_least and collects_by_itself)):
+        if told_n < due or (told_n > due and not (is_least and process.writes)):
             yield Violation(
                 checker="H8",
                 requirements=("O1",),

@@ -5,8 +5,8 @@ Rule 1: only collects remove entries: those that evicted something, and those wi
         nothing, unless calls failed or files went beneath it.
 Rule 2: none removes what is younger than its min_age, as long as nobody has moved the times. What
         was staged later than that before a collect's end is too young for it.
-Rule 3: a backend that was configured with a budget may collect whenever it publishes; one that
-        extracts may make room whenever it extracts.
+Rule 3: a backend that was configured with a budget may collect whenever it stages or publishes;
+        any may make room when it extracts, and when calls fail while it stages or publishes.
 Rule 4: what a strike harmed may go at any later time.
 """
 
@@ -24,6 +24,8 @@ from untorn_conformance.history import Op
 SLACK_NS: Final = 50_000_000
 """How much older than it is an entry may look: the kernel stamps files with the time of its last
 tick, and the two clocks may be slewed apart. Rounding up further is the cache's own fault."""
+
+_WRITES: Final = frozenset({Verb.STAGE.value, Verb.PUBLISH.value})
 
 _KINDS: Final = 8
 """Different min_ages that are told apart in one round; of more, the least counts for all."""
@@ -103,10 +105,13 @@ class Removals:
     def _others(self) -> Iterator[tuple[int, int, int]]:
         timeline = self._timeline
         age = max(0, int((timeline.start.min_age_s or 0) * _NS))
-        by_themselves = [timeline.extracts]
-        if self.may_evict_by_itself:
-            failed = (*timeline.unanswered, *timeline.errors)
-            by_themselves += [timeline.made, [op for op in failed if op.verb == Verb.PUBLISH]]
-        for some in by_themselves:
-            for op in some:
-                yield age, op.began_ns, timeline.end(op)
+        for op in timeline.extracts:
+            yield age, op.began_ns, timeline.end(op)
+        refuses = timeline.troubles.refuses
+        if not (self.may_evict_by_itself or refuses.begins):
+            return
+        failed = [op for op in (*timeline.unanswered, *timeline.errors) if op.verb in _WRITES]
+        for op in (*timeline.made, *timeline.stages, *failed):
+            end = timeline.end(op)
+            if self.may_evict_by_itself or refuses.overlap(op.began_ns, end):
+                yield age, op.began_ns, end
