@@ -18,7 +18,6 @@ from typing import Final
 from untorn_conformance.backend import Verb
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.troubles import Spans
-from untorn_conformance.checkers.storm.violation import FOREVER
 from untorn_conformance.history import Op
 
 SLACK_NS: Final = 50_000_000
@@ -75,12 +74,6 @@ class Removals:
     def _old_enough(self, spans: Spans, staged: int, age: int, at: int) -> int:
         safe_until = min(staged + age - SLACK_NS, self._moved_from) if age else at
         return spans.next(max(at, safe_until))
-
-    def possible(self, begin: int, end: int) -> bool:
-        """Whether anything may have gone in between, whatever its age."""
-        return self._ageless.overlap(begin, end) or self._timeline.troubles.removes.overlap(
-            -FOREVER, end
-        )
 
     def _collects(self) -> Iterator[tuple[int, int, int]]:
         timeline = self._timeline

@@ -73,10 +73,13 @@ class Timeline:
         self.asked = self._asked()
 
     def _sort_reads_first(self, ops: Sequence[Op]) -> None:
-        """Put each operation where it belongs. Most are reads: they get the shortest way."""
+        """Put each operation where it belongs; the most frequent outcomes get the shortest way."""
         read, hit, done = OpOutcome.READ, OpOutcome.HIT, OpOutcome.DONE
         known, odd = self.versions.get, self.odd
         hits, alive, let_go = self.hits, self._alive, self._let_go
+        staged, miss = OpOutcome.STAGED, OpOutcome.MISS
+        published, adopted = OpOutcome.PUBLISHED, OpOutcome.ADOPTED
+        stages, made, misses = self.stages, self.made, self.misses
         release = Verb.RELEASE.value
         for op in ops:
             outcome = op.outcome
@@ -96,6 +99,13 @@ class Timeline:
             elif outcome is done and op.verb == release:
                 let_go[op.via] = op.began_ns
                 alive[op.process] = op.began_ns
+            elif outcome is staged:
+                stages.append(op)
+            elif outcome is published or outcome is adopted:
+                made.append(op)
+                alive[op.process] = op.began_ns
+            elif outcome is miss:
+                misses.append(op)
             else:
                 self._sort(op)
 
@@ -112,12 +122,8 @@ class Timeline:
             self._sort_failed(op)
             return
         self._alive[op.process] = op.began_ns
-        if outcome is OpOutcome.MISS:
-            self.misses.append(op)
-        elif outcome in _GIVEN:
+        if outcome is OpOutcome.UNPUBLISHED or outcome is OpOutcome.UNCACHED:
             self.made.append(op)
-        elif outcome is OpOutcome.STAGED:
-            self.stages.append(op)
         elif outcome is OpOutcome.EVICTED or outcome is OpOutcome.DAMAGED:
             self.lost.append(op)
         elif outcome is OpOutcome.COLLECTED:
@@ -172,10 +178,6 @@ class Timeline:
         """Whether no calls of it were made to fail, and no files taken from under it."""
         return not self.troubles.afflict(op.began_ns, self.end(op))
 
-    def held_at_most_until(self, op: Op) -> int:
-        """When at the latest the handle of this operation was given up: it or its process ended."""
-        return self.deaths.get(op.process, FOREVER)
-
     def version_of(self, op: Op) -> str:
         """The version whose bytes the handle of this operation gave, ``""`` if it was not read."""
         return self.versions.get(op.id, "")
@@ -186,14 +188,3 @@ class Timeline:
         if asked is None:
             return -FOREVER
         return self.ops[asked.via].began_ns if asked.via >= 0 else asked.began_ns
-
-
-_GIVEN: Final = frozenset(
-    {
-        OpOutcome.PUBLISHED,
-        OpOutcome.ADOPTED,
-        OpOutcome.UNPUBLISHED,
-        OpOutcome.UNCACHED,
-    }
-)
-"""Outcomes whose handle reads what a writer brought or found."""
