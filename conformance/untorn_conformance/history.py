@@ -77,7 +77,11 @@ class RoundStart:
     """What is known when a round begins.
 
     ``present`` is the version that each key held (keys that held none are absent). ``frames`` is
-    how many files every version has. ``capabilities`` and ``limits`` are those of hello.
+    how many files every version has, ``entry_bytes`` what no entry weighs more than (its payload,
+    all the backend adds, and what the file system rounds up); None if that is not known.
+    ``capabilities`` and ``limits`` are those of hello. ``budget_bytes`` is the budget that the
+    backend was configured with: one that evicts by itself may do so when it publishes. None: so
+    much that it never does. ``min_age_s`` is the age that it was configured with, None if none was.
     """
 
     number: int
@@ -85,6 +89,7 @@ class RoundStart:
     backend: str
     keys: tuple[str, ...]
     frames: int
+    entry_bytes: int | None = None
     capabilities: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
     budget_bytes: int | None = None
@@ -159,12 +164,17 @@ class Strike:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Death:
-    """A process ended: ``asked`` tells whether we killed it; ``how`` its exit or signal."""
+    """A process ended: ``asked`` tells whether we killed it; ``how`` its exit or signal.
+
+    ``leaves_children``: processes that it had started may live on, since it alone was killed; what
+    it was asked last may then happen at any later time of the round.
+    """
 
     process: str
     at_ns: int
     asked: bool = True
     how: str = ""
+    leaves_children: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,6 +217,11 @@ class Round:
 
 _INVOKED: Final = ("id", "process", "verb", "key", "via", "version", "index")
 _RETURNED: Final = ("outcome", "reason", "files", "in_order", "numbers")
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one a line
+_OUTCOMES: Final = MappingProxyType({each.value: each for each in OpOutcome})
+_NEEDED: Final = frozenset({"id", "process", "verb", "at_ns"})
+_ASKED: Final = frozenset({*_INVOKED, "at_ns"})
+_ANSWERED: Final = frozenset({*_RETURNED, "seen", "at_ns"})
 _PLAIN: Final[Mapping[str, object]] = MappingProxyType(
     {each.name: each.default for each in fields(Op)}
 )
@@ -249,7 +264,7 @@ def audit_line(audit: Audit) -> str:
 
 
 def _line(kind: str, said: object) -> str:
-    return json.dumps({kind: said}, separators=(",", ":")) + "\n"
+    return _ENCODER.encode({kind: said}) + "\n"
 
 
 def read(lines: Iterable[str]) -> Round:
@@ -309,6 +324,8 @@ class _Reading:
         return (Op(**each) for each in self._invoked)
 
     def _begin(self, said: dict[str, Any]) -> None:
+        if self.start is not None:
+            raise ValueError("a second round in one file")
         if said.get("history_version") != HISTORY_VERSION:
             raise ValueError(f"version {said.get('history_version')}, not {HISTORY_VERSION}")
         self.start = RoundStart(**_tuples(said))
@@ -316,15 +333,22 @@ class _Reading:
     def _invoke(self, said: dict[str, Any]) -> None:
         if said["id"] != len(self._invoked):
             raise ValueError(f"operation {said['id']} where {len(self._invoked)} comes next")
+        if not _NEEDED <= said.keys() <= _ASKED:
+            raise ValueError(f"not what an operation is asked with: {sorted(said)}")
         said["began_ns"] = said.pop("at_ns")
         self._invoked.append(said)
 
     def _return(self, said: dict[str, Any]) -> None:
-        op = self._invoked[said.pop("id")]
+        number = said.pop("id")
+        if not 0 <= number < len(self._invoked):
+            raise ValueError(f"an answer to operation {number}, which nobody asked for")
+        op = self._invoked[number]
         if "outcome" in op:
             raise ValueError("a second answer to one operation")
+        if not said.keys() <= _ANSWERED:
+            raise ValueError(f"not what an operation is answered with: {sorted(said)}")
         said["ended_ns"] = said.pop("at_ns")
-        said["outcome"] = OpOutcome(said["outcome"])
+        said["outcome"] = _OUTCOMES[said["outcome"]]
         if "seen" in said:
             key, version, index = said["seen"]
             said["seen"] = Seen(key=key, version=version, index=index)

@@ -1,0 +1,190 @@
+"""H7 and H11: what a collect answered against what it can have done.
+
+H7 collects keep the budget, or say why not; what they counted is what left.
+
+    Rule 1: over budget, with nothing but entries there: something is said to have protected them.
+    Rule 2: over budget with min_age 0, and nobody at work or holding anything: nothing can have.
+    Rule 3: nothing is evicted within budget.
+    Rule 4: all collects together evicted no more entries than were ever there, and no fewer than
+            certainly went.
+
+H11 moved clocks: rules 2 and 3 where the ages of entries had been moved. A collect that then evicts
+all, though it is within budget, or keeps all, though nothing protects it, went by a wrong clock.
+
+That what is younger than min_age was evicted is H7 too, and found where lives are compared.
+
+Not flagged: a collect that answers while calls fail or files go, or after files went; one beside
+another that evicts; how much more than needed is evicted by one that was over budget; in which
+order; anything where clips are extracted too: nobody knows the entries of those. Unpublished work
+may weigh as much as an entry, or nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
+
+from untorn_conformance.backend import Verb
+from untorn_conformance.checkers.storm.lives import Lives
+from untorn_conformance.checkers.storm.removals import Removals
+from untorn_conformance.checkers.storm.timeline import Timeline
+from untorn_conformance.checkers.storm.violation import FOREVER, Violation
+from untorn_conformance.history import Op, OpOutcome
+
+
+def judge_collects(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[Violation]:
+    """H7, rules 1 to 4, for collects that were not struck by moved clocks."""
+    weighing = Weighing(timeline, removals)
+    for op in weighing.lone_collects():
+        moved = removals.ages_moved_from <= op.ended_ns
+        yield from _over_and_unsaid(weighing, op)
+        if not moved:
+            yield from _by_the_budget(weighing, op, "H7", ("G2",))
+    yield from _entries(timeline, lives, removals)
+
+
+def judge_moved_clocks(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
+    """H11: rules 2 and 3 for collects after ages were moved."""
+    if removals.ages_moved_from == FOREVER:
+        return
+    weighing = Weighing(timeline, removals)
+    for op in weighing.lone_collects():
+        if removals.ages_moved_from <= op.ended_ns:
+            yield from _by_the_budget(weighing, op, "H11", ("G11",))
+
+
+def _over_and_unsaid(weighing: Weighing, op: Op) -> Iterator[Violation]:
+    over = op.numbers.get("over_budget_bytes", 0)
+    if over > 0 and not op.numbers.get("protected", 0) and weighing.only_entries(op):
+        message = f"over budget by {over:g} bytes, and nothing is said to have protected it"
+        yield _finding("H7", ("G2",), message, op)
+
+
+def _by_the_budget(
+    weighing: Weighing, op: Op, checker: str, rows: tuple[str, ...]
+) -> Iterator[Violation]:
+    over, evicted = op.numbers.get("over_budget_bytes", 0), op.numbers.get("evicted", 0)
+    if over > 0 and weighing.min_age_s(op) == 0 and weighing.is_alone(op):
+        message = f"over budget by {over:g} bytes with min_age 0, and nobody held anything"
+        yield _finding(checker, rows, message, op)
+    if evicted > 0 and weighing.is_within_budget(op):
+        message = f"{evicted:g} entries were evicted, though all there was is within the budget"
+        yield _finding(checker, ("G11",), message, op)
+
+
+def _finding(checker: str, rows: tuple[str, ...], message: str, op: Op) -> Violation:
+    return Violation(
+        checker=checker,
+        requirements=rows,
+        message=message,
+        operations=(op.id,),
+        at_ns=op.ended_ns,
+    )
+
+
+class Weighing:
+    """What can have weighed when a collect ran."""
+
+    def __init__(self, timeline: Timeline, removals: Removals) -> None:
+        self._timeline = timeline
+        self._removals = removals
+        self._begun = sorted(op.began_ns for op in timeline.stages)
+        landed = (OpOutcome.PUBLISHED, OpOutcome.ADOPTED)
+        self._landed = sorted(op.ended_ns for op in timeline.made if op.outcome in landed)
+        self._busy: list[int] | None = None
+
+    def lone_collects(self) -> Iterator[Op]:
+        """Answered collects beside and before which nothing else can have taken anything away."""
+        timeline = self._timeline
+        if timeline.extracts:
+            return
+        failed = [op for op in (*timeline.unanswered, *timeline.errors) if _is_collect(op)]
+        since = min((op.began_ns for op in failed), default=FOREVER)
+        latest = -FOREVER  # collects come in the order in which they were asked
+        asked = [*(op.began_ns for op in timeline.collects), FOREVER]
+        for number, op in enumerate(timeline.collects, 1):
+            began_ns, ended_ns = op.began_ns, op.ended_ns
+            if since <= ended_ns or timeline.troubles.any_until(ended_ns):
+                return
+            if latest < began_ns and ended_ns < asked[number] and not op.numbers.get("dry_run"):
+                yield op
+            latest = max(latest, ended_ns)
+
+    def loose(self, op: Op) -> int:
+        """How many stagings may have weighed while this collect ran."""
+        begun = bisect_right(self._begun, op.ended_ns)
+        return begun - bisect_left(self._landed, op.began_ns)
+
+    def only_entries(self, op: Op) -> bool:
+        """Whether no staging can have weighed, and nobody published meanwhile."""
+        return self.loose(op) == 0
+
+    def min_age_s(self, op: Op) -> float:
+        """The age by which this collect went."""
+        return op.numbers.get("min_age_s", self._timeline.start.min_age_s or 0)
+
+    def is_within_budget(self, op: Op) -> bool:
+        """Whether all that can have been there weighs no more than the budget."""
+        start = self._timeline.start
+        if start.entry_bytes is None:
+            return False
+        budget = op.numbers.get("budget_bytes", start.budget_bytes)
+        if budget is None:
+            return False
+        return (len(start.keys) + self.loose(op)) * start.entry_bytes <= budget
+
+    def is_alone(self, op: Op) -> bool:
+        """Whether no other operation was under way, no handle held and no work staged."""
+        ops = self._timeline.ops
+        if op.id + 1 < len(ops) and ops[op.id + 1].began_ns <= op.ended_ns:
+            return False
+        if not self.only_entries(op):
+            return False
+        if self._busy is None:
+            self._busy = self._busy_until()
+        return op.id == 0 or self._busy[op.id - 1] < op.began_ns
+
+    def _busy_until(self) -> list[int]:
+        """By operation: until when it or one before it was under way, or held something."""
+        timeline = self._timeline
+        released = {
+            op.via: op.ended_ns
+            for op in timeline.ops
+            if op.verb == Verb.RELEASE and op.outcome is OpOutcome.DONE
+        }
+        gives = {id(op) for op in (*timeline.hits, *timeline.made)}
+        busy, until = [], -FOREVER
+        for op in timeline.ops:
+            ended = timeline.end(op)
+            if id(op) in gives:
+                ended = released.get(op.id, timeline.deaths.get(op.process, FOREVER))
+            until = max(until, ended)
+            busy.append(until)
+        return busy
+
+
+def _is_collect(op: Op) -> bool:
+    return op.verb == Verb.COLLECT
+
+
+def _entries(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[Violation]:
+    """Rule 4: the collects' counts, together, against the lives of the round."""
+    done = [op for op in timeline.collects if not op.numbers.get("dry_run")]
+    if not done or timeline.extracts or timeline.troubles.any_until(FOREVER):
+        return
+    evicted = sum(op.numbers.get("evicted", 0) for op in done)
+    row = "G8" if len(done) > 1 else "G7"
+    never = (OpOutcome.ADOPTED, OpOutcome.UNPUBLISHED)
+    ever = len(timeline.start.keys) + sum(op.outcome not in never for op in timeline.asked.values())
+    if evicted > ever:
+        message = f"{evicted:g} evicted entries were counted, and no more than {ever} ever were"
+        yield _finding("H7", (row,), message, done[-1])
+    failed = any(_is_collect(op) for op in (*timeline.unanswered, *timeline.errors))
+    if failed or removals.may_evict_by_itself:
+        return
+    there = Counter(life.key for life in lives.all)
+    went = sum(number - 1 for number in there.values())
+    if evicted < went:
+        message = f"{evicted:g} evicted entries were counted, and {went} at least have gone"
+        yield _finding("H7", ("G7",), message, done[-1])
