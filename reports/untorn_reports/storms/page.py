@@ -1,0 +1,26 @@
+"""The page of a storm or of a campaign: one file of HTML that needs nothing but itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from untorn_conformance.contract import REQUIREMENTS
+
+from untorn_reports.render import page_of
+from untorn_reports.storms import around
+from untorn_reports.storms.files import CampaignRun, StormRun
+from untorn_reports.storms.page_view import page_of_campaign, page_of_storm
+
+_TEMPLATE: Final = "storms/page.html.j2"
+
+
+def render(run: StormRun | CampaignRun) -> str:
+    """Render the page: no script, no loads, everything that is text escaped.
+
+    The charts are SVG made here rather than uPlot's: that is 50 kB of script, which the page's own
+    policy forbids, which does not print, and which a screen reader and a test cannot read.
+    """
+    page = page_of_storm(run) if isinstance(run, StormRun) else page_of_campaign(run)
+    return page_of(
+        _TEMPLATE, page=page, requirements=REQUIREMENTS, lane=around.LANE, wide=around.WIDE
+    )
