@@ -261,7 +261,7 @@ def _torn(ops: list[Op], middle: int) -> list[int]:
     at_ns = ops[middle].began_ns
     wrong = [
         Op(id=0, process="writer2.5", verb="publish", key="k3", version="writer2.5/91",
-           began_ns=_DEATHS["writer2.5"] - 9 * MS, ended_ns=_END_NS, outcome=OpOutcome.PUBLISHED),
+           began_ns=at_ns + MS, ended_ns=_END_NS, outcome=OpOutcome.PUBLISHED),
         Op(id=0, process="writer1.9", verb="publish", key="k3", version="writer1.9/92",
            began_ns=at_ns + 2 * MS, ended_ns=at_ns + 9 * MS, outcome=OpOutcome.PUBLISHED),
         Op(id=0, process="reader3.4", verb="lookup", key="k3", began_ns=at_ns + 12 * MS,

@@ -15,7 +15,7 @@ from typing import Final
 
 from untorn_conformance.history import Op, OpOutcome, Round, Strike
 
-WIDE: Final = 900
+WIDE: Final = 836
 """The width of a drawing, in its own units; one lane is ``LANE`` high."""
 LANE: Final = 26
 _MOST_OPERATIONS: Final = 240

@@ -122,11 +122,11 @@ def over_time(
         return None
     end_s = bins * series.bin_s
     fewer = _joined(series, math.ceil(bins / _MOST_BINS))
-    rows = tuple(_rows(bands, end_s))
+    spans = dict(sorted(_spans(bands, end_s).items()))
     return OverTime(
         charts=tuple(_charts(fewer, budget_bytes)),
-        rows=rows,
-        shades=_union(span for row in rows for span in row.spans if span.width > _shaded()),
+        rows=tuple(StrikeRow(name=name, spans=_union(own)) for name, own in spans.items()),
+        shades=_union(each for own in spans.values() for each in own if each.width > _shaded()),
         marks=tuple(_marks(findings, end_s)),
         breaks=tuple(_x(at_s, end_s) for at_s in breaks_s if 0 < at_s < end_s),
         ticks=tuple(_ticks(end_s)),
@@ -204,11 +204,10 @@ def _charts(series: Series, budget_bytes: int | None) -> Iterator[Chart]:
 
 def _disk(sizes: Values, budget_bytes: int | None) -> Chart:
     stored = [None if each is None else each / _MILLION for each in sizes]
-    traces = [("on disk", "first", stored)]
+    traces: list[tuple[str, str, Values]] = [("on disk", "first", stored)]
     note = f"peak {_plain(max(each or 0 for each in stored))} MB"
     if budget_bytes is not None:
-        budget: list[float | None] = [budget_bytes / _MILLION] * max(len(stored), 2)
-        traces.append(("budget", "limit", budget))
+        traces.append(("budget", "limit", [budget_bytes / _MILLION]))
         note += f", budget {_plain(budget_bytes / _MILLION)} MB"
     return _linear("Bytes on disk", "MB", traces, note)
 
@@ -245,7 +244,7 @@ def _logarithmic(series: Sequence[tuple[str, str, Values]]) -> Chart:
 
     said = {name: median(values) for name, _, values in series}
     worst = max((each for each in series[0][2] if each is not None), default=0.0)
-    note = f"medians {_ms(said['p50'])} and {_ms(said['p99'])}, worst {_ms(worst)}"
+    note = f"p50 {_ms(said['p50'])}, p99 {_ms(said['p99'])}, worst {_ms(worst)}"
     return Chart(
         title="Latency",
         unit="ms, log scale",
@@ -308,14 +307,13 @@ def _ms(value: float | None) -> str:
 # --- what the charts share -----------------------------------------------------------------------
 
 
-def _rows(bands: Iterable[Band], end_s: float) -> Iterator[StrikeRow]:
+def _spans(bands: Iterable[Band], end_s: float) -> dict[str, list[Span]]:
     by_name: dict[str, list[Span]] = {}
     for band in bands:
         end = end_s if band.end_s is None or band.end_s < band.begin_s else band.end_s
         begin, after = _x(band.begin_s, end_s), _x(end, end_s)
         by_name.setdefault(band.name, []).append(Span(x=begin, width=after - begin))
-    for name, spans in sorted(by_name.items()):
-        yield StrikeRow(name=name, spans=_union(spans))
+    return by_name
 
 
 def _union(spans: Iterable[Span]) -> tuple[Span, ...]:

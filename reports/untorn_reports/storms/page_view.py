@@ -234,7 +234,7 @@ def _figures(storms: Sequence[Storm], series: Series, length_s: float) -> Iterat
     if (p99 := median(series.p99_ms)) is not None:
         p50 = median(series.p50_ms)
         note = "" if p50 is None else f"p50 {p50:.3g} ms"
-        yield Figure(name="p99 of a usual second", value=f"{p99:.3g} ms", note=note)
+        yield Figure(name="p99, median", value=f"{p99:.3g} ms", note=note)
     if (ratio := hit_ratio(series)) is not None:
         yield Figure(name="Hit ratio", value=f"{100 * ratio:.0f} %")
 
