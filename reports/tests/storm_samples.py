@@ -325,7 +325,9 @@ def write_campaign(directory: Path, seed: int = 3) -> Path:
     ):
         own = f"shards/{number:04}"
         if scenario == "storm":
-            write_storm(directory / own, seed + number, length_s=40 + 20 * number, findings=findings)
+            write_storm(
+                directory / own, seed + number, length_s=40 + 20 * number, findings=findings
+            )
         shards.append({
             "number": number, "scenario": scenario, "seed": seed + number, "state": "done",
             "command": ["untorn", scenario, "--seed", str(seed + number)],
@@ -351,7 +353,9 @@ def write_campaign(directory: Path, seed: int = 3) -> Path:
         "scenarios": {
             name: {
                 "shards": sum(each["scenario"] == name for each in shards),
-                "seconds": math.fsum(each["seconds"] for each in shards if each["scenario"] == name),
+                "seconds": math.fsum(
+                    each["seconds"] for each in shards if each["scenario"] == name
+                ),
                 "findings": sum(each["findings"] for each in shards if each["scenario"] == name),
                 "unknown": sum(
                     each["verdict"] == "unknown" for each in shards if each["scenario"] == name

@@ -138,9 +138,9 @@ def _sight(pipe: _Pipe, page: Path, screen: Screen) -> Sight:
     pipe.wait_for("Page.loadEventFired")
     said = pipe.ask("Runtime.evaluate", expression=_LOOK, returnByValue=True)["result"]["value"]
     clip = {"x": 0, "y": 0, "width": screen.width, "height": said["height"], "scale": 1}
-    shot = pipe.ask(
-        "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip
-    )["data"]
+    shot = pipe.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)[
+        "data"
+    ]
     box = said["verdict"]
     sight = Sight(
         screen=screen,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -21,6 +21,7 @@ from untorn_reports.storms.document import (
     STORM_VERSION,
     Campaign,
     Storm,
+    StormFinding,
     campaign_of,
     storm_of,
 )
@@ -57,6 +58,23 @@ class CampaignRun:
     campaign: Campaign
     storms: Mapping[int, StormRun]
     problems: Mapping[int, str]
+
+    @property
+    def findings(self) -> list[StormFinding]:
+        """Those that the campaign lists; else those of its storms."""
+        if not isinstance(self.campaign.findings, int):
+            return list(self.campaign.findings)
+        shards = {shard.number: shard for shard in self.campaign.shards}
+        return [
+            replace(
+                each,
+                shard=number,
+                scenario=shards[number].scenario,
+                seed=shards[number].seed if each.seed is None else each.seed,
+            )
+            for number, own in sorted(self.storms.items())
+            for each in own.storm.findings
+        ]
 
 
 def path_of(run: Path) -> Path | None:

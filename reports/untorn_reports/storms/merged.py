@@ -51,6 +51,12 @@ def one_after_another(storms: Mapping[int, Storm]) -> Merged:
     )
 
 
+def budget_of(storms: Iterable[Storm]) -> int | None:
+    """The budget that all of them had; None where they had several, or none."""
+    budgets = {storm.budget_bytes for storm in storms}
+    return budgets.pop() if len(budgets) == 1 else None
+
+
 def strikes_of(storms: Iterable[Storm]) -> dict[str, Delivered]:
     """All strikes added up."""
     total: dict[str, Delivered] = {}

@@ -244,7 +244,7 @@ def _logarithmic(series: Sequence[tuple[str, str, Values]]) -> Chart:
 
     said = {name: median(values) for name, _, values in series}
     worst = max((each for each in series[0][2] if each is not None), default=0.0)
-    note = f"p50 {_ms(said['p50'])}, p99 {_ms(said['p99'])}, worst {_ms(worst)}"
+    note = f"p50 {_told(said['p50'])}, p99 {_told(said['p99'])}, worst {_plain(worst)}"
     return Chart(
         title="Latency",
         unit="ms, log scale",
@@ -300,8 +300,8 @@ def _plain(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _ms(value: float | None) -> str:
-    return "none" if value is None else f"{_plain(value)} ms"
+def _told(value: float | None) -> str:
+    return "none" if value is None else _plain(value)
 
 
 # --- what the charts share -----------------------------------------------------------------------

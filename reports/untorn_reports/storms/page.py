@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import Final
 
 from untorn_conformance.contract import REQUIREMENTS
@@ -11,6 +13,7 @@ from untorn_reports.storms import around
 from untorn_reports.storms.files import CampaignRun, StormRun
 from untorn_reports.storms.page_view import page_of_campaign, page_of_storm
 
+NAME: Final = "report.html"
 _TEMPLATE: Final = "storms/page.html.j2"
 
 
@@ -24,3 +27,11 @@ def render(run: StormRun | CampaignRun) -> str:
     return page_of(
         _TEMPLATE, page=page, requirements=REQUIREMENTS, lane=around.LANE, wide=around.WIDE
     )
+
+
+def write(run: StormRun | CampaignRun, directory: Path) -> Path:
+    """Write the page into a directory at once, so that nobody sees half of it. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = directory / f".{NAME}.{secrets.token_hex(4)}"
+    temporary.write_text(render(run), encoding="utf-8")
+    return temporary.replace(directory / NAME)

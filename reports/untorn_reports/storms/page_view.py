@@ -166,11 +166,12 @@ def page_of_campaign(run: CampaignRun) -> StormPage:
     campaign = run.campaign
     storms = {number: each.storm for number, each in run.storms.items()}
     merged = merging.one_after_another(storms)
-    findings = _campaign_findings(run)
+    findings = run.findings
     over = over_time(
         merged.series,
         merged.bands,
         findings=merging.located(findings, merged),
+        budget_bytes=merging.budget_of(storms.values()),
         breaks_s=tuple(merged.offsets_s.values()),
     )
 
@@ -215,7 +216,7 @@ def _count(name: str, number: int) -> Figure:
 
 
 def _time(used_s: float, asked_s: float) -> Figure:
-    return Figure(name="Time", value=clock(used_s), note=f"of {clock(asked_s)} asked for")
+    return Figure(name="Time", value=clock(used_s), note=f"of {clock(asked_s)}")
 
 
 def _figures(storms: Sequence[Storm], series: Series, length_s: float) -> Iterator[Figure]:
@@ -316,23 +317,6 @@ def _over_note(merged: merging.Merged) -> str:
 
 
 # --- findings ------------------------------------------------------------------------------------
-
-
-def _campaign_findings(run: CampaignRun) -> list[StormFinding]:
-    """Those that the campaign lists; else those of its storms."""
-    if not isinstance(run.campaign.findings, int):
-        return list(run.campaign.findings)
-    shards = {shard.number: shard for shard in run.campaign.shards}
-    return [
-        replace(
-            each,
-            shard=number,
-            scenario=shards[number].scenario,
-            seed=shards[number].seed if each.seed is None else each.seed,
-        )
-        for number, own in sorted(run.storms.items())
-        for each in own.storm.findings
-    ]
 
 
 def _findings(
