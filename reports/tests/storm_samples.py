@@ -97,7 +97,7 @@ def storm_document(seed: int = 7, *, length_s: int = 60, findings: int = 3) -> d
         "verdict": "fail" if found else "unknown",
         "reason": f"{findings} findings: H1, H3, H9" if found else "H7 is unknown of 3 rounds",
         "backend": "reference",
-        "name": "crash-recovery",
+        "name": "reference 0.1.0",
         "seed": seed,
         "asked_s": float(length_s),
         "duration_s": length_s + 0.84,
@@ -323,16 +323,14 @@ def write_campaign(directory: Path, seed: int = 3) -> Path:
     for number, (scenario, findings) in enumerate(
         (("storm", 0), ("pct", 0), ("storm", 3), ("fail-nth", 0), ("bounds", 0), ("storm", 1))
     ):
-        own = f"shards/{number:04}"
+        own, length_s = f"shards/{number:04}", 40 + 20 * number
         if scenario == "storm":
-            write_storm(
-                directory / own, seed + number, length_s=40 + 20 * number, findings=findings
-            )
+            write_storm(directory / own, seed + number, length_s=length_s, findings=findings)
         shards.append({
             "number": number, "scenario": scenario, "seed": seed + number, "state": "done",
             "command": ["untorn", scenario, "--seed", str(seed + number)],
             "verdict": "fail" if findings else "unknown" if scenario == "storm" else "pass",
-            "seconds": 40.0 + 20 * number, "host": "local", "findings": findings, "directory": own,
+            "seconds": float(length_s), "host": "local", "findings": findings, "directory": own,
         })  # fmt: skip
     names = {shard["scenario"] for shard in shards}
     found: list[dict[str, Any]] = []
@@ -365,7 +363,7 @@ def write_campaign(directory: Path, seed: int = 3) -> Path:
         },
         "findings": found,
         "corpus": {"seeds": 4, "first": 2},
-        "canary": {"found": True, "checker": "H1"},
+        "canary": {"asked": 2, "found_out": 2, "missed": [], "unjudged": []},
         "provenance": {"untorn": "0.1.0", "kernel": "Linux 6.8.0", "python": "3.11.9"},
     }
     (directory / "campaign.json").write_text(json.dumps(document))

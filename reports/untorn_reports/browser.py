@@ -134,7 +134,9 @@ def _sight(pipe: _Pipe, page: Path, screen: Screen) -> Sight:
     pipe.ask("Emulation.setDeviceMetricsOverride", **size, mobile=screen.width < _PHONE_PX)
     scheme = {"name": "prefers-color-scheme", "value": screen.scheme}
     pipe.ask("Emulation.setEmulatedMedia", features=[scheme])
-    pipe.ask("Page.navigate", url=page.as_uri())
+    failed = pipe.ask("Page.navigate", url=page.as_uri()).get("errorText")
+    if failed:
+        raise BrowserError(f"{page} cannot be shown: {failed}")
     pipe.wait_for("Page.loadEventFired")
     said = pipe.ask("Runtime.evaluate", expression=_LOOK, returnByValue=True)["result"]["value"]
     clip = {"x": 0, "y": 0, "width": screen.width, "height": said["height"], "scale": 1}

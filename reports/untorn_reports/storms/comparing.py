@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from untorn_reports.printable import printable
 from untorn_reports.storms import merged as merging
-from untorn_reports.storms.document import Campaign, Storm, StormFinding
+from untorn_reports.storms.document import Campaign, Storm, StormFinding, kind_of
 from untorn_reports.storms.files import CampaignRun, StormRun
 from untorn_reports.storms.over_time import hit_ratio, median
 
@@ -24,7 +24,6 @@ SCHEMA: Final = "untorn/storm-comparison/1"
 _COUNTED: Final = ("findings", "unknown")
 _RATIOS: Final = ("throughput", "p50", "p99")
 _CONDITION: Final = re.compile(r"([a-z0-9]+)(?:([<>])([0-9]+(?:\.[0-9]+)?))?")
-_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 USAGE: Final = (
     "findings, unknown, findings>N, unknown>N, or one of throughput, p50, p99 with < or > and a "
     "ratio, such as p99>1.5"
@@ -106,12 +105,8 @@ def measured(run: str, held: StormRun | CampaignRun) -> Measured:
 
 def new_findings(before: Measured, after: Measured) -> list[StormFinding]:
     """Those of the second that the first does not have."""
-    known = {_identity(each) for each in before.findings}
-    return [each for each in after.findings if _identity(each) not in known]
-
-
-def _identity(finding: StormFinding) -> tuple[str, str]:
-    return finding.checker, _NUMBER.sub("#", finding.message)
+    known = {kind_of(each) for each in before.findings}
+    return [each for each in after.findings if kind_of(each) not in known]
 
 
 # --- conditions ----------------------------------------------------------------------------------
@@ -176,11 +171,15 @@ def text(runs: Sequence[Measured], holdings: Sequence[Holding] = ()) -> str:
     for number, run in enumerate(runs[1:], 2):
         new = Counter((each.checker, each.message) for each in new_findings(runs[0], run))
         lines += ["", f"new findings in {number}: {new.total() or 'none'}"]
-        lines += [f"  {checker} {message}" for checker, message in new]
+        lines += [f"  {checker} {message}{_times(n)}" for (checker, message), n in new.items()]
     lines += [""] if holdings else []
     for each in holdings:
         lines.append(f"{'FAIL' if each.holds else 'well'}  {each.condition.text}: {each.value:.4g}")
     return "\n".join(printable(line).rstrip() for line in lines) + "\n"
+
+
+def _times(number: int) -> str:
+    return f" ({number} times)" if number > 1 else ""
 
 
 def _columns(runs: Sequence[Measured]) -> Iterator[str]:

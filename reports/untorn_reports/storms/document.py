@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,6 +22,7 @@ from untorn_conformance.wire import from_plain
 STORM_VERSION: Final = 1
 CAMPAIGN_VERSION: Final = 1
 _DAY_S: Final = 86400.0
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 _T = TypeVar("_T")
 
@@ -52,8 +54,9 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckerCount:
-    """The rounds that a checker judged, those that it could not, and what it found."""
+    """The rounds that a checker was asked about, those of which it could not tell, its findings."""
 
+    title: str = ""
     requirements: tuple[str, ...] = ()
     rounds: int = 0
     unknown: int = 0
@@ -88,7 +91,8 @@ class StormFinding:
     """A promise that was seen broken.
 
     ``operations`` are ids in ``history``, a file below the run's directory ("" for none). ``at_s``
-    are seconds of the storm. ``shard`` and ``scenario`` tell where in a campaign it was found.
+    are seconds of the storm. The rest tells where in a campaign it was found: first by ``shard``,
+    in ``directory`` below the campaign's, and again by the other ``shards``.
     """
 
     checker: str
@@ -96,17 +100,24 @@ class StormFinding:
     requirements: tuple[str, ...] = ()
     round: int | None = None
     operations: tuple[int, ...] = ()
-    history: str = ""
+    history: str | None = None
     at_s: float | None = None
     replay: str = ""
     seed: int | None = None
     shard: int | None = None
+    shards: tuple[int, ...] = ()
     scenario: str = ""
+    strand: str = ""
+    directory: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Storm:
-    """A whole ``storm.json``."""
+    """A whole ``storm.json``.
+
+    ``not_applicable`` are strikes that cannot be had here, with the reason; ``errors`` what went
+    wrong, each kind with its first message.
+    """
 
     untorn_storm: int
     verdict: StormWord
@@ -123,6 +134,8 @@ class Storm:
     replay: str = ""
     operations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     strikes: Mapping[str, Delivered] = field(default_factory=dict)
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
     checkers: Mapping[str, CheckerCount] = field(default_factory=dict)
     series: Series = field(default_factory=lambda: Series(bin_s=1.0))
     budget_bytes: int | None = None
@@ -139,6 +152,8 @@ class Shard:
     number: int
     scenario: str
     state: str
+    about: str = ""
+    reason: str = ""
     command: tuple[str, ...] | str = ()
     seed: int | None = None
     verdict: str | None = None
@@ -156,6 +171,18 @@ class ScenarioShare:
     seconds: float
     findings: int
     unknown: int
+    invalid: int = 0
+    not_begun: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CanaryCount:
+    """How many broken caches were put to the campaign, and which it did not find out."""
+
+    asked: int
+    found_out: int
+    missed: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +201,8 @@ class Campaign:
     scenarios: Mapping[str, ScenarioShare] = field(default_factory=dict)
     findings: tuple[StormFinding, ...] | int = ()
     corpus: Any = None
-    canary: Any = None
+    canary: CanaryCount | None = None
+    notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -189,16 +217,16 @@ def storm_of(document: Mapping[str, Any]) -> Storm:
         storm.findings or any(each.findings for each in storm.checkers.values())
     ):
         raise ValueError("storm: its verdict is a pass, and there are findings")
-    return dataclasses.replace(storm, series=_without_infinities(series))
+    return dataclasses.replace(storm, series=_with_gaps(_without_infinities(series)))
 
 
 def campaign_of(document: Mapping[str, Any]) -> Campaign:
     """Take a ``campaign.json`` in. Raises ValueError, which names what does not fit."""
     campaign = _taken(Campaign, document, "campaign")
     if campaign.verdict is StormWord.PASS and (
-        campaign.findings or any(each.findings for each in campaign.shards)
+        campaign.findings or (campaign.canary is not None and campaign.canary.missed)
     ):
-        raise ValueError("campaign: its verdict is a pass, and there are findings")
+        raise ValueError("campaign: its verdict is a pass, with findings or a canary missed")
     return campaign
 
 
@@ -214,6 +242,25 @@ def _without_infinities(series: Series) -> Series:
         for name, own in series_of(series).items()
     }
     return dataclasses.replace(series, **finite)
+
+
+def _with_gaps(series: Series) -> Series:
+    """Where nothing was asked, nothing took 0 ms: a latency of no operation is none."""
+    if not series.operations:
+        return series
+    gaps = {
+        name: tuple(
+            each if asked else None for each, asked in zip(own, series.operations, strict=True)
+        )
+        for name, own in (("p50_ms", series.p50_ms), ("p99_ms", series.p99_ms))
+        if own
+    }
+    return dataclasses.replace(series, p50_ms=gaps.get("p50_ms", ()), p99_ms=gaps.get("p99_ms", ()))
+
+
+def kind_of(finding: StormFinding) -> tuple[str, str, str]:
+    """What two findings have in common that differ in ids, times and attempts only."""
+    return finding.scenario, finding.checker, _NUMBER.sub("#", finding.message)
 
 
 _NESTED: Final[Mapping[str, type]] = {
@@ -234,8 +281,9 @@ def _taken(shape: type[_T], document: Mapping[str, Any], where: str) -> _T:
             plain[name] = {key: _declared(inner, value) for key, value in held.items()}
         elif isinstance(held, list):
             plain[name] = [_declared(inner, value) for value in held]
-    if "series" in plain:
-        plain["series"] = _declared(Series, plain["series"])
+    for name, inner in (("series", Series), ("canary", CanaryCount)):
+        if name in plain:
+            plain[name] = _declared(inner, plain[name])
     try:
         return from_plain(shape, plain, where=where)
     except ProtocolError as error:

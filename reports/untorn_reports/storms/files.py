@@ -28,6 +28,9 @@ from untorn_reports.storms.document import (
 
 STORM: Final = "storm.json"
 CAMPAIGN: Final = "campaign.json"
+CANARY: Final = "canary"
+"""The scenario of shards on caches that are known to be broken."""
+_HISTORY: Final = ".jsonl"
 _VERSIONS: Final[Mapping[str, tuple[str, int]]] = {
     STORM: ("untorn_storm", STORM_VERSION),
     CAMPAIGN: ("untorn_campaign", CAMPAIGN_VERSION),
@@ -52,7 +55,10 @@ class StormRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CampaignRun:
-    """A campaign, its directory, the storms among its shards by number, and those unreadable."""
+    """A campaign, its directory, the storms among its shards by number, and those unreadable.
+
+    The canaries' storms are none of these: they are about broken caches.
+    """
 
     directory: Path
     campaign: Campaign
@@ -96,6 +102,8 @@ def read(path: Path) -> StormRun | CampaignRun:
 
 def read_round(directory: Path, name: str) -> Round:
     """Read a history that a finding names. Raises StormFileError."""
+    if not name.endswith(_HISTORY):
+        raise StormFileError(f"{name!a} is no history of a storm")
     path = _below(directory, name)
     try:
         with path.open(encoding="utf-8", newline="\n") as lines:
@@ -117,7 +125,7 @@ def _shards(directory: Path, campaign: Campaign) -> tuple[dict[int, StormRun], d
     for shard in campaign.shards:
         try:
             path = _below(directory, shard.directory) / STORM
-            if shard.directory and path.is_file():
+            if shard.directory and shard.scenario != CANARY and path.is_file():
                 storms[shard.number] = _storm_run(path, _document(path))
         except StormFileError as error:
             problems[shard.number] = str(error)

@@ -74,6 +74,7 @@ def checkers_of(storms: Iterable[Storm]) -> dict[str, CheckerCount]:
         for name, each in storm.checkers.items():
             so_far = total.get(name, CheckerCount())
             total[name] = CheckerCount(
+                title=so_far.title or each.title,
                 requirements=tuple(dict.fromkeys((*so_far.requirements, *each.requirements))),
                 rounds=so_far.rounds + each.rounds,
                 unknown=so_far.unknown + each.unknown,

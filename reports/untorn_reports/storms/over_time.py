@@ -102,6 +102,7 @@ class OverTime:
     rows: tuple[StrikeRow, ...]
     shades: tuple[Span, ...]
     marks: tuple[Mark, ...]
+    found: tuple[Span, ...]
     breaks: tuple[float, ...]
     ticks: tuple[Tick, ...]
     joined: str
@@ -113,10 +114,15 @@ def over_time(
     bands: Sequence[Band],
     *,
     findings: Sequence[StormFinding] = (),
+    found_s: Sequence[float] = (),
     budget_bytes: int | None = None,
     breaks_s: Sequence[float] = (),
 ) -> OverTime | None:
-    """Lay out a series; None where nothing was measured. ``breaks_s`` are where a storm ended."""
+    """Lay out a series; None where nothing was measured.
+
+    ``findings`` have lines with their numbers, ``found_s`` are the times of others of their kinds.
+    ``breaks_s`` are where a storm ended.
+    """
     bins = max(map(len, series_of(series).values()))
     if not bins:
         return None
@@ -128,6 +134,7 @@ def over_time(
         rows=tuple(StrikeRow(name=name, spans=_union(own)) for name, own in spans.items()),
         shades=_union(each for own in spans.values() for each in own if each.width > _shaded()),
         marks=tuple(_marks(findings, end_s)),
+        found=_union(Span(x=_x(at_s, end_s), width=0.0) for at_s in found_s),
         breaks=tuple(_x(at_s, end_s) for at_s in breaks_s if 0 < at_s < end_s),
         ticks=tuple(_ticks(end_s)),
         joined=f"{fewer.bin_s:g} s",

@@ -1,126 +1,54 @@
-"""What the page of a storm or of a campaign shows, before it has a form: in reading order.
-
-Rule 1: a checker that was not run, or that came to no answer in a round, is no pass.
-Rule 2: a strike that never bit says nothing, and is told so.
-"""
+"""What the page of a storm or of a campaign shows, before it has a form: in reading order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
-
-from untorn_conformance.contract import REQUIREMENTS
-from untorn_conformance.verdict import Outcome
+from typing import Any
 
 from untorn_reports.storms import merged as merging
-from untorn_reports.storms.around import Around, around, natural
-from untorn_reports.storms.document import (
-    MEANINGS,
-    Campaign,
-    CheckerCount,
-    Delivered,
-    Series,
-    Shard,
-    Storm,
-    StormFinding,
-    StormWord,
+from untorn_reports.storms import page_tables
+from untorn_reports.storms.document import MEANINGS, Campaign, Storm, StormFinding, StormWord
+from untorn_reports.storms.files import CampaignRun, StormRun
+from untorn_reports.storms.over_time import OverTime, over_time
+from untorn_reports.storms.page_findings import FindingLine, finding_lines, kinds_of
+from untorn_reports.storms.page_tables import (
+    CheckerLine,
+    Figure,
+    ScenarioLine,
+    ShardLine,
+    StrikeLine,
+    VerbLine,
 )
-from untorn_reports.storms.files import CampaignRun, StormFileError, StormRun, read_round
-from untorn_reports.storms.over_time import OverTime, clock, hit_ratio, median, over_time
 from untorn_reports.view import Fact, command_line, flat
-
-MOST_DRAWN: Final = 12
-"""Findings that have a drawing; the others are told in a line each, to the next number."""
-MOST_TOLD: Final = 200
-CHECKERS: Final = tuple(f"H{number}" for number in range(1, 12))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
-    """A number that is worth its size, and what it is of."""
-
-    name: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StrikeLine:
-    """A fault: tried, seen to work; ``word`` is "" where it worked."""
-
-    name: str
-    tried: int
-    bit: int
-    word: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckerLine:
-    """A checker, the requirements that it judges with their words, and what came of it."""
-
-    name: str
-    requirements: tuple[Fact, ...]
-    outcome: Outcome
-    count: CheckerCount
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FindingLine:
-    """A finding; ``around`` is None where ``problem`` says why, or where there are too many."""
-
-    number: int
-    finding: StormFinding
-    where: str
-    around: Around | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardLine:
-    """A shard of a campaign, ready to read."""
-
-    shard: Shard
-    seconds: str
-    findings: int
-    problem: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScenarioLine:
-    """A scenario of a campaign; ``share`` is its part of the time, in percent."""
-
-    name: str
-    shards: int
-    time: str
-    share: int
-    findings: int
-    unknown: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StormPage:
-    """Everything that the page shows. ``kind`` is "storm" or "campaign"."""
+    """Everything that the page shows. ``kind`` is "storm" or "campaign".
+
+    ``findings`` has a line a kind, ``more_kinds`` is how many there are beside. ``facts`` is what
+    is always worth seeing of the run, ``more_facts`` the rest.
+    """
 
     kind: str
-    name: str
     backend: str
     verdict: StormWord
     meaning: str
     reason: str
     figures: tuple[Figure, ...]
     findings: tuple[FindingLine, ...]
-    more_findings: int
+    more_kinds: int
     strikes: tuple[StrikeLine, ...]
     over: OverTime | None
     checkers: tuple[CheckerLine, ...]
-    outcomes: tuple[str, ...]
-    operations: Mapping[str, Mapping[str, int]]
+    operations: tuple[VerbLine, ...]
     facts: tuple[Fact, ...]
     more_facts: tuple[Fact, ...]
     command: str
     replay: str = ""
+    notes: tuple[str, ...] = ()
     over_note: str = ""
     scenarios: tuple[ScenarioLine, ...] = ()
     shards: tuple[ShardLine, ...] = ()
@@ -129,32 +57,35 @@ class StormPage:
 def page_of_storm(run: StormRun) -> StormPage:
     """Arrange a storm; reads the histories of its findings."""
     storm = run.storm
-    over = over_time(
-        storm.series, storm.bands, findings=storm.findings, budget_bytes=storm.budget_bytes
-    )
-    found = [
-        replace(each, seed=storm.seed if each.seed is None else each.seed)
-        for each in storm.findings
-    ]
-    findings = tuple(_findings(found, lambda _: run.directory))
+    own = [replace(each, seed=storm.seed) if each.seed is None else each for each in storm.findings]
+    kinds = kinds_of(own)
+    lines = tuple(finding_lines(kinds, lambda _: run.directory))
+    counted = sum(each.findings for each in storm.checkers.values())
     return StormPage(
         kind="storm",
-        name=storm.name,
-        backend=storm.backend,
+        backend=storm.name or storm.backend,
         verdict=storm.verdict,
         meaning=MEANINGS[storm.verdict],
         reason=storm.reason,
         figures=(
-            _count("Findings", len(storm.findings)),
-            _time(storm.duration_s, storm.asked_s),
-            _count("Rounds", storm.rounds),
-            *_figures([storm], storm.series, storm.duration_s),
+            page_tables.count("Findings", max(len(own), counted), bad=True),
+            page_tables.time_used(storm.duration_s, storm.asked_s),
+            page_tables.count("Rounds", storm.rounds),
+            *page_tables.measured([storm], storm.series),
         ),
-        findings=findings,
-        more_findings=len(storm.findings) - len(findings),
-        over=over,
+        findings=lines,
+        more_kinds=len(kinds) - len(lines),
+        over=over_time(
+            storm.series,
+            storm.bands,
+            findings=[kind[0] for kind in kinds],
+            found_s=[each.at_s for each in own if each.at_s is not None],
+            budget_bytes=storm.budget_bytes,
+        ),
         facts=tuple(_storm_facts(storm)),
-        more_facts=tuple(_more({"resources": storm.resources, **storm.provenance})),
+        more_facts=tuple(
+            _more({"resources": storm.resources, "errors": storm.errors, **storm.provenance})
+        ),
         command=command_line(storm.command),
         replay=storm.replay,
         **_counts([storm]),
@@ -164,148 +95,59 @@ def page_of_storm(run: StormRun) -> StormPage:
 def page_of_campaign(run: CampaignRun) -> StormPage:
     """Arrange a campaign and its storms; reads the histories of their findings."""
     campaign = run.campaign
-    storms = {number: each.storm for number, each in run.storms.items()}
+    storms = {number: each.storm for number, each in sorted(run.storms.items())}
+    every = list(storms.values())
     merged = merging.one_after_another(storms)
-    findings = run.findings
-    over = over_time(
-        merged.series,
-        merged.bands,
-        findings=merging.located(findings, merged),
-        budget_bytes=merging.budget_of(storms.values()),
-        breaks_s=tuple(merged.offsets_s.values()),
-    )
-
-    def directory_of(finding: StormFinding) -> Path:
-        own = run.storms.get(finding.shard) if finding.shard is not None else None
-        return own.directory if own else run.directory
-
-    lines = tuple(_findings(findings, directory_of))
-    number = campaign.findings if isinstance(campaign.findings, int) else 0
-    total = max(number, len(findings))
+    kinds = kinds_of(run.findings)
+    lines = tuple(finding_lines(kinds, lambda finding: _directory_of(finding, run)))
+    number = campaign.findings if isinstance(campaign.findings, int) else len(run.findings)
+    firsts = merging.located([kind[0] for kind in kinds], merged)
     return StormPage(
         kind="campaign",
-        name="",
         backend=campaign.backend,
         verdict=campaign.verdict,
         meaning=MEANINGS[campaign.verdict],
         reason=campaign.reason,
         figures=(
-            _count("Findings", total),
-            _time(campaign.used_s, campaign.asked_s),
-            _count("Shards", len(campaign.shards)),
-            *_figures(list(storms.values()), merged.series, _length_s(storms.values())),
+            page_tables.count("Findings", number, bad=True),
+            *page_tables.canaries(campaign),
+            page_tables.time_used(campaign.used_s, campaign.asked_s),
+            page_tables.count("Shards", len(campaign.shards)),
+            *page_tables.measured(every, merged.series),
         ),
         findings=lines,
-        more_findings=total - len(lines),
-        over=over,
+        more_kinds=len(kinds) - len(lines),
+        over=over_time(
+            merged.series,
+            merged.bands,
+            findings=firsts,
+            budget_bytes=merging.budget_of(every),
+            breaks_s=tuple(merged.offsets_s.values()),
+        ),
         over_note=_over_note(merged),
-        scenarios=tuple(_scenarios(campaign)),
-        shards=tuple(_shards(run)),
-        facts=tuple(_campaign_facts(campaign)),
+        notes=(*campaign.notes, *_canary_notes(campaign)),
+        scenarios=tuple(page_tables.scenario_lines(campaign)),
+        shards=tuple(page_tables.shard_lines(run)),
+        facts=(("seed", str(campaign.seed)),),
         more_facts=tuple(_more({"corpus": campaign.corpus, **campaign.provenance})),
         command=command_line(campaign.command),
-        **_counts(list(storms.values())),
+        **_counts(every),
     )
 
 
-# --- figures and tables --------------------------------------------------------------------------
-
-
-def _count(name: str, number: int) -> Figure:
-    return Figure(name=name, value=f"{number:,}")
-
-
-def _time(used_s: float, asked_s: float) -> Figure:
-    return Figure(name="Time", value=clock(used_s), note=f"of {clock(asked_s)}")
-
-
-def _figures(storms: Sequence[Storm], series: Series, length_s: float) -> Iterator[Figure]:
-    operations = sum(
-        number
-        for outcomes in merging.operations_of(storms).values()
-        for number in outcomes.values()
-    )
-    if operations and length_s > 0:
-        note = f"{operations / length_s:,.0f} a second"
-        yield Figure(name="Operations", value=f"{operations:,}", note=note)
-    strikes = merging.strikes_of(storms).values()
-    if strikes:
-        bit, tried = sum(each.bit for each in strikes), sum(each.tried for each in strikes)
-        yield Figure(name="Strikes that bit", value=f"{bit:,}", note=f"of {tried:,} tried")
-    if (p99 := median(series.p99_ms)) is not None:
-        p50 = median(series.p50_ms)
-        note = "" if p50 is None else f"p50 {p50:.3g} ms"
-        yield Figure(name="p99, median", value=f"{p99:.3g} ms", note=note)
-    if (ratio := hit_ratio(series)) is not None:
-        yield Figure(name="Hit ratio", value=f"{100 * ratio:.0f} %")
-
-
-def _length_s(storms: Iterable[Storm]) -> float:
-    return sum(storm.duration_s for storm in storms)
+def _directory_of(finding: StormFinding, run: CampaignRun) -> Path:
+    """Where a finding's history is: in its storm's directory, or where it says itself."""
+    own = run.storms.get(finding.shard) if finding.shard is not None else None
+    return own.directory if own else run.directory / finding.directory
 
 
 def _counts(storms: Sequence[Storm]) -> dict[str, Any]:
     """What is counted the same way in one storm and in many."""
-    operations = merging.operations_of(storms)
     return {
-        "strikes": tuple(_strikes(merging.strikes_of(storms))),
-        "checkers": tuple(_checkers(merging.checkers_of(storms))) if storms else (),
-        "operations": operations,
-        "outcomes": tuple(sorted({each for own in operations.values() for each in own})),
+        "strikes": tuple(page_tables.strike_lines(storms)),
+        "checkers": tuple(page_tables.checker_lines(storms)),
+        "operations": tuple(page_tables.verb_lines(storms)),
     }
-
-
-def _strikes(strikes: Mapping[str, Delivered]) -> Iterator[StrikeLine]:
-    for name, each in sorted(strikes.items()):
-        word = "" if each.bit else "never bit" if each.tried else "never tried"
-        yield StrikeLine(name=name, tried=each.tried, bit=each.bit, word=word)
-
-
-def _checkers(counts: Mapping[str, CheckerCount]) -> Iterator[CheckerLine]:
-    for name in sorted({*CHECKERS, *counts}, key=natural):
-        count = counts.get(name, CheckerCount())
-        yield CheckerLine(
-            name=name,
-            requirements=tuple(
-                (each, REQUIREMENTS[each].text if each in REQUIREMENTS else "")
-                for each in count.requirements
-            ),
-            outcome=outcome_of(count),
-            count=count,
-        )
-
-
-def outcome_of(count: CheckerCount) -> Outcome:
-    """What came of a checker: false, then unknown, then true."""
-    if count.findings:
-        return Outcome.FAIL
-    if count.unknown:
-        return Outcome.UNKNOWN
-    return Outcome.PASS if count.rounds else Outcome.NOT_RUN
-
-
-def _scenarios(campaign: Campaign) -> Iterator[ScenarioLine]:
-    whole = sum(each.seconds for each in campaign.scenarios.values())
-    for name, each in campaign.scenarios.items():
-        yield ScenarioLine(
-            name=name,
-            shards=each.shards,
-            time=clock(each.seconds),
-            share=round(100 * each.seconds / whole) if whole > 0 else 0,
-            findings=each.findings,
-            unknown=each.unknown,
-        )
-
-
-def _shards(run: CampaignRun) -> Iterator[ShardLine]:
-    for shard in run.campaign.shards:
-        found = shard.findings
-        yield ShardLine(
-            shard=shard,
-            seconds="" if shard.seconds is None else clock(shard.seconds),
-            findings=found if isinstance(found, int) else len(found),
-            problem=run.problems.get(shard.number, ""),
-        )
 
 
 def _over_note(merged: merging.Merged) -> str:
@@ -316,61 +158,20 @@ def _over_note(merged: merging.Merged) -> str:
     return note
 
 
-# --- findings ------------------------------------------------------------------------------------
-
-
-def _findings(
-    findings: Sequence[StormFinding], directory_of: Callable[[StormFinding], Path]
-) -> Iterator[FindingLine]:
-    for number, finding in enumerate(findings[:MOST_TOLD], 1):
-        drawn, problem = None, ""
-        if number > MOST_DRAWN:
-            problem = f"not drawn: the first {MOST_DRAWN} findings are"
-        elif not finding.history:
-            problem = "no history was kept of its round"
-        else:
-            drawn, problem = _drawn(directory_of(finding), finding)
-        yield FindingLine(
-            number=number, finding=finding, where=_where(finding), around=drawn, problem=problem
-        )
-
-
-def _drawn(directory: Path, finding: StormFinding) -> tuple[Around | None, str]:
-    try:
-        return around(read_round(directory, finding.history), finding.operations), ""
-    except StormFileError as error:
-        return None, f"it cannot be drawn: {error}"
-    except (TypeError, ValueError, OverflowError) as error:
-        return None, f"it cannot be drawn: {finding.history} has values that are none: {error}"
-
-
-def _where(finding: StormFinding) -> str:
-    parts = (
-        f"shard {finding.shard}" if finding.shard is not None else "",
-        finding.scenario,
-        f"round {finding.round}" if finding.round is not None else "",
-        f"at {clock(finding.at_s)}" if finding.at_s is not None else "",
-    )
-    return ", ".join(filter(None, parts))
-
-
-# --- facts ---------------------------------------------------------------------------------------
+def _canary_notes(campaign: Campaign) -> Iterator[str]:
+    if campaign.canary is not None:
+        yield from (f"canary not found out: {each}" for each in campaign.canary.missed)
+        yield from (f"canary not judged: {each}" for each in campaign.canary.unjudged)
 
 
 def _storm_facts(storm: Storm) -> Iterator[Fact]:
     yield "seed", str(storm.seed)
-    yield from flat(
-        "workers", ", ".join(f"{number} {each}" for each, number in storm.workers.items())
-    )
+    if storm.name and storm.name != storm.backend:
+        yield "backend", storm.backend
+    yield "workers", ", ".join(f"{number} {each}" for each, number in storm.workers.items())
     yield "root", storm.root_file_system
     if storm.budget_bytes is not None:
         yield "budget", f"{storm.budget_bytes:,} bytes"
-
-
-def _campaign_facts(campaign: Campaign) -> Iterator[Fact]:
-    yield "seed", str(campaign.seed)
-    if campaign.canary is not None:
-        yield from flat("canary", campaign.canary)
 
 
 def _more(held: Mapping[str, Any]) -> Iterator[Fact]:
