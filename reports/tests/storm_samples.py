@@ -219,7 +219,7 @@ def _work(draw: random.Random) -> Iterator[Op]:
                 outcome=outcome, version=f"{process}/{number}" if verb == "publish" else "",
                 reason="ENOSPC" if outcome is OpOutcome.UNPUBLISHED else "",
             )  # fmt: skip
-            at_ns += took + draw.randint(MS // 5, 6 * MS)
+            at_ns += took + draw.randint(MS, 14 * MS)
 
 
 def _of_reader(draw: random.Random) -> tuple[str, OpOutcome, float]:
