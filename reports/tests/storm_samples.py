@@ -1,8 +1,12 @@
-"""Storms and campaigns that never were, written as real ones are: the same for the same seed."""
+"""Storms and campaigns that never were, written as real ones are: the same for the same seed.
+
+``python reports/tests/storm_samples.py DIR`` writes one of each, to look at their pages.
+"""
 
 import json
 import math
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +89,7 @@ def storm_document(seed: int = 7, *, length_s: int = 60, findings: int = 3) -> d
             "at_s": each["at_s"] * scale,
             "replay": f"untorn storm --seed {seed} --replay-round {each['round']}",
         }
-    checkers = {
+    checkers: dict[str, dict[str, Any]] = {
         name: {"requirements": rows, "rounds": 47, "unknown": 0, "findings": 0}
         for name, rows in REQUIREMENTS.items()
     }
@@ -368,3 +372,8 @@ def write_campaign(directory: Path, seed: int = 3) -> Path:
     }
     (directory / "campaign.json").write_text(json.dumps(document))
     return directory
+
+
+if __name__ == "__main__":
+    write_storm(Path(sys.argv[1]) / "storm")
+    write_campaign(Path(sys.argv[1]) / "campaign")

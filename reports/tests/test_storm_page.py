@@ -1,4 +1,4 @@
-"""The page of storms and campaigns: it is all text, it loads nothing, only a pass looks like one."""
+"""The page of storms and campaigns: all text, nothing loaded, and only a pass looks like one."""
 
 import json
 import re

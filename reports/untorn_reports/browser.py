@@ -41,6 +41,8 @@ _OPTIONS: Final = (
     "--hide-scrollbars",
 )
 _ANSWER_LIMIT_S: Final = 30.0
+_END_LIMIT_S: Final = 2.0
+_STEP_S: Final = 0.01
 _PHONE_PX: Final = 600
 _HIGH_FD: Final = 10
 _LOOK: Final = """
@@ -274,6 +276,18 @@ def _close(fd: int) -> None:
 
 
 def _end(pid: int) -> None:
+    """End it with its children: they write into its home until they are gone."""
     with contextlib.suppress(ProcessLookupError):  # all of them ended by themselves
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+    limit = time.monotonic() + _END_LIMIT_S
+    while _is_there(pid) and time.monotonic() < limit:
+        time.sleep(_STEP_S)
+
+
+def _is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
