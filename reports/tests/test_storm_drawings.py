@@ -168,6 +168,21 @@ def test_lanes_are_in_the_order_of_numbers() -> None:
     assert sorted(names, key=natural) == ["reader1", "writer2.9", "writer2.11", "writer10.2"]
 
 
+def test_what_is_of_a_named_key_is_near_and_what_goes_on_has_no_end_here() -> None:
+    ops = (
+        op(0, "r1", 100, 110, key="k0"),
+        op(1, "w1", 101, 500, key="k0"),
+        op(2, "w2", 101, 105, key="k1"),
+        op(3, "w2", 106, 107, verb="read", via=1),
+    )
+    drawn = around(Round(start=START, ops=ops, audit=Audit(at_ns=900 * MS)), [0])
+    acts = {int(act.told.split()[0]): act for lane in drawn.lanes for act in lane.acts}
+    assert {number: act.is_near for number, act in acts.items()} == {
+        0: True, 1: True, 2: False, 3: True,
+    }  # fmt: skip
+    assert [number for number, act in acts.items() if act.is_cut] == [1]
+
+
 def test_a_handle_that_leads_in_a_circle_ends() -> None:
     ops = (op(0, "r1", 0, 1, via=1), op(1, "r1", 2, 3, via=0), op(2, "r1", 4, 5, via=2))
     drawn = around(Round(start=START, ops=ops, audit=Audit(at_ns=10 * MS)), [0, 1, 2])
@@ -255,8 +270,26 @@ def test_a_finding_is_marked_where_it_was_made() -> None:
     ]
     series = Series(bin_s=1.0, operations=(1.0,) * 100)
     drawn = laid_out(series, findings=found, found_s=[25.0, 25.1, 70.0])
-    assert [(mark.number, mark.x) for mark in drawn.marks] == [(1, 250.0), (3, WIDE)]
+    assert drawn.marks == (250.0, WIDE)
+    assert [(label.text, label.percent) for label in drawn.labels] == [("1", 25.0), ("3", 100.0)]
     assert len(drawn.found) == 2
+
+
+def test_numbers_that_would_cover_each_other_are_one_label() -> None:
+    found = [
+        StormFinding(checker="H1", message="", at_s=at_s) for at_s in (10.0, 11.0, 12.0, 50.0, 11.5)
+    ]
+    drawn = laid_out(Series(bin_s=1.0, operations=(1.0,) * 100), findings=found)
+    assert [label.text for label in drawn.labels] == ["1,2,3,5", "4"]
+    assert len(drawn.marks) == 5
+    fewer = laid_out(Series(bin_s=1.0, operations=(1.0,) * 100), findings=found[:3])
+    assert [label.text for label in fewer.labels] == ["1\N{EN DASH}3"]
+
+
+def test_a_budget_far_above_what_is_there_is_told_and_not_drawn() -> None:
+    (disk,) = laid_out(Series(bin_s=1.0, disk_bytes=(1e6, 2e6)), budget_bytes=64_000_000).charts
+    assert [trace.name for trace in disk.traces] == ["on disk"]
+    assert disk.note == "peak 2 MB, budget 64 MB"
 
 
 def test_nothing_measured_is_nothing_drawn() -> None:

@@ -49,12 +49,17 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Act:
-    """An operation in its lane, from ``x`` to ``end``; one that is not named has number 0."""
+    """An operation in its lane, from ``x`` to ``end``; one that is not named has number 0.
+
+    ``is_cut``: its end is not in the drawing. ``is_near``: it is of a key of the named ones.
+    """
 
     x: float
     end: float
     fate: Fate
     number: int
+    is_cut: bool
+    is_near: bool
     told: str
 
 
@@ -139,10 +144,12 @@ def around(judged: Round, operations: Sequence[int]) -> Around:
     window = _window(judged, named, ends)
     chosen, left_out = _chosen(judged, named, ends, window)
     numbers = {op.id: number for number, op in enumerate(sorted(named, key=_began), 1)}
+    keys = {_key(op, judged.ops) for op in named} - {""}
+    near = {op.id for op in chosen if op.id in numbers or _key(op, judged.ops) in keys}
     strikes = tuple(each for each in judged.strikes if window.overlaps(*_strike_ns(each, window)))
     names = tuple(sorted({each.name for each in strikes}))
     return Around(
-        lanes=tuple(_lanes(chosen, numbers, ends, window)),
+        lanes=tuple(_lanes(chosen, numbers, near, ends, window)),
         strikes=tuple(_spans(strikes, names, window)),
         strike_names=names,
         moments=tuple(_moments(window)),
@@ -228,7 +235,11 @@ def _key(op: Op, ops: Sequence[Op]) -> str:
 
 
 def _lanes(
-    chosen: Sequence[Op], numbers: Mapping[int, int], ends: _Ends, window: _Window
+    chosen: Sequence[Op],
+    numbers: Mapping[int, int],
+    near: Collection[int],
+    ends: _Ends,
+    window: _Window,
 ) -> Iterator[Lane]:
     by_process: dict[str, list[Op]] = {}
     for op in chosen:
@@ -243,7 +254,18 @@ def _lanes(
             end=window.x(death.at_ns if death else window.end_ns),
             death=window.x(death.at_ns) if death and here else None,
             death_told=f"{process} ended: {death.how or 'killed'}" if death else "",
-            acts=tuple(_act(op, numbers, ends, window) for op in ops),
+            acts=tuple(
+                Act(
+                    x=window.x(op.began_ns),
+                    end=window.x(ends.of(op)),
+                    fate=fate_of(op),
+                    number=numbers.get(op.id, 0),
+                    is_cut=ends.of(op) > window.end_ns,
+                    is_near=op.id in near,
+                    told=f"{op.id} {_what(op)}: {_outcome(op)}, {_took(op)}",
+                )
+                for op in ops
+            ),
         )
 
 
@@ -259,16 +281,6 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
         else:
             parts.append((1, 0, char))
     return tuple(parts)
-
-
-def _act(op: Op, numbers: Mapping[int, int], ends: _Ends, window: _Window) -> Act:
-    return Act(
-        x=window.x(op.began_ns),
-        end=window.x(ends.of(op)),
-        fate=fate_of(op),
-        number=numbers.get(op.id, 0),
-        told=f"{op.id} {_what(op)}: {_outcome(op)}, {_took(op)}",
-    )
 
 
 def _what(op: Op) -> str:

@@ -109,9 +109,9 @@ def read_round(directory: Path, name: str) -> Round:
         with path.open(encoding="utf-8", newline="\n") as lines:
             return history.read(lines)
     except OSError as error:
-        raise StormFileError(f"{_shown(path)}: {error.strerror}") from error
+        raise StormFileError(f"{printable(name)}: {error.strerror}") from error
     except (HistoryError, UnicodeDecodeError, RecursionError) as error:
-        raise StormFileError(f"{_shown(path)}: {error}") from error
+        raise StormFileError(f"{printable(name)}: {error}") from error
 
 
 def _storm_run(path: Path, document: Mapping[str, Any]) -> StormRun:

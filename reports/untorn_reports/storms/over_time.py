@@ -23,6 +23,9 @@ _MOST_BINS: Final = 240
 _SHADED_SHARE: Final = 0.004
 """A fault shorter than this share of the time is a tick in its row, and shades no chart."""
 _MERGED_SHARE: Final = 0.0015
+_LABEL_SHARE: Final = 0.025
+_BUDGET_SHOWN: Final = 4.0
+"""A budget that is more times the peak is told, and not drawn: the rest would lie on the ground."""
 _NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
 _MOST_TICKS: Final = 8
@@ -78,11 +81,10 @@ class Tick:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
-    """A finding, by its number on the page, and where it is."""
+class MarkLabel:
+    """The numbers on the page of findings that are too close to be told apart, and where."""
 
-    number: int
-    x: float
+    text: str
     percent: float
 
 
@@ -101,7 +103,8 @@ class OverTime:
     charts: tuple[Chart, ...]
     rows: tuple[StrikeRow, ...]
     shades: tuple[Span, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[float, ...]
+    labels: tuple[MarkLabel, ...]
     found: tuple[Span, ...]
     breaks: tuple[float, ...]
     ticks: tuple[Tick, ...]
@@ -133,7 +136,8 @@ def over_time(
         charts=tuple(_charts(fewer, budget_bytes)),
         rows=tuple(StrikeRow(name=name, spans=_union(own)) for name, own in spans.items()),
         shades=_union(each for own in spans.values() for each in own if each.width > _shaded()),
-        marks=tuple(_marks(findings, end_s)),
+        marks=tuple(x for _, x in _marks(findings, end_s)),
+        labels=tuple(_labels(_marks(findings, end_s))),
         found=_union(Span(x=_x(at_s, end_s), width=0.0) for at_s in found_s),
         breaks=tuple(_x(at_s, end_s) for at_s in breaks_s if 0 < at_s < end_s),
         ticks=tuple(_ticks(end_s)),
@@ -212,9 +216,11 @@ def _charts(series: Series, budget_bytes: int | None) -> Iterator[Chart]:
 def _disk(sizes: Values, budget_bytes: int | None) -> Chart:
     stored = [None if each is None else each / _MILLION for each in sizes]
     traces: list[tuple[str, str, Values]] = [("on disk", "first", stored)]
-    note = f"peak {_plain(max(each or 0 for each in stored))} MB"
-    if budget_bytes is not None:
+    peak = max(each or 0 for each in stored)
+    note = f"peak {_plain(peak)} MB"
+    if budget_bytes is not None and budget_bytes / _MILLION <= _BUDGET_SHOWN * peak:
         traces.append(("budget", "limit", [budget_bytes / _MILLION]))
+    if budget_bytes is not None:
         note += f", budget {_plain(budget_bytes / _MILLION)} MB"
     return _linear("Bytes on disk", "MB", traces, note)
 
@@ -340,11 +346,30 @@ def _shaded() -> float:
     return _SHADED_SHARE * WIDE
 
 
-def _marks(findings: Sequence[StormFinding], end_s: float) -> Iterator[Mark]:
-    for number, finding in enumerate(findings, 1):
-        if finding.at_s is not None:
-            x = round(_x(finding.at_s, end_s), 1)
-            yield Mark(number=number, x=x, percent=round(100 * x / WIDE, 2))
+def _marks(findings: Sequence[StormFinding], end_s: float) -> list[tuple[int, float]]:
+    """The number of each finding and its place, from the left."""
+    placed = [
+        (number, round(_x(finding.at_s, end_s), 1))
+        for number, finding in enumerate(findings, 1)
+        if finding.at_s is not None
+    ]
+    return sorted(placed, key=lambda each: (each[1], each[0]))
+
+
+def _labels(marks: Iterable[tuple[int, float]]) -> Iterator[MarkLabel]:
+    groups: list[list[tuple[int, float]]] = []
+    for mark in marks:
+        if groups and mark[1] - groups[-1][-1][1] < _LABEL_SHARE * WIDE:
+            groups[-1].append(mark)
+        else:
+            groups.append([mark])
+    for group in groups:
+        numbers = sorted(number for number, _ in group)
+        whole = len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1
+        ends = (numbers[0], numbers[-1])
+        text = "\N{EN DASH}".join(map(str, ends)) if whole else ",".join(map(str, numbers))
+        middle = sum(x for _, x in group) / len(group)
+        yield MarkLabel(text=text, percent=round(100 * middle / WIDE, 2))
 
 
 def _x(at_s: float, end_s: float) -> float:
