@@ -265,6 +265,35 @@ def test_every_table_has_heads_and_every_picture_a_name(storm: Path, campaign: P
                 assert attributes["aria-labelledby"] in page.ids
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_written_can_be_read_on_its_ground(storm: Path, scheme: str) -> None:
+    """WCAG 2.2, 1.4.3: 4.5 to 1 for text; 1.4.11: 3 to 1 for what a drawing needs."""
+    html = html_of(storm)
+    blocks = re.findall(r":root \{(.*?)\}", html, re.DOTALL)
+    assert len(blocks) == 4, "of the reports' style and of the storms', each light and then dark"
+    chosen = blocks[0::2] if scheme == "light" else blocks
+    values = dict(re.findall(r"--(\w+): #([0-9a-f]{3,6})\b", "\n".join(chosen)))
+    assert scheme == ("dark" if values["paper"] == "14171a" else "light")
+    for ground in ("paper", "tint"):
+        for name in ("ink", "quiet", "good", "bad", "open", "void", "first", "fault"):
+            assert contrast(values[name], values[ground]) >= 4.5, (name, ground)
+    for name in ("first", "second", "fault", "bad", "ink"):
+        for ground in ("paper", "shade"):
+            assert contrast(values[name], values[ground]) >= 3, (name, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(color: str) -> float:
+        color = color if len(color) == 6 else "".join(2 * char for char in color)
+        shares = [int(color[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4
+                  for each in shares]  # fmt: skip
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def test_a_campaign_tells_its_canaries_scenarios_shards_and_merged_storms(campaign: Path) -> None:
     page = page_of(campaign)
     assert "campaign of reference" in page.text

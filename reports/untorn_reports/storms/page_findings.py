@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from untorn_conformance.history import Round
+
 from untorn_reports.storms.around import Around, around
 from untorn_reports.storms.document import StormFinding, kind_of
 from untorn_reports.storms.files import StormFileError, read_round
@@ -45,11 +47,12 @@ def finding_lines(
     kinds: Sequence[Sequence[StormFinding]], directory_of: Callable[[StormFinding], Path]
 ) -> Iterator[FindingLine]:
     """One line a kind; the first ones are drawn."""
+    rounds = _Rounds()
     for number, kind in enumerate(kinds[:MOST_TOLD], 1):
         first = kind[0]
         drawn, problem = None, f"Not drawn: the first {MOST_DRAWN} kinds are."
         if number <= MOST_DRAWN:
-            drawn, problem = _drawn(directory_of(first), first)
+            drawn, problem = _drawn(rounds, directory_of(first), first)
         yield FindingLine(
             number=number,
             finding=first,
@@ -60,11 +63,25 @@ def finding_lines(
         )
 
 
-def _drawn(directory: Path, finding: StormFinding) -> tuple[Around | None, str]:
+class _Rounds:
+    """The round read last: findings of one round follow each other, and rounds are large."""
+
+    def __init__(self) -> None:
+        self._name: tuple[Path, str] | None = None
+        self._round: Round | None = None
+
+    def read(self, directory: Path, name: str) -> Round:
+        if self._round is None or self._name != (directory, name):
+            self._round, self._name = None, None
+            self._round, self._name = read_round(directory, name), (directory, name)
+        return self._round
+
+
+def _drawn(rounds: _Rounds, directory: Path, finding: StormFinding) -> tuple[Around | None, str]:
     if not finding.history:
         return None, "No history of its round was kept."
     try:
-        return around(read_round(directory, finding.history), finding.operations), ""
+        return around(rounds.read(directory, finding.history), finding.operations), ""
     except StormFileError as error:
         return None, f"It cannot be drawn: {error}"
     except (TypeError, ValueError, OverflowError) as error:
