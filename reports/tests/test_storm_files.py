@@ -73,14 +73,20 @@ def test_a_series_is_of_one_length_and_steps_that_go_on(storm_document: dict[str
             storm_of(storm_document | {"series": series})
 
 
-def test_what_is_not_finite_and_what_was_not_asked_is_a_gap(storm_document: dict[str, Any]) -> None:
+def test_what_was_not_asked_took_no_time(storm_document: dict[str, Any]) -> None:
     series = storm_document["series"]
-    series["p99_ms"][3] = float("inf")
     series["operations"][5] = 0
     taken = storm_of(storm_document).series
-    assert taken.p99_ms[3] is None
     assert taken.p99_ms[5] is taken.p50_ms[5] is None
     assert taken.p99_ms[4] == series["p99_ms"][4]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_is_refused(storm: Path, number: str) -> None:
+    text = (storm / "storm.json").read_text()
+    (storm / "storm.json").write_text(text.replace('"asked_s": 60.0', f'"asked_s": {number}'))
+    with pytest.raises(StormFileError, match=f"is not JSON: {number} is no number"):
+        read_run(storm)
 
 
 @pytest.mark.parametrize(

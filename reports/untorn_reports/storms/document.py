@@ -3,13 +3,12 @@
 Rule 1: what is declared here has its type, or the document is refused; what is not declared is left
         alone, so that a storm may say more without a new version.
 Rule 2: nothing passes that contradicts itself: a pass with findings is refused.
-Rule 3: a number that is none (not finite) is a gap.
+Rule 3: the latency of a time in which nothing was asked is a gap, and not 0.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -217,7 +216,7 @@ def storm_of(document: Mapping[str, Any]) -> Storm:
         storm.findings or any(each.findings for each in storm.checkers.values())
     ):
         raise ValueError("storm: its verdict is a pass, and there are findings")
-    return dataclasses.replace(storm, series=_with_gaps(_without_infinities(series)))
+    return dataclasses.replace(storm, series=_with_gaps(series))
 
 
 def campaign_of(document: Mapping[str, Any]) -> Campaign:
@@ -236,16 +235,8 @@ def series_of(series: Series) -> dict[str, tuple[float | None, ...]]:
     return {name: getattr(series, name) for name in names}
 
 
-def _without_infinities(series: Series) -> Series:
-    finite: dict[str, Any] = {
-        name: tuple(None if each is None or not math.isfinite(each) else each for each in own)
-        for name, own in series_of(series).items()
-    }
-    return dataclasses.replace(series, **finite)
-
-
 def _with_gaps(series: Series) -> Series:
-    """Where nothing was asked, nothing took 0 ms: a latency of no operation is none."""
+    """The latencies, with gaps by Rule 3."""
     if not series.operations:
         return series
     gaps = {

@@ -7,10 +7,11 @@ Rule 2: a history or a shard that cannot be read costs its own picture; the page
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from untorn_conformance import history
 from untorn_conformance.history import HistoryError, Round
@@ -145,7 +146,7 @@ def _below(directory: Path, name: str) -> Path:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse)
+        document = json.loads(path.read_bytes(), parse_constant=_number, parse_float=_number)
     except OSError as error:
         raise StormFileError(f"{_shown(path)}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -168,8 +169,12 @@ def _checked(take: Callable[[Mapping[str, Any]], Any], path: Path, document: Any
         raise StormFileError(f"{_shown(path)}: {error}") from error
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+def _number(text: str) -> float:
+    """A number of JSON: NaN is none, and what is too large for one would be infinite."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def _shown(path: Path) -> str:
