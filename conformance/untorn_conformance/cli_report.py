@@ -114,11 +114,15 @@ def _report_of_verdict(run: Path, out: Path | None, *, as_json: bool) -> tuple[P
 def _report_of_storm(file: Path, out: Path | None, *, as_json: bool) -> tuple[Path, list[str]]:
     from untorn_reports.storms import files, page  # noqa: PLC0415
 
+    from untorn_conformance.drawings import drawing_of  # noqa: PLC0415
+
     with ends(files.StormFileError, code=NO_VERDICT, as_json=as_json):
         held = files.read(file)
+    kept = files.counterexamples(held) if isinstance(held, files.CampaignRun) else {}
+    drawings = {name: drawing_of(path, name) for name, path in kept.items()}
     target = (out or file.parent).resolve()
     with ends(OSError, code=USAGE, as_json=as_json):
-        page.write(held, target)
+        page.write(held, target, drawings)
     return target, [page.NAME]
 
 

@@ -59,6 +59,16 @@ def test_a_finding_is_known_whatever_its_numbers_are(before: Measured) -> None:
     assert not held("findings", before, replace(before, findings=(again,)))
 
 
+def test_a_finding_is_known_wherever_its_files_were(before: Measured) -> None:
+    def lost(where: str) -> StormFinding:
+        return StormFinding(checker="H10", message=f"read: no such file: '{where}', twice")
+
+    after = replace(before, findings=(lost("/tmp/uc-6b0a/cache"), lost("/var/x")))
+    assert new_findings(replace(before, findings=(lost("/tmp/uc-77/other"),)), after) == []
+    relative = StormFinding(checker="H10", message="read: no such file: 'writer2.5/9', once")
+    assert new_findings(after, replace(before, findings=(relative,))) == [relative]
+
+
 @pytest.mark.parametrize(
     ("condition", "changed", "holds"),
     [

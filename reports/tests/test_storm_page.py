@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_reports.storms.files import path_of, read
+from untorn_reports.drawing import Drawing
+from untorn_reports.storms.files import CampaignRun, counterexamples, path_of, read
 from untorn_reports.storms.page import render, write
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7*7 }} &amp; </svg>"
@@ -238,7 +239,7 @@ def test_findings_of_one_kind_are_told_once_with_how_often_they_came(storm: Path
 def test_a_page_stays_small_however_much_was_found_and_for_however_long(
     write_storm: Callable[..., Path], tmp_path: Path
 ) -> None:
-    run = write_storm(tmp_path / "long", length_s=4096)
+    run = write_storm(tmp_path / "long", length_s=1500)
 
     def multiply(told: dict[str, Any]) -> None:
         first = told["findings"][0]
@@ -247,7 +248,7 @@ def test_a_page_stays_small_however_much_was_found_and_for_however_long(
         ]
 
     html = html_of(change(run, multiply))
-    assert len(html) < 3_000_000
+    assert len(html) < 600_000
     assert "399 more kinds of findings are in the files of the run" in Page(html).text
 
 
@@ -303,6 +304,47 @@ def test_a_campaign_tells_its_canaries_scenarios_shards_and_merged_storms(campai
     assert "\n3\nfail-nth\npass\n0\n100 s\n6\nlocal\nshards/0003\n" in page.text
     assert "also in shard 5" in page.text
     assert "shards/0005" in page.text
+
+
+def test_a_canarys_failure_is_none_of_the_campaigns(campaign: Path) -> None:
+    def add(told: dict[str, Any]) -> None:
+        told["shards"] += [
+            {"number": 6, "scenario": "canary", "state": "finished", "verdict": "fail"},
+            {"number": 7, "scenario": "canary", "state": "finished", "verdict": "pass"},
+        ]
+        told["scenarios"]["canary"] = {"shards": 2, "seconds": 1.0, "findings": 77, "unknown": 0}
+
+    page = page_of(change(campaign, add, "campaign.json"))
+    assert (frozenset({"absent"}), "found out") in page.texts
+    assert (frozenset({"fail"}), "missed") in page.texts
+    assert (frozenset({"n"}), "77") in page.texts
+    assert (frozenset({"n", "fail"}), "4") in page.texts
+
+
+def test_the_counterexample_of_a_search_is_drawn_in_columns(campaign: Path) -> None:
+    (campaign / "shards/0001").mkdir()
+    (campaign / "shards/0001/G8.json").write_text("{}")
+    found = [
+        {"checker": "bytes", "message": name, "history": name, "directory": where, "shard": 1}
+        for name, where in (
+            ("shards/0001/G8.json", "shards/0001"),
+            ("G8.json", "shards/0001"),
+            ("../campaign/campaign.json", "../../etc"),
+            ("gone.json", "shards/0001"),
+        )
+    ]
+    change(campaign, lambda told: told.update(findings=found), "campaign.json")
+    held = read(campaign / "campaign.json")
+    assert isinstance(held, CampaignRun)
+    where = counterexamples(held)
+    assert where["shards/0001/G8.json"] == where["G8.json"] == campaign / "shards/0001/G8.json"
+    assert "gone.json" not in where
+    drawing = Drawing(name="G8.json", text=f"step  A\n   1  rename {HOSTILE}")
+    broken = Drawing(name="G8.json", problem="it cannot be drawn: it is not JSON")
+    page = Page(render(held, {"G8.json": drawing, "shards/0001/G8.json": broken}))
+    assert (frozenset({"wide", "counterexample"}), drawing.text) in page.texts
+    assert broken.problem in page.text
+    assert "It cannot be drawn: 'gone.json' is no history of a storm" in page.text
 
 
 def test_a_canary_that_was_missed_is_told_before_all_else(campaign: Path) -> None:

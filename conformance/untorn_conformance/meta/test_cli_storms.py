@@ -64,6 +64,22 @@ def test_the_page_of_a_campaign_is_written(run: Path, tmp_path: Path) -> None:
     assert not (run / "report.html").exists()
 
 
+def test_a_counterexample_of_a_campaign_is_read_and_one_that_is_none_says_so(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "G8.json").write_text("{")
+    campaign = {
+        "untorn_campaign": 1, "verdict": "fail", "reason": "", "backend": "reference", "seed": 1,
+        "asked_s": 1.0, "used_s": 1.0,
+        "findings": [{"checker": "bytes", "message": "lost", "history": "G8.json"}],
+    }  # fmt: skip
+    (tmp_path / "campaign.json").write_text(json.dumps(campaign))
+    assert untorn("report", tmp_path, cwd=tmp_path).returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "it cannot be drawn: " in page
+    assert "no history of a storm" not in page
+
+
 @pytest.mark.parametrize("command", ["report", "compare"])
 @pytest.mark.parametrize(
     ("text", "error", "says"),

@@ -2,8 +2,8 @@
 
 Rule 1: the first is what was, the second what is; a ratio is the second's to the first's.
 Rule 2: a condition on what one of them does not tell cannot be judged. That is an error, no pass.
-Rule 3: findings are the same if they are of one checker and their messages differ in numbers only:
-        ids, times and attempts are never the same twice.
+Rule 3: findings are the same if they are of one checker and their messages differ in numbers and
+        paths only: ids, times, attempts and directories are never the same twice.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from untorn_conformance.wire import from_plain
 STORM_VERSION: Final = 1
 CAMPAIGN_VERSION: Final = 1
 _DAY_S: Final = 86400.0
+_PATH: Final = re.compile(r"(?<![\w.])/[^\s'\"]+")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 _T = TypeVar("_T")
@@ -250,8 +251,9 @@ def _with_gaps(series: Series) -> Series:
 
 
 def kind_of(finding: StormFinding) -> tuple[str, str, str]:
-    """What two findings have in common that differ in ids, times and attempts only."""
-    return finding.scenario, finding.checker, _NUMBER.sub("#", finding.message)
+    """What two findings have in common that differ in ids, times, attempts and paths only."""
+    message = _NUMBER.sub("#", _PATH.sub("/", finding.message))
+    return finding.scenario, finding.checker, message
 
 
 _NESTED: Final[Mapping[str, type]] = {

@@ -6,6 +6,7 @@ Rule 2: a history or a shard that cannot be read costs its own picture; the page
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ CAMPAIGN: Final = "campaign.json"
 CANARY: Final = "canary"
 """The scenario of shards on caches that are known to be broken."""
 _HISTORY: Final = ".jsonl"
+_COUNTEREXAMPLE: Final = ".json"
 _VERSIONS: Final[Mapping[str, tuple[str, int]]] = {
     STORM: ("untorn_storm", STORM_VERSION),
     CAMPAIGN: ("untorn_campaign", CAMPAIGN_VERSION),
@@ -113,6 +115,21 @@ def read_round(directory: Path, name: str) -> Round:
         raise StormFileError(f"{printable(name)}: {error.strerror}") from error
     except (HistoryError, UnicodeDecodeError, RecursionError) as error:
         raise StormFileError(f"{printable(name)}: {error}") from error
+
+
+def counterexamples(run: CampaignRun) -> dict[str, Path]:
+    """The counterexamples that searches have kept: as findings name them, and where they are."""
+    found: dict[str, Path] = {}
+    for finding in run.findings:
+        name = finding.history or ""
+        if not name.endswith(_COUNTEREXAMPLE):
+            continue
+        for where in (name, f"{finding.directory}/{name}"):
+            with contextlib.suppress(StormFileError):  # the page says that it is not there
+                path = _below(run.directory, where)
+                if path.is_file():
+                    found.setdefault(name, path)
+    return found
 
 
 def _storm_run(path: Path, document: Mapping[str, Any]) -> StormRun:

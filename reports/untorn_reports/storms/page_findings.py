@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from untorn_conformance.history import Round
 
+from untorn_reports.drawing import Drawing
 from untorn_reports.storms.around import Around, around
 from untorn_reports.storms.document import StormFinding, kind_of
 from untorn_reports.storms.files import StormFileError, read_round
@@ -24,7 +25,8 @@ MOST_TOLD: Final = 100
 class FindingLine:
     """A kind of finding, as the first of its kind tells it; ``again`` says how often it came.
 
-    ``around`` is None where ``problem`` says why.
+    ``drawing`` is the counterexample of a search; ``around`` is None there, and where ``problem``
+    says why.
     """
 
     number: int
@@ -32,6 +34,7 @@ class FindingLine:
     where: str
     again: str
     around: Around | None
+    drawing: Drawing | None
     problem: str
 
 
@@ -44,14 +47,19 @@ def kinds_of(findings: Iterable[StormFinding]) -> list[list[StormFinding]]:
 
 
 def finding_lines(
-    kinds: Sequence[Sequence[StormFinding]], directory_of: Callable[[StormFinding], Path]
+    kinds: Sequence[Sequence[StormFinding]],
+    directory_of: Callable[[StormFinding], Path],
+    drawings: Mapping[str, Drawing],
 ) -> Iterator[FindingLine]:
     """One line a kind; the first ones are drawn."""
     rounds = _Rounds()
     for number, kind in enumerate(kinds[:MOST_TOLD], 1):
         first = kind[0]
         drawn, problem = None, f"Not drawn: the first {MOST_DRAWN} kinds are."
-        if number <= MOST_DRAWN:
+        drawing = drawings.get(first.history or "")
+        if drawing is not None:
+            problem = drawing.problem
+        elif number <= MOST_DRAWN:
             drawn, problem = _drawn(rounds, directory_of(first), first)
         yield FindingLine(
             number=number,
@@ -59,6 +67,7 @@ def finding_lines(
             where=_where(first),
             again=_again(kind),
             around=drawn,
+            drawing=drawing,
             problem=problem,
         )
 

@@ -15,8 +15,8 @@ from untorn_conformance.verdict import Outcome
 
 from untorn_reports.storms import merged as merging
 from untorn_reports.storms.around import natural
-from untorn_reports.storms.document import Campaign, CheckerCount, Series, Shard, Storm
-from untorn_reports.storms.files import CampaignRun
+from untorn_reports.storms.document import Campaign, CheckerCount, Series, Shard, Storm, StormWord
+from untorn_reports.storms.files import CANARY, CampaignRun
 from untorn_reports.storms.over_time import clock, hit_ratio, median
 from untorn_reports.view import Fact
 
@@ -66,13 +66,17 @@ class CheckerLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScenarioLine:
-    """A scenario of a campaign; ``share`` is its part of the time, in percent."""
+    """A scenario of a campaign; ``share`` is its part of the time, in percent.
+
+    ``is_bad`` says that it has findings that are none of a canary's.
+    """
 
     name: str
     shards: int
     time: str
     share: int
     findings: int
+    is_bad: bool
     unknown: int
     invalid: int
     not_begun: int
@@ -80,10 +84,14 @@ class ScenarioLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardLine:
-    """A shard of a campaign, ready to read; ``why`` is its reason where it did not pass."""
+    """A shard of a campaign, ready to read; ``why`` is its reason where it did not pass.
+
+    ``shown`` is the class of outcome that ``word`` looks like.
+    """
 
     shard: Shard
     word: str
+    shown: str
     time: str
     findings: int
     why: str
@@ -186,6 +194,7 @@ def scenario_lines(campaign: Campaign) -> Iterator[ScenarioLine]:
             time=clock(each.seconds),
             share=round(100 * each.seconds / whole) if whole > 0 else 0,
             findings=each.findings,
+            is_bad=bool(each.findings) and name != CANARY,
             unknown=each.unknown,
             invalid=each.invalid,
             not_begun=each.not_begun,
@@ -197,11 +206,22 @@ def shard_lines(run: CampaignRun) -> Iterator[ShardLine]:
     for shard in run.campaign.shards:
         found = shard.findings
         problem = run.problems.get(shard.number, "")
-        word = shard.verdict or shard.state
+        word, shown = _word(shard)
         yield ShardLine(
             shard=shard,
             word=word,
+            shown=shown,
             time="" if shard.seconds is None else clock(shard.seconds),
             findings=found if isinstance(found, int) else len(found),
             why="; ".join(filter(None, (shard.reason if word != "pass" else "", problem))),
         )
+
+
+def _word(shard: Shard) -> tuple[str, str]:
+    """What came of a shard, and what that looks like: a canary is there to be found out."""
+    word = shard.verdict or shard.state
+    if shard.scenario == CANARY and word == StormWord.FAIL:
+        return "found out", "absent"
+    if shard.scenario == CANARY and word == StormWord.PASS:
+        return "missed", StormWord.FAIL.value
+    return word, word if word in list(StormWord) else "absent"

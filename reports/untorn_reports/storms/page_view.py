@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from untorn_reports.drawing import Drawing
 from untorn_reports.storms import merged as merging
 from untorn_reports.storms import page_tables
 from untorn_reports.storms.document import MEANINGS, Campaign, Storm, StormFinding, StormWord
@@ -59,7 +60,7 @@ def page_of_storm(run: StormRun) -> StormPage:
     storm = run.storm
     own = [replace(each, seed=storm.seed) if each.seed is None else each for each in storm.findings]
     kinds = kinds_of(own)
-    lines = tuple(finding_lines(kinds, lambda _: run.directory))
+    lines = tuple(finding_lines(kinds, lambda _: run.directory, {}))
     counted = sum(each.findings for each in storm.checkers.values())
     return StormPage(
         kind="storm",
@@ -92,14 +93,17 @@ def page_of_storm(run: StormRun) -> StormPage:
     )
 
 
-def page_of_campaign(run: CampaignRun) -> StormPage:
-    """Arrange a campaign and its storms; reads the histories of their findings."""
+def page_of_campaign(run: CampaignRun, drawings: Mapping[str, Drawing]) -> StormPage:
+    """Arrange a campaign and its storms; reads the histories of their findings.
+
+    ``drawings`` are the counterexamples of its searches, by the names that findings give them.
+    """
     campaign = run.campaign
     storms = {number: each.storm for number, each in sorted(run.storms.items())}
     every = list(storms.values())
     merged = merging.one_after_another(storms)
     kinds = kinds_of(run.findings)
-    lines = tuple(finding_lines(kinds, lambda finding: _directory_of(finding, run)))
+    lines = tuple(finding_lines(kinds, lambda finding: _directory_of(finding, run), drawings))
     number = campaign.findings if isinstance(campaign.findings, int) else len(run.findings)
     firsts = merging.located([kind[0] for kind in kinds], merged)
     return StormPage(
