@@ -16,9 +16,10 @@ from untorn_conformance.history import (
 )
 from untorn_reports.storms.around import WIDE as DRAWING_WIDE
 from untorn_reports.storms.around import Fate, Lane, around, fate_of, natural
+from untorn_reports.storms.charts import WIDE
 from untorn_reports.storms.document import Band, Series, Storm, StormFinding, StormWord
 from untorn_reports.storms.merged import located, one_after_another
-from untorn_reports.storms.over_time import WIDE, OverTime, clock, over_time
+from untorn_reports.storms.over_time import OverTime, clock, over_time
 
 MS = 1_000_000
 START = RoundStart(number=1, seed=1, backend="b", keys=("k0", "k1"), frames=2)

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from untorn_reports.printable import printable
 from untorn_reports.storms import merged as merging
+from untorn_reports.storms.bins import hit_ratio, median
 from untorn_reports.storms.document import Campaign, Storm, StormFinding, kind_of
 from untorn_reports.storms.files import CampaignRun, StormRun
-from untorn_reports.storms.over_time import hit_ratio, median
 
 SCHEMA: Final = "untorn/storm-comparison/1"
 _COUNTED: Final = ("findings", "unknown")

@@ -15,9 +15,10 @@ from untorn_conformance.verdict import Outcome
 
 from untorn_reports.storms import merged as merging
 from untorn_reports.storms.around import natural
+from untorn_reports.storms.bins import hit_ratio, median
 from untorn_reports.storms.document import Campaign, CheckerCount, Series, Shard, Storm, StormWord
 from untorn_reports.storms.files import CANARY, CampaignRun
-from untorn_reports.storms.over_time import clock, hit_ratio, median
+from untorn_reports.storms.over_time import clock
 from untorn_reports.view import Fact
 
 CHECKERS: Final = tuple(f"H{number}" for number in range(1, 12))
