@@ -16,11 +16,12 @@ _WIDTH: Final = 120
 
 def drawings_of(run: Path) -> tuple[Drawing, ...]:
     """Draw each counterexample in a run's directory; one that cannot be read says why."""
-    return tuple(_drawing(path) for path in sorted((run / FOLDER).glob("*.json")))
+    paths = sorted((run / FOLDER).glob("*.json"))
+    return tuple(drawing_of(path, f"{FOLDER}/{path.name}") for path in paths)
 
 
-def _drawing(path: Path) -> Drawing:
-    name = f"{FOLDER}/{path.name}"
+def drawing_of(path: Path, name: str) -> Drawing:
+    """Draw a counterexample under a name; one that cannot be read says why."""
     try:
         saved = counterexample.read(path)
     except CounterexampleError as error:

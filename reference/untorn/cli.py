@@ -113,11 +113,14 @@ def gc_command(
 @cli.command("stats")
 @_root_option
 @_json_option
-def stats_command(cache_dir: str | None, as_json: bool) -> None:
+@click.option("--prometheus", is_flag=True, help="Print Prometheus text, for a node's exporter.")
+def stats_command(cache_dir: str | None, as_json: bool, prometheus: bool) -> None:
     """Say what is stored and what was counted."""
     from untorn.cli_upkeep import stats  # noqa: PLC0415
 
-    stats(cache_dir=cache_dir, as_json=as_json)
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus exclude each other")
+    stats(cache_dir=cache_dir, as_json=as_json, prometheus=prometheus)
 
 
 @cli.command("doctor")

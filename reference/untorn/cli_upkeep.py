@@ -11,6 +11,7 @@ from untorn.cli import emit, say
 from untorn.config import BYTES_PER_MB, UNLIMITED, parse_budget
 from untorn.errors import ConfigError
 from untorn.outcome import Collected, Skipped, SkipReason
+from untorn.prometheus import exposition
 
 
 def gc(
@@ -75,10 +76,13 @@ def _as_json(done: Collected | Skipped) -> dict[str, object]:
     }
 
 
-def stats(*, cache_dir: str | None, as_json: bool) -> None:
+def stats(*, cache_dir: str | None, as_json: bool, prometheus: bool = False) -> None:
     """Print what is stored, and the totals of every process that used the root."""
     with Cache.open(cache_dir) as cache:
         now = cache.stats()
+    if prometheus:
+        click.echo(exposition(now), nl=False)
+        return
     if as_json:
         emit(
             {

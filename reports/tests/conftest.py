@@ -1,6 +1,8 @@
 """A real verdict to report on: judged by the law, with every outcome in it."""
 
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +81,36 @@ def document() -> dict[str, Any]:
         ("R1.numeric_order", Outcome.PASS, ""),
         ("R2.hits", Outcome.HARNESS_ERROR, "the fixture failed"),
     )
+
+
+# --- storms --------------------------------------------------------------------------------------
+
+SAMPLES = runpy.run_path(str(Path(__file__).with_name("storm_samples.py")))
+
+
+@pytest.fixture
+def storm_document() -> dict[str, Any]:
+    """What a storm of a minute with three findings tells."""
+    document: dict[str, Any] = SAMPLES["storm_document"]()
+    return document
+
+
+@pytest.fixture
+def write_storm() -> Callable[..., Path]:
+    """Write a storm's run directory."""
+    write: Callable[..., Path] = SAMPLES["write_storm"]
+    return write
+
+
+@pytest.fixture
+def storm(tmp_path: Path) -> Path:
+    """The run directory of a storm with three findings."""
+    written: Path = SAMPLES["write_storm"](tmp_path / "storm")
+    return written
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    """The directory of a campaign: three storms, two of which found something."""
+    written: Path = SAMPLES["write_campaign"](tmp_path / "campaign")
+    return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -34,6 +35,13 @@ def render(document: Mapping[str, Any], drawings: Sequence[Drawing] = ()) -> str
 
 def page_of(template: str, **values: Any) -> str:
     """Render one of the templates here with these values, as text that UTF-8 can encode."""
+    page = _environment().get_template(template).render(**values)
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """What renders: one, since it keeps the templates that it has compiled."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -42,8 +50,7 @@ def page_of(template: str, **values: Any) -> str:
         loader=jinja2.FunctionLoader(_source),
     )
     environment.filters["inline"] = _inline
-    page = environment.get_template(template).render(**values)
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+    return environment
 
 
 def _source(template: str) -> str:

@@ -144,7 +144,7 @@ def _view(verdict: Verdict, document: Mapping[str, Any]) -> View:
         backend=backend if isinstance(backend, str) else backend["name"],
         provenance=facts,
         more_provenance=more_facts,
-        command=_command(provenance["command"]),
+        command=command_line(provenance["command"]),
     )
 
 
@@ -223,26 +223,26 @@ def _provenance(provenance: Mapping[str, Any]) -> tuple[tuple[Fact, ...], tuple[
     first = [name for name in _FIRST_PROVENANCE if name in provenance]
     rest = [name for name in provenance if name not in (*first, "command")]
     return (
-        tuple(fact for name in first for fact in _flat(name, provenance[name])),
-        tuple(fact for name in rest for fact in _flat(name, provenance[name])),
+        tuple(fact for name in first for fact in flat(name, provenance[name])),
+        tuple(fact for name in rest for fact in flat(name, provenance[name])),
     )
 
 
-def _flat(name: str, value: object) -> Iterator[Fact]:
+def flat(name: str, value: object) -> Iterator[Fact]:
     """Write nested values as ``limits.reap grace s``, and a list of plain ones on one line."""
     name = name.replace("_", " ") if name.isidentifier() else name
     if isinstance(value, Mapping):
         for inner, item in value.items():
-            yield from ((f"{name}.{below}", text) for below, text in _flat(inner, item))
+            yield from ((f"{name}.{below}", text) for below, text in flat(inner, item))
     elif not isinstance(value, Sequence) or isinstance(value, str):
         yield name, "none" if value is None else str(value)
     elif any(isinstance(item, Mapping) for item in value):
         for number, item in enumerate(value, start=1):
-            yield from _flat(f"{name} {number}", item)
+            yield from flat(f"{name} {number}", item)
     else:
         yield name, ", ".join(map(str, value))
 
 
-def _command(command: str | Sequence[str]) -> str:
+def command_line(command: str | Sequence[str]) -> str:
     """Write a command as a shell takes it."""
     return command if isinstance(command, str) else shlex.join(command)

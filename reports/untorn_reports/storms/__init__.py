@@ -1,0 +1,1 @@
+"""What people and programs read of a storm and of a campaign; imports only the law."""
