@@ -159,14 +159,19 @@ class Ensemble:
     def _own_folder(self, letter: str) -> Path:
         return Path(f"{self._own_folders}{letter}")
 
-    def _ask(self, worker: GatedWorker, line: bytes) -> bytes:
-        """Ask one thing of a worker that is let pass; its answer."""
+    def _ask(self, worker: GatedWorker, line: bytes, *, until_it_rests: bool = False) -> bytes:
+        """Ask one thing of a worker that is let pass; its answer.
+
+        Some close files only after they have answered: what is still open counts in the next run.
+        """
         lines: list[bytes] = []
         world = World(self._root)
         supervisor = Supervisor(world, self._rules, lambda _worker, said: lines.append(said))
         supervisor.add(worker)
         worker.send(line)
         supervisor.settle_until(lambda: bool(lines))
+        if until_it_rests:
+            supervisor.settle()
         self.lies_told += world.lies_told
         if not lines:
             message = f"the worker ended before it answered{self.last_words()}"
@@ -188,7 +193,7 @@ class Ensemble:
         try:
             if self._cast.zygote:
                 return self._ask(worker, RENEW) == RENEWED
-            line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}))
+            line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}), until_it_rests=True)
             wire.decode_answer(line, verb=Verb.CLOSE)
         except (BackendError, UndecidedError, ProtocolError):
             return False

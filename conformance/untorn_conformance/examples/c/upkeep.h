@@ -3,7 +3,7 @@
 
 enum { GRACE_S = 10 };
 typedef struct { const char *kind, *reason, *step; int error; } Outcome;
-typedef struct { char name[256]; long long bytes; struct timespec used; bool sealed; } Entry;
+typedef struct { char name[256]; long long bytes; struct timespec used, dated; bool sealed; } Entry;
 typedef struct {
   int evicted, reaped, leased, young, used;
   long long freed, over;
@@ -79,6 +79,7 @@ static int survey(int root_fd, Entry **entries, Collected *c, struct timespec no
     if (!is_entry && !is_work) continue;
     int dir = openat(root_fd, each->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir >= 0 && !fstat(dir, &st) && st.st_uid == getuid()) {
+      struct timespec dated = st.st_mtim;
       if (newer(st.st_mtim, now)) st.st_mtim = now; /* what is dated tomorrow was used now */
       if (count == room) *entries = realloc(*entries, sizeof(Entry) * (size_t)(room += 256));
       if (is_work)
@@ -86,7 +87,7 @@ static int survey(int root_fd, Entry **entries, Collected *c, struct timespec no
       else {
         bool sealed = !faccessat(dir, "seal", F_OK, 0);
         Entry *e = *entries + count++;
-        *e = (Entry){.bytes = weigh(dir), .used = st.st_mtim, .sealed = sealed};
+        *e = (Entry){.bytes = weigh(dir), .used = st.st_mtim, .dated = dated, .sealed = sealed};
         strcpy(e->name, each->d_name);
       }
     }
@@ -103,7 +104,7 @@ static bool evict(int root_fd, const Entry *e, Collected *c, bool dry) { /* whet
   bool gone = false;
   if (!lock(dir, LOCK_EX)) c->leased++;
   else if (!leads_to(root_fd, e->name, dir)) gone = true;
-  else if (fstat(dir, &st) || newer(st.st_mtim, e->used)) c->used++;
+  else if (fstat(dir, &st) || newer(st.st_mtim, e->dated)) c->used++;
   else if (dry) c->evicted += e->sealed, c->freed += e->bytes, gone = true;
   else {
     c->evicted += empty(dir, &c->freed);
