@@ -25,6 +25,7 @@ from untorn_conformance import wire
 from untorn_conformance.backend import Verb
 from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
+from untorn_stress.gate import locks
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, HostingError, Keeper, Order
 from untorn_stress.gate.keeper import RENEW, RENEWED
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
@@ -66,6 +67,7 @@ class Ensemble:
         self._own_folders = own_folders
         self._cast = cast
         self._root = root
+        self._real_root = os.path.realpath(root)
         self._rules = rules
         self._opens_before = bool(cast.zygote) and rules.locks == "real"
         self.pids: set[int] = set()
@@ -192,12 +194,21 @@ class Ensemble:
         worker.let_pass()
         try:
             if self._cast.zygote:
-                return self._ask(worker, RENEW) == RENEWED
+                return self._ask(worker, RENEW) == RENEWED and not self._has_open(worker)
             line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}), until_it_rests=True)
             wire.decode_answer(line, verb=Verb.CLOSE)
         except (BackendError, UndecidedError, ProtocolError):
             return False
-        return True
+        return not self._has_open(worker)
+
+    def _has_open(self, worker: GatedWorker) -> bool:
+        """Whether it keeps open what lies below the root: what failed may never be closed."""
+        for fd in locks.open_descriptors(worker.pid):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                path = os.readlink(f"/proc/{worker.pid}/fd/{fd}")
+                if f"{path}/".startswith(f"{self._real_root}/"):
+                    return True
+        return False
 
     def close(self) -> None:
         """End every worker and the keeper."""
