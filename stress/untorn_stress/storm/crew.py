@@ -36,6 +36,7 @@ class StormWorker:
         self.killed = False
         self.stopped = False
         self.hung_up = False
+        self.leaves_children = False
         self.offset_s = 0.0
         self.is_open = False
         self.answers = 0
@@ -75,7 +76,8 @@ class StormWorker:
 
         ``hung_up`` is set when no further line will come.
         """
-        self._read()
+        if not self.hung_up:
+            self._read()
         newline = self._incoming.find(b"\n")
         if newline < 0:
             if len(self._incoming) > _MAX_LINE_BYTES:

@@ -30,6 +30,7 @@ from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
 from untorn_stress.storm.nemesis.catalogue import NEMESES
 from untorn_stress.storm.nemesis.protocol import Blow, Refused
+from untorn_stress.storm.nursery import children_of
 from untorn_stress.storm.plan import PlannedStrike, RoundPlan, Wanted, dice
 from untorn_stress.storm.recorder import Recorder
 from untorn_stress.storm.stamps import inspect
@@ -150,6 +151,9 @@ class Fray:
 
     def kill(self, worker: StormWorker) -> None:
         """SIGKILL it, and nothing that it started."""
+        # Who starts programs may start one between this look and its death.
+        is_parent = self._wanted.slots[worker.slot] == "extractor"
+        worker.leaves_children = is_parent or bool(children_of(worker.pid))
         self._signal(worker, signal.SIGKILL)
         worker.note_kill()
 
@@ -314,6 +318,8 @@ class Fray:
             self._selector.register(worker.streams.to_worker, selectors.EVENT_WRITE, worker)
 
     def _serve(self, worker: StormWorker, events: int) -> None:
+        if worker.hung_up:
+            return  # it was buried in the same breath: its descriptors are others' by now
         if events & selectors.EVENT_WRITE:
             worker.flush()
             if not worker.wants_room:
@@ -388,13 +394,13 @@ class Fray:
 
     def _bury(self, worker: StormWorker, status: int) -> None:
         worker.drain()
+        worker.hung_up = True  # nothing more is asked of it, whatever it has still answered
         if worker.op is not None:
             self._take_answer(worker)
         how = _how(status)
         self._deaths[worker.name] = how
         self._forget_stream(worker)
         worker.streams.close()
-        worker.hung_up = True
         pidfd = self._pidfds.pop(worker.name, None)
         if pidfd is not None:
             os.close(pidfd)
@@ -402,7 +408,13 @@ class Fray:
         asked = worker.killed
         worker.killed = True
         self._recorder.death(
-            Death(process=worker.name, at_ns=time.monotonic_ns(), asked=asked, how=how)
+            Death(
+                process=worker.name,
+                at_ns=time.monotonic_ns(),
+                asked=asked,
+                how=how,
+                leaves_children=worker.leaves_children and self._going_on,
+            )
         )
         if self._going_on and self._by_slot.get(worker.slot) is worker:
             self._spawn(worker.slot)

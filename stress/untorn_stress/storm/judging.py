@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from untorn_conformance.checkers.storm import judging
 from untorn_conformance.history import Round
 
-CHECKERS: Final = tuple(f"H{number}" for number in range(1, 12))
 DEADLINE_S: Final = 60.0
 
 
@@ -34,16 +33,11 @@ class Ruling:
 
     findings: tuple[StormFinding, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
-    requirements: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def ruled(round_: Round, *, deadline_s: float = DEADLINE_S) -> Ruling:
-    """Judge a round. A judge that crashes has not judged: then nobody could tell."""
-    try:
-        judge: Any = importlib.import_module("untorn_conformance.checkers.storm.judging").judge
-    except ImportError as error:
-        return Ruling(unknown=dict.fromkeys(CHECKERS, f"there are no checkers: {error}"))
-    judgement = judge(round_, deadline_s=deadline_s)
+    """Judge a round; what is not judged in time is unknown."""
+    judgement = judging.judge(round_, deadline_s=deadline_s)
     return Ruling(
         findings=tuple(
             StormFinding(

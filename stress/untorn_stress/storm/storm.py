@@ -44,7 +44,7 @@ from untorn_stress.storm.judging import Ruling, StormFinding, ruled
 from untorn_stress.storm.nemesis.catalogue import SMALL_DISK
 from untorn_stress.storm.plan import RoundPlan, Wanted, dice, plan_round
 from untorn_stress.storm.recorder import Recorder
-from untorn_stress.storm.roles import Errand, Part, Store, collect
+from untorn_stress.storm.roles import FRAME_SIZES, Errand, Part, Store, collect
 from untorn_stress.storm.solo import Solo
 from untorn_stress.storm.stamps import Provenance, Version
 from untorn_stress.storm.summary import RESOURCES, Account
@@ -52,6 +52,8 @@ from untorn_stress.storm.summary import RESOURCES, Account
 _SMALL: Final = Small(size_bytes=16 * 1024 * 1024, inodes=4000)
 _AUDIT_DEADLINE_S: Final = 60.0
 _LEAST_LEFT_S: Final = 0.5
+_MARGIN_BYTES: Final = 16 * 1024
+"""What a backend and a file system may add to a frame, or to an entry."""
 
 Tell = Callable[[str], None]
 
@@ -202,8 +204,6 @@ class Storm:
     def _keep(
         self, found: Sequence[StormFinding], number: int, lines: Callable[[], Sequence[str]]
     ) -> None:
-        for each in found:
-            self.account.requirements[each.checker].update(each.requirements)
         self.account.ledger.keep(found, number, lines)
 
     def _report(
@@ -241,6 +241,7 @@ class Storm:
             backend=self._stormed.spec,
             keys=self._wanted.labels,
             frames=self._wanted.frames,
+            entry_bytes=self._wanted.frames * (max(FRAME_SIZES) + _MARGIN_BYTES) + _MARGIN_BYTES,
             capabilities=tuple(sorted(each.value for each in hello.capabilities)),
             limits=_plain_limits(asdict(hello.limits)),
             min_age_s=self._wanted.min_age_s if hello.variables else None,
@@ -326,7 +327,7 @@ def _with_notes(ruling: Ruling, notes: Mapping[int, str]) -> Ruling:
         )
         for each in ruling.findings
     )
-    return Ruling(findings=findings, unknown=ruling.unknown, requirements=ruling.requirements)
+    return Ruling(findings=findings, unknown=ruling.unknown)
 
 
 def _tidy(arena: Arena) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from untorn_conformance.checkers.storm.judging import CHECKERS
+
 from untorn_stress.storm.fray import Tally
-from untorn_stress.storm.judging import CHECKERS, Ruling
+from untorn_stress.storm.judging import Ruling
 from untorn_stress.storm.ledger import StormLedger
 from untorn_stress.storm.plan import Wanted
 from untorn_stress.storm.resources import Resources
@@ -30,7 +32,6 @@ class Account:
     resources: Resources = field(default_factory=Resources)
     rounds: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
-    requirements: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     open_reasons: list[str] = field(default_factory=list)
     invalid: str = ""
 
@@ -40,8 +41,6 @@ class Account:
         for checker, why in ruling.unknown.items():
             self.unknown[checker] += 1
             self.leave_open(f"{checker} could not tell: {why}")
-        for checker, rows in ruling.requirements.items():
-            self.requirements[checker].update(rows)
 
     def leave_open(self, why: str) -> None:
         """Note a reason for which there is no pass; each is told once."""
@@ -96,15 +95,15 @@ def strikes_of(tally: Tally) -> dict[str, dict[str, int]]:
 def checkers_of(account: Account) -> dict[str, dict[str, Any]]:
     """What each checker did."""
     counts = account.ledger.counts
-    names = [*CHECKERS, RESOURCES, *sorted(set(counts) - {*CHECKERS, RESOURCES})]
+    rows = {name: checker.requirements for name, checker in CHECKERS.items()}
     return {
         name: {
-            "requirements": sorted(account.requirements[name]),
+            "requirements": list(requirements),
             "rounds": account.rounds,
             "unknown": account.unknown[name],
             "findings": counts[name],
         }
-        for name in names
+        for name, requirements in {**rows, RESOURCES: ("E3",)}.items()
     }
 
 
