@@ -37,6 +37,12 @@ from untorn_conformance.errors import BackendError
 from untorn_conformance.registry import BackendSpec, parse
 
 FOUND, OPEN, INVALID = 1, 6, 7
+EXTRACTORS: Final = 2
+"""How many workers extract, where that is asked for."""
+
+OWN_FILES: Final = ("storm.json", "findings.jsonl", "rounds")
+"""What a run directory holds of its own storm: it may hold nothing of another's."""
+
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 (a directory of our own is made there)
 _EXITS: Final = {"pass": 0, "fail": FOUND, "unknown": OPEN, "invalid": INVALID}
 _SIGNALED: Final = 128
