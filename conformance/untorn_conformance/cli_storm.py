@@ -206,16 +206,20 @@ def _tell_options(tell: Any, backend: str, wanted: Wanted) -> None:
     tell(f"nemeses: {', '.join(wanted.nemeses) or 'none'}")
 
 
+def _what(document: Mapping[str, Any]) -> str:
+    rounds = f"{document['rounds']} rounds in {document['duration_s']:.0f} s"
+    return (
+        f"{document['name']}: {rounds}, seed {document['seed']}, on {document['root_file_system']}"
+    )
+
+
 def _text(document: Mapping[str, Any], out: Path) -> str:
     """The summary for a person: the verdict first."""
-    operations = {
-        verb: sum(outcomes.values()) for verb, outcomes in document["operations"].items()
-    }
+    operations = {verb: sum(outcomes.values()) for verb, outcomes in document["operations"].items()}
     told = ", ".join(f"{count} {verb}" for verb, count in operations.items())
     lines = [
         f"{document['verdict'].upper()}: {document['reason']}",
-        f"{document['name']}: {document['rounds']} rounds in {document['duration_s']:.0f} s, seed "
-        f"{document['seed']}, on {document['root_file_system']}",
+        _what(document),
         f"operations: {sum(operations.values())} ({told})",
         "strikes (bit of tried): "
         + ", ".join(f"{name} {n['bit']}/{n['tried']}" for name, n in document["strikes"].items()),
@@ -228,4 +232,3 @@ def _text(document: Mapping[str, Any], out: Path) -> str:
     if len(document["findings"]) > _MOST_TOLD:
         lines.append(f"and {len(document['findings']) - _MOST_TOLD} more in {out / 'storm.json'}")
     return "\n".join([*lines, f"run directory: {out}", f"again: {document['replay']}"])
-

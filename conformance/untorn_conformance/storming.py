@@ -138,7 +138,7 @@ def _interrupts() -> Iterator[list[int]]:
 
 
 def stormed_of(spec: BackendSpec, hello: Hello, base: Path) -> Stormed:
-    """A backend as a storm starts it; as root, its workers become the user nobody where they can."""
+    """A backend as a storm starts it; root's workers become the user nobody where they can."""
     subject = subjects.subject_of(spec, hello)
     hosted = (sys.executable, "-m", "untorn_conformance.nursery", spec.factory)
     return Stormed(
@@ -194,5 +194,3 @@ def _replay(backend: str, wanted: Wanted, directory: Path | None) -> list[str]:
     if directory is not None:
         line += ["--dir", str(directory)]
     return line
-
-

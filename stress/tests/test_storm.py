@@ -1,4 +1,4 @@
-"""Storms as tests: ``pytest stress/ --storm 10m --seed N`` (with --backend and --dir as elsewhere)."""
+"""Storms as tests: ``pytest stress/ --storm 10m --seed N``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit: what a round left, seen by a fresh worker when all others are dead and no fault is left.
+"""The audit: what a round left, seen by a fresh worker when all are dead and no fault is left.
 
 Rule 1: first it looks: what each key holds, every byte of it. That is judged with the round.
 Rule 2: then every key is published and read (liveness): what it holds then, the next round begins
@@ -76,7 +76,7 @@ class Usual:
 
 
 @dataclass(slots=True)
-class Found:
+class Audited:
     """What an audit found. ``leaks`` are certain: undisturbed, a lone worker left these behind."""
 
     present: dict[str, str] = field(default_factory=dict)
@@ -103,16 +103,18 @@ class Found:
 class Auditor:
     """Audits one arena's root; ``usual`` is None for the first time, which makes it."""
 
-    def __init__(self, arena: Arena, wanted: Wanted, whose: Provenance, usual: Usual | None) -> None:
+    def __init__(
+        self, arena: Arena, wanted: Wanted, whose: Provenance, usual: Usual | None
+    ) -> None:
         self._arena = arena
         self._wanted = wanted
         self._whose = whose
         self._usual = usual
         self._hello = arena.stormed.hello
 
-    def audit(self, solo: Solo, open_errand: Errand) -> Found:
+    def audit(self, solo: Solo, open_errand: Errand) -> Audited:
         """Look, publish, look again, sweep, weigh; then let the worker go."""
-        found = Found()
+        found = Audited()
         litter = _names_below(self._arena.tmp)
         solo.ask(open_errand)
         for label in self._wanted.labels:
@@ -149,7 +151,7 @@ class Auditor:
         solo.ask(release(word, label))
         return versions
 
-    def _publish_all(self, solo: Solo, found: Found) -> None:
+    def _publish_all(self, solo: Solo, found: Audited) -> None:
         for label in self._wanted.labels:
             why = self._publish(solo, label)
             versions = self._look(solo, label)
@@ -172,7 +174,7 @@ class Auditor:
         is_in = isinstance(answer.value, Published | Adopted)
         return "" if is_in else f"publish: {_told(answer.value)}"
 
-    def _descriptors(self, solo: Solo, found: Found) -> None:
+    def _descriptors(self, solo: Solo, found: Audited) -> None:
         """All is warm by now: another pass over every key must not cost descriptors (E3)."""
         before = _open_descriptors(solo.learn_pid())
         for label in self._wanted.labels:
@@ -204,7 +206,7 @@ class Auditor:
 
     # --- looking
 
-    def _left_behind(self, found: Found, litter: set[str]) -> None:
+    def _left_behind(self, found: Audited, litter: set[str]) -> None:
         """Nobody is asked any more, and who was left by itself: nothing of it may remain (E3)."""
         if not await_true(lambda: not children_of(self._arena.pid), _LEAVING_S):
             left = self._arena.below()
@@ -215,7 +217,7 @@ class Auditor:
             named = ", ".join(sorted(more)[:_MOST_NAMED])
             found.leaks.append(f"temporary files that a worker left at its exit: {named}")
 
-    def _weigh(self, found: Found) -> None:
+    def _weigh(self, found: Audited) -> None:
         tree = probe.take(self._arena.seen_root)
         names = Names(self._wanted.names)
         by_form: dict[str, list[str]] = {}
@@ -245,7 +247,7 @@ class Auditor:
         return status.st_size if is_size else status.st_blocks * _BLOCK_BYTES
 
 
-def usual_of(first: Found, second: Found) -> Usual:
+def usual_of(first: Audited, second: Audited) -> Usual:
     """What is usual, of two audits where nothing befell the cache: names, and how to weigh."""
     names = first.names | second.names
     ways = [

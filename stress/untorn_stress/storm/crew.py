@@ -72,7 +72,7 @@ class StormWorker:
             self._outgoing.clear()  # it is gone: the reading side tells, after its last words
 
     def receive(self, verb: Verb) -> tuple[bool, object]:
-        """Take an answer if one is there: (True, value). A line that is none is an error *protocol*.
+        """Take an answer if one is there: (True, value); a line that is none is a protocol error.
 
         ``hung_up`` is set when no further line will come.
         """

@@ -28,7 +28,7 @@ REFUSED: Final = 71
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:  # noqa: RET503 (the last call does not return)
     """Mount, and become the program; returns only where that is refused."""
     mount_point, size_bytes, inodes, *program = arguments
     try:

@@ -1,13 +1,11 @@
 """The fray: one round's workers, all asked at full speed from one loop, while nemeses strike.
 
 Rule 1: whoever dies is replaced, by a process of another name, as long as the work goes on.
-Rule 2: signals go through a pidfd: a process id may be a stranger's by now (pidfd_open(2)).
-Rule 3: when the work is over, all strikes are healed, the stopped go on, and then all are killed.
+Rule 2: when the work is over, all strikes are healed, the stopped go on, and then all are killed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import itertools
 import os
@@ -16,62 +14,34 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from untorn_conformance.backend import Collected, Setting, Verb
+from untorn_conformance.backend import Collected, FrameRead, Verb
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError
 from untorn_conformance.history import Death, Excuse, OpOutcome, Strike
 
-from untorn_stress import supervise
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
-from untorn_stress.storm.nemesis.catalogue import NEMESES
-from untorn_stress.storm.nemesis.protocol import Blow, Refused
+from untorn_stress.storm.nemesis.protocol import Refused
 from untorn_stress.storm.nursery import children_of
-from untorn_stress.storm.plan import PlannedStrike, RoundPlan, Wanted, dice
+from untorn_stress.storm.plan import RoundPlan, Wanted, dice
+from untorn_stress.storm.population import Population
 from untorn_stress.storm.recorder import Recorder
-from untorn_stress.storm.stamps import inspect
 from untorn_stress.storm.roles import ROLES, Errand, Part, Rest, Role, Store, Word
+from untorn_stress.storm.stamps import found_on_disk
+from untorn_stress.storm.striking import KILL_ALL, Striking
+from untorn_stress.storm.tally import Tally, Watch
 
 ANSWER_GRACE_S: Final = 10.0
 """How long beyond the backend's own ``flight_wait_s`` an answer may take, when no fault is left."""
 
-_KILL_ALL: Final = "kill-all"
 _TICK_S: Final = 0.02
 _DEATHS_S: Final = 2.0
 _MOST_NOTES: Final = 10
 _TELLING: Final = frozenset({OpOutcome.ERROR, OpOutcome.UNPUBLISHED, OpOutcome.UNCACHED})
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a storm counts over all of its rounds."""
-
-    operations: Counter[tuple[str, str]] = field(default_factory=Counter)
-    tried: Counter[str] = field(default_factory=Counter)
-    bit: Counter[str] = field(default_factory=Counter)
-    inapplicable: dict[str, str] = field(default_factory=dict)
-    incarnations: Counter[int] = field(default_factory=Counter)
-    errors: dict[str, str] = field(default_factory=dict)
-
-
-class Watch:
-    """Who looks on: each answer, and each worker that holds nothing. Does nothing by itself."""
-
-    def answered(self, verb: str, outcome: str, began_ns: int, ended_ns: int, evicted: int) -> None:
-        """An operation was answered."""
-
-    def holds_nothing(self, worker: StormWorker) -> None:
-        """A worker is between two turns."""
-
-    def struck(self, strike: Strike) -> None:
-        """A strike is over."""
-
-    def tick(self, arena: Arena, workers: Sequence[StormWorker]) -> None:
-        """A moment has passed."""
 
 
 class Fray:
@@ -98,10 +68,7 @@ class Fray:
         self._clips = clips
         self._hello = arena.stormed.hello
         self._selector = selectors.DefaultSelector()
-        self._by_slot: dict[int, StormWorker] = {}
-        self._by_name: dict[str, StormWorker] = {}
-        self._by_pid: dict[int, StormWorker] = {}
-        self._pidfds: dict[str, int] = {}
+        self._people = Population()
         self._deaths: dict[str, str] = {}
         self._offsets: dict[int, float] = {}
         self._answers: Counter[int] = Counter()
@@ -109,7 +76,7 @@ class Fray:
         self._evictions: list[tuple[int, int]] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
-        self._blows: list[Blow] = []
+        self._striking = Striking(self, tally, self._note_strike)
         self._going_on = True
         self.notes: dict[int, str] = {}
 
@@ -145,7 +112,7 @@ class Fray:
         roles = self._wanted.slots
         return [
             each
-            for each in self._by_slot.values()
+            for each in self._people.by_slot.values()
             if each.pid and not each.killed and (not role or roles[each.slot] == role)
         ]
 
@@ -154,24 +121,16 @@ class Fray:
         # Who starts programs may start one between this look and its death.
         is_parent = self._wanted.slots[worker.slot] == "extractor"
         worker.leaves_children = is_parent or bool(children_of(worker.pid))
-        self._signal(worker, signal.SIGKILL)
+        self._people.signal(worker, signal.SIGKILL)
         worker.note_kill()
 
     def stop(self, worker: StormWorker) -> bool:
         """SIGSTOP it; whether it was seen to stand still."""
-        if not self._signal(worker, signal.SIGSTOP):
-            return False
-        worker.stopped = True
-        end_s = time.monotonic() + 1.0
-        while time.monotonic() < end_s:
-            states = supervise.thread_states(worker.pid)
-            if states and states <= frozenset("Tt"):
-                return True
-        return False
+        return self._people.stop(worker)
 
     def resume(self, worker: StormWorker) -> None:
         """SIGCONT it, if it lives."""
-        self._signal(worker, signal.SIGCONT)
+        self._people.signal(worker, signal.SIGCONT)
         worker.stopped = False
 
     def death_of(self, name: str) -> str:
@@ -198,16 +157,6 @@ class Fray:
         """Make the root again, the workers' own, if it is not there."""
         self._arena.make_root()
 
-    def _signal(self, worker: StormWorker, number: signal.Signals) -> bool:
-        pidfd = self._pidfds.get(worker.name)
-        if pidfd is None:
-            return False
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
-            return False  # it ended by itself: the nursery will tell how
-        return True
-
     # --- the work
 
     def rage(self, is_over: Callable[[], bool]) -> None:
@@ -218,10 +167,11 @@ class Fray:
                 self._spawn(slot)
             began_s = time.monotonic()
             for strike in self._plan.strikes:
-                self._at(began_s + strike.at_s, lambda strike=strike: self._strike(strike))
+                self._at(began_s + strike.at_s, partial(self._striking.strike, strike))
             end_s = began_s + self._plan.work_s
             self._run(lambda: time.monotonic() >= end_s or is_over())
-            self._heal_all()
+            self._await_deaths()
+            self._striking.heal_all()
             self._going_on = False
             if self._plan.drains and not is_over():
                 grace_s = self._hello.limits.flight_wait_s + ANSWER_GRACE_S
@@ -249,12 +199,13 @@ class Fray:
         now_s = time.monotonic()
         while self._timers and self._timers[0][0] <= now_s:
             heapq.heappop(self._timers)[2]()
-        for blow in [each for each in self._blows if each.over()]:
-            self._heal(blow)
-        self._watch.tick(self._arena, list(self._by_slot.values()))
+        self._striking.heal_those_over()
+        self._watch.tick(self._arena, list(self._people.by_slot.values()))
 
     def _pending(self) -> bool:
-        return any(each.op is not None and not each.killed for each in self._by_slot.values())
+        return any(
+            each.op is not None and not each.killed for each in self._people.by_slot.values()
+        )
 
     def _at(self, when_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (when_s, next(self._sequence), what))
@@ -278,12 +229,12 @@ class Fray:
         turns = _opened(self._open_errand(offset_s), ROLES[role](part))
         worker = StormWorker(part, turns, slot, self._arena.start(name))
         worker.offset_s = offset_s
-        self._by_slot[slot] = self._by_name[name] = worker
+        self._people.add(worker)
         self._selector.register(worker.streams.from_worker, selectors.EVENT_READ, worker)
         self._advance(worker, None)
 
     def _open_errand(self, offset_s: float) -> Errand:
-        env = configured(self._arena, self._wanted)
+        env = self._wanted.environment(self._hello.variables)
         args = {"root": str(self._arena.root), "env": env, "clock_offset_s": offset_s}
         return Errand(verb=Verb.OPEN, args=args)
 
@@ -336,8 +287,8 @@ class Fray:
         if not came or worker.op is None or worker.errand is None:
             return
         op = self._recorder.answered(worker.op, value, worker.errand.args)
-        if op.outcome is OpOutcome.READ and op.seen is None and len(self.notes) < _MOST_NOTES:
-            self.notes[op.id] = noted(self._arena.seen_root, value)
+        if isinstance(value, FrameRead) and op.seen is None and len(self.notes) < _MOST_NOTES:
+            self.notes[op.id] = found_on_disk(self._arena.seen_root, value.sha256)
         self._count(worker, op.verb, value, op)
         worker.op = worker.errand = None
         self._advance(worker, Word(op=op.id, value=value))
@@ -373,22 +324,29 @@ class Fray:
 
     # --- life and death
 
+    def _await_deaths(self) -> None:
+        """Wait a moment for those that were killed and whose end was not told yet."""
+        patience_s = time.monotonic() + _DEATHS_S
+        self._run(
+            lambda: (
+                not any(each.killed for each in self._people.by_name.values())
+                or time.monotonic() >= patience_s
+            )
+        )
+
+    def _note_strike(self, strike: Strike) -> None:
+        self._recorder.strike(strike)
+        self._watch.struck(strike)
+
     def _take_news(self) -> None:
         for news in self._arena.news():
             self._note(news)
 
     def _note(self, news: Mapping[str, Any]) -> None:
         if "started" in news:
-            worker = self._by_name.get(news["started"])
-            if worker is not None:
-                worker.pid = news["pid"]
-                self._by_pid[worker.pid] = worker
-                try:
-                    self._pidfds[worker.name] = os.pidfd_open(worker.pid)
-                except ProcessLookupError:
-                    return  # it has ended already: the next news tells how
+            self._people.started(news["started"], news["pid"])
         elif "ended" in news:
-            worker = self._by_pid.pop(news["ended"], None)
+            worker = self._people.bury(news["ended"])
             if worker is not None:
                 self._bury(worker, news["status"])
 
@@ -401,10 +359,6 @@ class Fray:
         self._deaths[worker.name] = how
         self._forget_stream(worker)
         worker.streams.close()
-        pidfd = self._pidfds.pop(worker.name, None)
-        if pidfd is not None:
-            os.close(pidfd)
-        del self._by_name[worker.name]
         asked = worker.killed
         worker.killed = True
         self._recorder.death(
@@ -416,24 +370,26 @@ class Fray:
                 leaves_children=worker.leaves_children and self._going_on,
             )
         )
-        if self._going_on and self._by_slot.get(worker.slot) is worker:
+        if self._going_on and self._people.by_slot.get(worker.slot) is worker:
             self._spawn(worker.slot)
 
     def _kill_all(self) -> None:
         """Kill everybody and all that they started; a strike, and the end of every round."""
         begin_ns = time.monotonic_ns()
-        names = tuple(sorted(self._by_name))
-        for worker in self._by_name.values():
+        names = tuple(sorted(self._people.by_name))
+        for worker in self._people.by_name.values():
             worker.note_kill()
         for news in self._arena.clear():
             self._note(news)
+        self._tally.tried[KILL_ALL] += 1
+        self._tally.bit[KILL_ALL] += all(self._deaths.get(each) == "SIGKILL" for each in names)
         self._note_strike(
             Strike(
-                name=_KILL_ALL,
+                name=KILL_ALL,
                 begin_ns=begin_ns,
                 end_ns=time.monotonic_ns(),
                 excuses=(Excuse.KILLS,),
-                bit=all(self._deaths.get(each) == "SIGKILL" for each in names),
+                bit=True,
                 detail=f"{len(names)} workers and all below them",
                 processes=names,
             )
@@ -442,96 +398,7 @@ class Fray:
     def _close(self) -> None:
         """Give every descriptor back, also where something failed."""
         self._selector.close()
-        for worker in self._by_name.values():
-            worker.streams.close()
-        for pidfd in self._pidfds.values():
-            os.close(pidfd)
-        self._by_name.clear()
-        self._pidfds.clear()
-
-    # --- strikes
-
-    def _strike(self, planned: PlannedStrike) -> None:
-        nemesis = NEMESES[planned.nemesis]
-        why = nemesis.cannot(self)
-        if why:
-            self._tally.inapplicable[nemesis.name] = why
-            return
-        self._tally.tried[nemesis.name] += 1
-        try:
-            blow = nemesis.strike(self, dice(planned.dice_seed))
-        except OSError as error:  # another strike is in its way: it was tried, and did not bite
-            self._tally.errors.setdefault(f"nemesis {nemesis.name}", str(error))
-            return
-        if blow is not None:
-            self._blows.append(blow)
-
-    def _heal(self, blow: Blow, *, finally_: bool = False) -> None:
-        """Heal a strike; what another strike keeps from being healed is healed when that one is."""
-        try:
-            blow.heal()
-        except OSError:
-            if finally_:
-                raise
-            blow.over = lambda: False
-            return
-        self._blows.remove(blow)
-        self._note_strike(
-            Strike(
-                name=blow.name,
-                begin_ns=blow.begin_ns,
-                end_ns=time.monotonic_ns(),
-                excuses=blow.excuses,
-                bit=blow.proof(),
-                detail=blow.detail,
-                processes=blow.processes,
-            )
-        )
-
-    def _heal_all(self) -> None:
-        """Heal what is under way, in the reverse of its order."""
-        patience_s = time.monotonic() + _DEATHS_S
-        self._run(lambda: not self._dying() or time.monotonic() >= patience_s)
-        for finally_ in (False, True):
-            for blow in reversed(self._blows.copy()):
-                blow.over()  # some look at what has come of them
-                self._heal(blow, finally_=finally_)
-
-    def _dying(self) -> bool:
-        """Whether somebody was killed whose death was not told yet."""
-        return any(each.killed for each in self._by_name.values())
-
-    def _note_strike(self, strike: Strike) -> None:
-        self._recorder.strike(strike)
-        self._tally.bit[strike.name] += strike.bit
-        if strike.name == _KILL_ALL:
-            self._tally.tried[strike.name] += 1
-        self._watch.struck(strike)
-
-
-def configured(arena: Arena, wanted: Wanted) -> dict[str, str]:
-    """The variables that set the age and the budget, where the backend names some."""
-    variables = arena.stormed.hello.variables
-    values = {
-        Setting.MIN_AGE_S: f"{wanted.min_age_s:g}",
-        Setting.BUDGET_MB: str(wanted.budget_mb),
-    }
-    return {variables[each]: value for each, value in values.items() if each in variables}
-
-
-def noted(root: Path, read: Any) -> str:
-    """Whose blocks are in a file with the bytes that were read, if one is still there."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                with open(path, "rb") as file:
-                    content = file.read()
-            except OSError as error:
-                content = str(error).encode()  # gone meanwhile: it matches no digest
-            if hashlib.sha256(content).hexdigest() == read.sha256:
-                return f"{os.path.relpath(path, root)} holds {inspect(content)}"
-    return f"no file below the root has these {read.bytes} bytes any more"
+        self._people.close()
 
 
 def _opened(errand: Errand, role: Role) -> Role:
@@ -549,4 +416,3 @@ def _how(status: int) -> str:
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return f"exit code {os.waitstatus_to_exitcode(status)}"
-

@@ -192,7 +192,7 @@ def _run(argv: Sequence[str], stdin: int, stdout: int) -> NoReturn:
         os.dup2(fd, target)
         os.close(fd)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execvpe(argv[0], argv, dict(os.environ))  # noqa: S606 (no shell is wanted)
+    os.execvpe(argv[0], list(argv), dict(os.environ))  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ Rule 2: real time is not drawn: a seed repeats the plan of a storm, and not its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
+
+from untorn_conformance.backend import Setting
 
 from untorn_stress.storm.nemesis.catalogue import NEMESES, SMALL_DISK
 
@@ -64,6 +66,14 @@ class Wanted:
         """The names of the files of every version, in frame order."""
         return tuple(f"frame_{number:05d}.png" for number in range(1, self.frames + 1))
 
+    def environment(self, variables: Mapping[Setting, str]) -> dict[str, str]:
+        """The variables that set the age and the budget, where the backend names some."""
+        values = {
+            Setting.MIN_AGE_S: f"{self.min_age_s:g}",
+            Setting.BUDGET_MB: str(self.budget_mb),
+        }
+        return {variables[each]: value for each, value in values.items() if each in variables}
+
     @property
     def needs_small(self) -> bool:
         """Whether a nemesis needs a small file system."""
@@ -101,11 +111,7 @@ def plan_round(wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
     is_small = has_small and number % SMALL_ROUNDS == 2 % SMALL_ROUNDS
     work_s = wanted.work_s or _FEWEST_S + drawn.random() * _MORE_S
     strikes = list(_kills(wanted, drawn, number, work_s))
-    able = [
-        each
-        for each in wanted.nemeses
-        if each != "kill" and (each in SMALL_DISK) <= is_small
-    ]
+    able = [each for each in wanted.nemeses if each != "kill" and (each in SMALL_DISK) <= is_small]
     if able and number % CLEAR_ROUNDS:
         strikes += _others(able, wanted, drawn, number, work_s, is_small=is_small)
     return RoundPlan(
@@ -121,7 +127,7 @@ def _kills(wanted: Wanted, drawn: Random, number: int, work_s: float) -> list[Pl
     """Kills at random instants, so many a second."""
     if "kill" not in wanted.nemeses or wanted.kills_per_s <= 0:
         return []
-    found = []
+    found: list[PlannedStrike] = []
     at_s = drawn.expovariate(wanted.kills_per_s)
     while at_s < work_s:
         seed = f"{wanted.seed}:{number}:kill:{len(found)}"

@@ -80,9 +80,7 @@ class Recorder:
                 self._give_up(error)
         self._write(history.begin_line(start))
 
-    def ask(
-        self, process: str, verb: Verb, *, key: str, via: int, version: str, index: int
-    ) -> Op:
+    def ask(self, process: str, verb: Verb, *, key: str, via: int, version: str, index: int) -> Op:
         """Put an operation on record that is about to be asked."""
         op = Op(
             id=len(self.ops),

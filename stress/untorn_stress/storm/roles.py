@@ -4,7 +4,7 @@ A role yields what it asks (``Errand``) or for how long it does nothing (``Rest`
 answer (``Word``). What comes next is drawn from the dice of (seed, round, slot, incarnation), so it
 depends on nobody else; what comes of it is the race.
 
-Rule 1: whatever a role holds it gives up again, so that "holds nothing" comes about again and again.
+Rule 1: whatever a role holds it gives up again: that it holds nothing comes about time and again.
 Rule 2: a role never asks twice of what was refused: errors end the turn, and the next is drawn.
 """
 
@@ -29,7 +29,7 @@ from untorn_conformance.backend import (
 from untorn_stress.storm.stamps import Version
 
 _KIB: Final = 1024
-FRAME_SIZES: Final = (4 * _KIB, 4 * _KIB, 4 * _KIB, 4 * _KIB, 4 * _KIB, 4 * _KIB, 4 * _KIB, 64 * _KIB)
+FRAME_SIZES: Final = (*(4 * _KIB,) * 7, 64 * _KIB)
 """What a frame's size is drawn from: one in eight is as large as many a real one."""
 
 

@@ -1,4 +1,4 @@
-"""One fresh worker alone, asked in turn: who looks at what a round left, and what it left itself."""
+"""One fresh worker alone, asked in turn: who looks at what a round left."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Solo:
     def leave(self) -> bool:
         """Let it exit at the end of its input; whether it did, in time and by itself."""
         os.close(self._worker.streams.to_worker)
-        went = await_true(lambda: self._has_left(), EXIT_GRACE_S)
+        went = await_true(self._has_left, EXIT_GRACE_S)
         os.close(self._worker.streams.from_worker)
         return went
 

@@ -12,11 +12,13 @@ Source: "recoverability" of Kingsbury and Alvaro, Elle (VLDB 2020): a read names
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from untorn_conformance.history import Seen
@@ -120,3 +122,22 @@ def inspect(content: bytes) -> Inspected:
         found[match["key"].decode(), match["version"].decode(), int(match["index"])] += 1
         said = int(match["length"])
     return Inspected(blocks=found, foreign=foreign, length=len(content), said_length=said)
+
+
+def found_on_disk(root: Path, sha256: str) -> str:
+    """Whose blocks are in a file with the bytes that were read, if one is still there."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            content = _content(path)
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return f"{os.path.relpath(path, root)} holds {inspect(content)}"
+    return "no file below the root has these bytes any more"
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, PermissionError) as error:
+        return str(error).encode()  # gone meanwhile: it has no digest that was read

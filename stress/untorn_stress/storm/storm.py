@@ -37,17 +37,18 @@ from untorn_stress.storm.arena import (
     Stormed,
     open_arena,
 )
-from untorn_stress.storm.audit import Auditor, Found, Usual, usual_of
+from untorn_stress.storm.audit import Audited, Auditor, Usual, usual_of
 from untorn_stress.storm.crew import StormWorker
-from untorn_stress.storm.fray import Fray, configured
+from untorn_stress.storm.fray import Fray
 from untorn_stress.storm.judging import Ruling, StormFinding, ruled
 from untorn_stress.storm.nemesis.catalogue import SMALL_DISK
-from untorn_stress.storm.plan import RoundPlan, Wanted, dice, plan_round
+from untorn_stress.storm.plan import RoundPlan, dice, plan_round
 from untorn_stress.storm.recorder import Recorder
 from untorn_stress.storm.roles import FRAME_SIZES, Errand, Part, Store, collect
 from untorn_stress.storm.solo import Solo
 from untorn_stress.storm.stamps import Provenance, Version
 from untorn_stress.storm.summary import RESOURCES, Account
+from untorn_stress.storm.tally import Watch
 
 _SMALL: Final = Small(size_bytes=16 * 1024 * 1024, inodes=4000)
 _AUDIT_DEADLINE_S: Final = 60.0
@@ -184,7 +185,7 @@ class Storm:
         self._conclude(ground, plan, recorder, fray, found)
 
     def _conclude(
-        self, ground: _Ground, plan: RoundPlan, recorder: Recorder, fray: Fray, found: Found
+        self, ground: _Ground, plan: RoundPlan, recorder: Recorder, fray: Fray, found: Audited
     ) -> None:
         ruling = _with_notes(ruled(recorder.round()), fray.notes)
         leaks = [_leak(each) for each in (*found.leaks, *self.account.resources.end_round())]
@@ -271,22 +272,20 @@ class Storm:
     def _solo(self, ground: _Ground, recorder: Recorder) -> Solo:
         self._auditors += 1
         name = f"audit.{self._auditors}"
-        part = Part(
-            process=name, dice=dice(self._wanted.seed, name), store=self._store(ground)
-        )
+        part = Part(process=name, dice=dice(self._wanted.seed, name), store=self._store(ground))
         return Solo(ground.arena, recorder, part, deadline_s=_AUDIT_DEADLINE_S)
 
     def _open_errand(self, ground: _Ground) -> Errand:
-        env = configured(ground.arena, self._wanted)
+        env = self._wanted.environment(self._stormed.hello.variables)
         args = {"root": str(ground.arena.root), "env": env, "clock_offset_s": 0.0}
         return Errand(verb=Verb.OPEN, args=args)
 
-    def _audit(self, ground: _Ground, recorder: Recorder, *, usual: Usual | None) -> Found:
+    def _audit(self, ground: _Ground, recorder: Recorder, *, usual: Usual | None) -> Audited:
         auditor = Auditor(ground.arena, self._wanted, ground.whose, usual)
         return auditor.audit(self._solo(ground, recorder), self._open_errand(ground))
 
 
-class _Onlooker:
+class _Onlooker(Watch):
     """Hands what is seen to the series and the resources."""
 
     def __init__(self, account: Account) -> None:
@@ -350,4 +349,3 @@ def _clear(folder: Path) -> None:
 
 def _plain_limits(limits: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in limits.items()}
-

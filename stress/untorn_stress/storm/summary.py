@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from untorn_conformance.checkers.storm.judging import CHECKERS
 
-from untorn_stress.storm.fray import Tally
 from untorn_stress.storm.judging import Ruling
 from untorn_stress.storm.ledger import StormLedger
 from untorn_stress.storm.plan import Wanted
 from untorn_stress.storm.resources import Resources
 from untorn_stress.storm.series import Series
+from untorn_stress.storm.tally import Tally
 
 STORM_VERSION: Final = 1
 RESOURCES: Final = "resources"

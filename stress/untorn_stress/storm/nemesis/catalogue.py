@@ -18,13 +18,13 @@ from untorn_stress.storm.nemesis.mtimes import ShiftMtimes
 from untorn_stress.storm.nemesis.permissions import Permissions
 from untorn_stress.storm.nemesis.protocol import Nemesis
 from untorn_stress.storm.nemesis.root_removed import RootRemoved
-from untorn_stress.storm.nemesis.stop import Stop
+from untorn_stress.storm.nemesis.stop import StopAwhile
 
 _ALL: Final[tuple[Nemesis, ...]] = (
     KillWorker(),
     KillTree(),
     KillParent(),
-    Stop(),
+    StopAwhile(),
     CollectBurst(),
     DiskFull(),
     InodesFull(),

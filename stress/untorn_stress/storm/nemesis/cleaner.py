@@ -28,6 +28,7 @@ class Cleaner:
 
     name: Final = "cleaner"
     lasts_s: Final = 0.0
+    excuses: Final = (Excuse.REMOVES,)
 
     def cannot(self, field: Field) -> str:
         """It always can."""
@@ -45,7 +46,7 @@ class Cleaner:
         heeding = "heeding locks" if heeds_locks else "heeding no lock"
         return Blow(
             name=self.name,
-            excuses=(Excuse.REMOVES,),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=after(0.0),
             proof=lambda: removed > 0,

@@ -19,6 +19,7 @@ class ClockOffset:
 
     name: Final = "clock"
     lasts_s: Final = 1.0
+    excuses: Final = (Excuse.KILLS, Excuse.AGES)
 
     def cannot(self, field: Field) -> str:
         """It needs a backend whose clock can be set."""
@@ -45,7 +46,9 @@ class ClockOffset:
 
         def over() -> bool:
             seen.update(
-                each.slot for each in field.living() if each.offset_s == seconds and each.answers > 1
+                each.slot
+                for each in field.living()
+                if each.offset_s == seconds and each.answers > 1
             )
             return ends()
 
@@ -58,7 +61,7 @@ class ClockOffset:
 
         return Blow(
             name=self.name,
-            excuses=(Excuse.KILLS, Excuse.AGES),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=over,
             heal=heal,

@@ -6,6 +6,8 @@ import time
 from random import Random
 from typing import Final
 
+from untorn_conformance.history import Excuse
+
 from untorn_stress.storm.nemesis.protocol import Blow, Field
 
 
@@ -14,6 +16,7 @@ class CollectBurst:
 
     name: Final = "gc-storm"
     lasts_s: Final = 0.5
+    excuses: Final[tuple[Excuse, ...]] = ()
 
     def cannot(self, field: Field) -> str:
         """It needs collectors."""
@@ -31,7 +34,7 @@ class CollectBurst:
             each.part.burst = count
         return Blow(
             name=self.name,
-            excuses=(),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=lambda: not any(each.part.burst for each in field.living("collector")),
             proof=lambda: field.evicted_since(begin_ns) > 0,

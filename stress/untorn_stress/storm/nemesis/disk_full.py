@@ -45,6 +45,7 @@ class DiskFull:
 
     name: Final = "disk-full"
     lasts_s: Final = 1.0
+    excuses: Final = (Excuse.REFUSES,)
 
     def cannot(self, field: Field) -> str:
         """It needs a file system of our own."""
@@ -63,7 +64,7 @@ class DiskFull:
 
         return Blow(
             name=self.name,
-            excuses=(Excuse.REFUSES,),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=over,
             heal=lambda: path.unlink(missing_ok=True),

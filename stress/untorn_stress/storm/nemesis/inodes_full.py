@@ -23,6 +23,7 @@ class InodesFull:
 
     name: Final = "inodes-full"
     lasts_s: Final = 1.0
+    excuses: Final = (Excuse.REFUSES,)
 
     def cannot(self, field: Field) -> str:
         """It needs a file system of our own."""
@@ -42,7 +43,7 @@ class InodesFull:
 
         return Blow(
             name=self.name,
-            excuses=(Excuse.REFUSES,),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=over,
             heal=taken.give_back,

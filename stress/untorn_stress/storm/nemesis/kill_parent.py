@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from untorn_conformance.history import Excuse
+
 from untorn_stress import supervise
 from untorn_stress.storm.nemesis.kill_tree import descendants_of
 from untorn_stress.storm.nemesis.protocol import Blow, Field, kills
@@ -15,6 +17,7 @@ class KillParent:
 
     name: Final = "kill-parent"
     lasts_s: Final = 0.0
+    excuses: Final = (Excuse.KILLS,)
 
     def cannot(self, field: Field) -> str:
         """Only workers that extract have children (with backends of one process)."""

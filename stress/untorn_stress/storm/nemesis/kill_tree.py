@@ -8,6 +8,8 @@ import signal
 from random import Random
 from typing import Final
 
+from untorn_conformance.history import Excuse
+
 from untorn_stress.storm.nemesis.protocol import Blow, Field, kills
 from untorn_stress.storm.nursery import children_of
 
@@ -25,6 +27,7 @@ class KillTree:
 
     name: Final = "kill-tree"
     lasts_s: Final = 0.0
+    excuses: Final = (Excuse.KILLS,)
 
     def cannot(self, field: Field) -> str:
         """It always can."""

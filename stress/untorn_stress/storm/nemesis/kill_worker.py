@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from untorn_conformance.history import Excuse
+
 from untorn_stress.storm.nemesis.protocol import Blow, Field, kills
 from untorn_stress.storm.nursery import children_of
 
@@ -14,6 +16,7 @@ class KillWorker:
 
     name: Final = "kill"
     lasts_s: Final = 0.0
+    excuses: Final = (Excuse.KILLS,)
 
     def cannot(self, field: Field) -> str:
         """It always can."""

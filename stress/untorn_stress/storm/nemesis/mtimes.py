@@ -1,4 +1,4 @@
-"""Every mtime below the root is shifted: a clock was set, a backup was restored, a disk was moved."""
+"""Every mtime below the root is shifted: a clock was set, a backup restored, a disk moved."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class ShiftMtimes:
 
     name: Final = "mtimes"
     lasts_s: Final = 0.0
+    excuses: Final = (Excuse.AGES,)
 
     def cannot(self, field: Field) -> str:
         """It always can."""
@@ -31,12 +32,10 @@ class ShiftMtimes:
         begin_ns = time.monotonic_ns()
         seconds = dice.choice(_SHIFTS_S)
         shifted = probe.shift_mtimes(field.root, seconds)
-        farthest_s = max(
-            (abs(time.time() - each) for each in _mtimes(field)), default=0.0
-        )
+        farthest_s = max((abs(time.time() - each) for each in _mtimes(field)), default=0.0)
         return Blow(
             name=self.name,
-            excuses=(Excuse.AGES,),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=after(0.0),
             proof=lambda: shifted > 0 and farthest_s > abs(seconds) / 2,

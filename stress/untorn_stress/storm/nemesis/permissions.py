@@ -23,10 +23,13 @@ class Permissions:
 
     name: Final = "permissions"
     lasts_s: Final = 0.8
+    excuses: Final = (Excuse.REFUSES,)
 
     def cannot(self, field: Field) -> str:
         """It needs workers that permissions mean something to."""
-        return "the workers are root: permissions mean nothing to them" if field.is_privileged else ""
+        return (
+            "the workers are root: permissions mean nothing to them" if field.is_privileged else ""
+        )
 
     def strike(self, field: Field, dice: Random) -> Blow | None:
         """Take them away; it bit if a worker was refused something."""
@@ -39,7 +42,7 @@ class Permissions:
             _change(folder, left, modes)
         return Blow(
             name=self.name,
-            excuses=(Excuse.REFUSES,),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=after(_FEWEST_S + dice.random() * _MORE_S),
             heal=lambda: _give_back(field, modes),
@@ -71,6 +74,8 @@ def _give_back(field: Field, modes: dict[tuple[int, int], int]) -> None:
             before = modes.get((status.st_dev, status.st_ino))
             if before is not None:
                 os.chmod(folder, before | _OWN)
-            pending += [each.path for each in os.scandir(folder) if each.is_dir(follow_symlinks=False)]
+            pending += [
+                each.path for each in os.scandir(folder) if each.is_dir(follow_symlinks=False)
+            ]
         except (FileNotFoundError, NotADirectoryError):
             continue  # removed meanwhile

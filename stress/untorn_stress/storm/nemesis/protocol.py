@@ -88,7 +88,11 @@ class Field(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Blow:
-    """A strike under way. ``over`` says when it is to be healed, ``proof`` whether it bit."""
+    """A strike under way.
+
+    ``over`` says when it is to be healed, ``proof`` whether a worker was seen to meet it;
+    ``in_force`` that something was done that they may have met.
+    """
 
     name: str
     excuses: tuple[Excuse, ...]
@@ -98,6 +102,7 @@ class Blow:
     begin_ns: int = 0
     detail: str = ""
     processes: tuple[str, ...] = ()
+    in_force: bool = True
 
 
 class Nemesis(Protocol):
@@ -106,6 +111,10 @@ class Nemesis(Protocol):
     @property
     def name(self) -> str:
         """Its name in options, histories and reports."""
+
+    @property
+    def excuses(self) -> tuple[Excuse, ...]:
+        """What its strikes may excuse."""
 
     @property
     def lasts_s(self) -> float:

@@ -20,6 +20,7 @@ class RootRemoved:
 
     name: Final = "root-removed"
     lasts_s: Final = 0.5
+    excuses: Final = (Excuse.REMOVES, Excuse.REFUSES)
 
     def cannot(self, field: Field) -> str:
         """It always can."""
@@ -46,7 +47,7 @@ class RootRemoved:
 
         return Blow(
             name=self.name,
-            excuses=(Excuse.REMOVES, Excuse.REFUSES),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=lasts,
             heal=heal,

@@ -14,11 +14,12 @@ _LONGER_S: Final = 0.2
 _MOST: Final = 2
 
 
-class Stop:
+class StopAwhile:
     """Stops one or two workers where they are."""
 
     name: Final = "stop"
     lasts_s: Final = 2.5
+    excuses: Final = (Excuse.STOPS,)
 
     def cannot(self, field: Field) -> str:
         """It always can."""
@@ -43,7 +44,7 @@ class Stop:
 
         return Blow(
             name=self.name,
-            excuses=(Excuse.STOPS,),
+            excuses=self.excuses,
             begin_ns=begin_ns,
             over=after(field.min_age_s + _LONGER_S),
             heal=heal,
