@@ -1,4 +1,7 @@
-"""The root is deleted while it is in use, and made again a moment later."""
+"""The root is deleted while it is in use, and made again a moment later.
+
+It is not renamed away: workers would go on in it, and there would be two caches for a while.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from untorn_conformance.history import Excuse
 from untorn_stress.storm.nemesis.protocol import Blow, Field, after
 
 _MOST_S: Final = 0.5
+_MOST_TRIES: Final = 50
 
 
 class RootRemoved:
@@ -31,28 +35,19 @@ class RootRemoved:
         """Remove; it bit if the root was gone, or is another directory."""
         begin_ns = time.monotonic_ns()
         before = _identity(field)
-        aside = field.root.with_name(f"removed-{dice.getrandbits(32):08x}")
-        moved = dice.random() < 0.5  # noqa: PLR2004
-        if moved:
-            # At once, as by mv: workers go on in a directory that has another name.
-            os.rename(field.root, aside)
-        else:
+        tries = 0
+        while _identity(field) == before is not None and tries < _MOST_TRIES:
             shutil.rmtree(field.root, ignore_errors=True)  # who makes files there makes it fail
+            tries += 1
         after_it = _identity(field)
-        lasts = after(dice.random() * _MOST_S)
-
-        def heal() -> None:
-            field.make_root()
-            shutil.rmtree(aside, ignore_errors=True)  # workers may still write there; see below
-
         return Blow(
             name=self.name,
             excuses=self.excuses,
             begin_ns=begin_ns,
-            over=lasts,
-            heal=heal,
+            over=after(dice.random() * _MOST_S),
+            heal=field.make_root,
             proof=lambda: before is not None and before != after_it,
-            detail="renamed away" if moved else "removed in place",
+            detail=f"removed in {tries} tries",
         )
 
 
