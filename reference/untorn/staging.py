@@ -11,6 +11,7 @@ same lock becomes the publisher's lease, since it travels with the directory thr
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -158,12 +159,13 @@ def _lock(fd: int) -> bool:
         raise
 
 
-def inspect(fd: int) -> list[tuple[str, os.stat_result]]:
+def inspect(fd: int, count: int | None = None) -> list[tuple[str, os.stat_result]]:
     """The frames below `fd` in order, checked: regular, non-empty, no gap and no duplicate.
 
-    Raises InvalidEntryError (contract P8) or OSError.
+    Raises InvalidEntryError (contract P8) or OSError: ENOENT for fewer than the `count` that were
+    written, of which an outsider took some.
     """
-    return _inspect(fd, _names(fd))
+    return _inspect(fd, _names(fd), count)
 
 
 def _names(fd: int) -> list[str]:
@@ -176,9 +178,15 @@ def _names(fd: int) -> list[str]:
     return syscalls.list_directory(fd)
 
 
-def _inspect(fd: int, names: list[str]) -> list[tuple[str, os.stat_result]]:
+def _inspect(
+    fd: int, names: list[str], count: int | None = None
+) -> list[tuple[str, os.stat_result]]:
+    written = [name for name in names if name not in _NOT_FRAMES]
+    if count is not None and len(written) < count:
+        lost = f"{count - len(written)} of {count} staged frames were removed by somebody else"
+        raise FileNotFoundError(errno.ENOENT, lost)
     frames = []
-    for name in manifest.order_frames([name for name in names if name not in _NOT_FRAMES]):
+    for name in manifest.order_frames(written):
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidEntryError(f"not a regular file: {name!r}")
@@ -188,17 +196,17 @@ def _inspect(fd: int, names: list[str]) -> list[tuple[str, os.stat_result]]:
     return frames
 
 
-def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
+def seal(staging: Staging, settings: Settings, now_s: float, count: int | None = None) -> Manifest:
     """Write the manifest, last of all; from here on the directory is an entry that nobody sees.
 
-    Raises InvalidEntryError or OSError. The directory's mtime becomes a stamp of ours, and no frame
+    Raises InvalidEntryError or OSError, as `inspect` with its `count`. The directory's mtime becomes a stamp of ours, and no frame
     is younger than the manifest, so that later changes by others show (see lookup).
     """
     fd, digest = staging.fd, settings.digests
     names = _names(fd)
     if layout.RESERVATION in names:
         os.unlink(layout.RESERVATION, dir_fd=fd)
-    found = _inspect(fd, names)
+    found = _inspect(fd, names, count)
     frames = []
     for name, status in found:
         if status.st_mode & _MODE_BITS != _READ_ONLY:  # one its owner cannot read is damage
