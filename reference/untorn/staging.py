@@ -165,7 +165,9 @@ def inspect(fd: int, count: int | None = None) -> list[tuple[str, os.stat_result
     Raises InvalidEntryError (contract P8) or OSError: ENOENT for fewer than the `count` that were
     written, of which an outsider took some.
     """
-    return _inspect(fd, _names(fd), count)
+    names = _names(fd)
+    _require_all(names, count)
+    return _inspect(fd, names)
 
 
 def _names(fd: int) -> list[str]:
@@ -178,15 +180,16 @@ def _names(fd: int) -> list[str]:
     return syscalls.list_directory(fd)
 
 
-def _inspect(
-    fd: int, names: list[str], count: int | None = None
-) -> list[tuple[str, os.stat_result]]:
-    written = [name for name in names if name not in _NOT_FRAMES]
-    if count is not None and len(written) < count:
-        lost = f"{count - len(written)} of {count} staged frames were removed by somebody else"
+def _require_all(names: list[str], count: int | None) -> None:
+    left = len([name for name in names if name not in _NOT_FRAMES])
+    if count is not None and left < count:
+        lost = f"{count - left} of {count} staged frames were removed by somebody else"
         raise FileNotFoundError(errno.ENOENT, lost)
+
+
+def _inspect(fd: int, names: list[str]) -> list[tuple[str, os.stat_result]]:
     frames = []
-    for name in manifest.order_frames(written):
+    for name in manifest.order_frames([name for name in names if name not in _NOT_FRAMES]):
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidEntryError(f"not a regular file: {name!r}")
@@ -199,14 +202,16 @@ def _inspect(
 def seal(staging: Staging, settings: Settings, now_s: float, count: int | None = None) -> Manifest:
     """Write the manifest, last of all; from here on the directory is an entry that nobody sees.
 
-    Raises InvalidEntryError or OSError, as `inspect` with its `count`. The directory's mtime becomes a stamp of ours, and no frame
-    is younger than the manifest, so that later changes by others show (see lookup).
+    Raises InvalidEntryError or OSError, as `inspect` does with its `count`. The directory's mtime
+    becomes a stamp of ours, and no frame is younger than the manifest, so that later changes by
+    others show (see lookup).
     """
     fd, digest = staging.fd, settings.digests
     names = _names(fd)
     if layout.RESERVATION in names:
         os.unlink(layout.RESERVATION, dir_fd=fd)
-    found = _inspect(fd, names, count)
+    _require_all(names, count)
+    found = _inspect(fd, names)
     frames = []
     for name, status in found:
         if status.st_mode & _MODE_BITS != _READ_ONLY:  # one its owner cannot read is damage

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from untorn_conformance.backend import FrameRead, StagedFile, Unpublished
 from untorn_conformance.backends.reference import Reference
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """The adapter listens to the reference's log; here it is not alone in its process."""
+    logger = logging.getLogger("untorn")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2], ids=lambda kept: f"{kept}-of-3-left")
