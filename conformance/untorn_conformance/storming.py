@@ -15,15 +15,17 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from untorn_fixtures.errors import FixtureError
 from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress.storm.arena import ArenaError, Stormed
+from untorn_stress.storm.footage import Footage, copied
 from untorn_stress.storm.ledger import StormLedger
 from untorn_stress.storm.nemesis.catalogue import NEMESES
 from untorn_stress.storm.plan import Wanted
@@ -33,6 +35,7 @@ from untorn_stress.storm.summary import Account, document
 
 from untorn_conformance import provenance, subjects
 from untorn_conformance.backend import Hello
+from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError
 from untorn_conformance.registry import BackendSpec, parse
 
@@ -42,6 +45,13 @@ EXTRACTORS: Final = 2
 
 OWN_FILES: Final = ("storm.json", "findings.jsonl", "rounds")
 """What a run directory holds of its own storm: it may hold nothing of another's."""
+
+_REQUESTS: Final[Sequence[Mapping[str, Any]]] = (
+    {"clip": "sdr", "start_s": "0", "duration_s": "2", "fps": "2", "format": "png"},
+    {"clip": "sdr", "start_s": "1/2", "duration_s": "1", "fps": "4", "format": "png"},
+    {"clip": "odd", "start_s": "0", "duration_s": "1", "fps": "4", "format": "png"},
+)
+"""What is extracted: four frames each, as every version of a storm has."""
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 (a directory of our own is made there)
 _EXITS: Final = {"pass": 0, "fail": FOUND, "unknown": OPEN, "invalid": INVALID}
@@ -90,9 +100,10 @@ def storm_command(
                 spool_directory=spool_beside(base),
                 tell=tell,
                 is_stopped=lambda: bool(interrupts),
+                filmed=_filmed(hello) if wanted.extractors else None,
             )
             storm.rage()
-        except (ArenaError, BackendError) as error:
+        except (ArenaError, BackendError, FixtureError) as error:
             account.invalid = str(error)
         except OSError as error:
             account.leave_open(f"the storm ended early: {error}")
@@ -111,6 +122,16 @@ def storm_command(
             account.leave_open(ledger.trouble)
             summary = {**summary, "verdict": account.verdict, "reason": account.reason}
     return Raged(document=summary, exit_code=_exit_code(account, interrupts), out=folder)
+
+
+def _filmed(hello: Hello) -> Callable[[Path], Footage]:
+    """Who makes the footage of an arena. Raises ArenaError, FixtureError."""
+    if Capability.EXTRACT not in hello.capabilities:
+        raise ArenaError("--extract needs a backend that declares extract")
+    from untorn_fixtures import clips  # noqa: PLC0415 (few need it, and none should wait for it)
+
+    found = {each["clip"]: clips.clip(each["clip"]) for each in _REQUESTS}
+    return lambda folder: copied(found, folder, _REQUESTS)
 
 
 def _exit_code(account: Account, interrupts: Sequence[int]) -> int:

@@ -25,11 +25,12 @@ from untorn_conformance.history import Death, Excuse, OpOutcome, Strike
 
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
+from untorn_stress.storm.footage import Footage
 from untorn_stress.storm.nemesis.protocol import Refused
 from untorn_stress.storm.nursery import children_of
 from untorn_stress.storm.plan import RoundPlan, Wanted, dice
 from untorn_stress.storm.population import Population
-from untorn_stress.storm.recorder import Recorder
+from untorn_stress.storm.recorder import Recorder, outcome_of
 from untorn_stress.storm.roles import ROLES, Errand, Part, Rest, Role, Store, Word
 from untorn_stress.storm.stamps import found_on_disk
 from untorn_stress.storm.striking import KILL_ALL, Striking
@@ -56,7 +57,7 @@ class Fray:
         store: Store,
         tally: Tally,
         watch: Watch,
-        clips: Mapping[str, Mapping[str, object]],
+        footage: Footage,
     ) -> None:
         self._arena = arena
         self._recorder = recorder
@@ -65,7 +66,7 @@ class Fray:
         self._store = store
         self._tally = tally
         self._watch = watch
-        self._clips = clips
+        self._footage = footage
         self._hello = arena.stormed.hello
         self._selector = selectors.DefaultSelector()
         self._people = Population()
@@ -106,6 +107,10 @@ class Fray:
     def min_age_s(self) -> float:
         """The age below which nothing is evicted, as configured."""
         return self._wanted.min_age_s
+
+    def has_role(self, role: str) -> bool:
+        """Whether workers of a role take part."""
+        return role in self._wanted.slots
 
     def living(self, role: str = "") -> list[StormWorker]:
         """The workers that run, or are stopped; of one role or of all."""
@@ -223,7 +228,7 @@ class Fray:
             store=self._store,
             has_stats=Capability.STATS in self._hello.capabilities,
             total_bytes=self._wanted.keys * self._wanted.frames * 4096 * 2,
-            clips=self._clips,
+            clips={label: self._footage.errand(label) for label in self._footage.inputs},
         )
         offset_s = self._offsets.get(slot, 0.0)
         turns = _opened(self._open_errand(offset_s), ROLES[role](part))
@@ -256,14 +261,9 @@ class Fray:
 
     def _ask(self, worker: StormWorker, errand: Errand) -> None:
         worker.errand = errand
-        worker.op = self._recorder.ask(
-            worker.name,
-            errand.verb,
-            key=errand.key,
-            via=errand.via,
-            version=errand.version,
-            index=errand.index,
-        )
+        # What is read of a clip does not say whose it is: see footage.
+        of_clip = errand.verb is Verb.READ and errand.key in self._footage.inputs
+        worker.op = self._recorder.ask(worker.name, errand, record=not of_clip)
         worker.send(errand.verb, errand.args)
         if worker.wants_room:
             self._selector.register(worker.streams.to_worker, selectors.EVENT_WRITE, worker)
@@ -287,7 +287,9 @@ class Fray:
         if not came or worker.op is None or worker.errand is None:
             return
         op = self._recorder.answered(worker.op, value, worker.errand.args)
-        if isinstance(value, FrameRead) and op.seen is None and len(self.notes) < _MOST_NOTES:
+        if op.id < 0:
+            self._footage.look(worker.errand, value, op.ended_ns)
+        elif isinstance(value, FrameRead) and op.seen is None and len(self.notes) < _MOST_NOTES:
             self.notes[op.id] = found_on_disk(self._arena.seen_root, value.sha256)
         self._count(worker, op.verb, value, op)
         worker.op = worker.errand = None
@@ -295,7 +297,7 @@ class Fray:
 
     def _count(self, worker: StormWorker, verb: str, value: object, op: Any) -> None:
         self._answers[worker.slot] += 1
-        outcome: OpOutcome = op.outcome
+        outcome = outcome_of(value)
         self._tally.operations[verb, outcome.value] += 1
         evicted = value.evicted if isinstance(value, Collected) else 0
         if evicted and not op.numbers.get("dry_run"):

@@ -30,11 +30,11 @@ from untorn_conformance.backend import (
     Staged,
     Stats,
     Unpublished,
-    Verb,
 )
 from untorn_conformance.errors import BackendError
 from untorn_conformance.history import Audit, Death, Op, OpOutcome, Round, RoundStart, Strike
 
+from untorn_stress.storm.roles import Errand
 from untorn_stress.storm.stamps import Provenance
 
 _BUFFER_BYTES: Final = 256 * 1024
@@ -80,18 +80,20 @@ class Recorder:
                 self._give_up(error)
         self._write(history.begin_line(start))
 
-    def ask(self, process: str, verb: Verb, *, key: str, via: int, version: str, index: int) -> Op:
-        """Put an operation on record that is about to be asked."""
+    def ask(self, process: str, errand: Errand, *, record: bool = True) -> Op:
+        """Put an operation on record that is about to be asked; unrecorded its number is -1."""
         op = Op(
-            id=len(self.ops),
+            id=len(self.ops) if record else -1,
             process=process,
-            verb=verb.value,
-            key=key,
-            via=via,
-            version=version,
-            index=index,
+            verb=errand.verb.value,
+            key=errand.key,
+            via=errand.via,
+            version=errand.version,
+            index=errand.index,
             began_ns=time.monotonic_ns(),
         )
+        if not record:
+            return op
         self.ops.append(op)
         self._write(history.invoke_line(op))
         return op
@@ -101,10 +103,13 @@ class Recorder:
         done = replace(
             op,
             ended_ns=time.monotonic_ns(),
-            outcome=outcome_of(value),
+            # Of which attempt an extraction's frames are nobody can tell: see footage.
+            outcome=OpOutcome.DONE if isinstance(value, Extracted) else outcome_of(value),
             reason=reason_of(value),
             **self._details(value, asked),
         )
+        if op.id < 0:
+            return done
         self.ops[op.id] = done
         self._write(history.return_line(done))
         return done

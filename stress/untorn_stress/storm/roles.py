@@ -90,8 +90,8 @@ def full_key(label: str) -> str:
 class Part:
     """One worker's part: who it is, and what it is drawn from.
 
-    ``burst`` is how many collects in a row a nemesis has ordered of a collector. ``clips`` are the
-    inputs that an extractor extracts, by label.
+    ``burst`` is how many collects in a row a nemesis has ordered of a collector. ``clips`` are what
+    an extractor asks, by label.
     """
 
     process: str
@@ -100,7 +100,7 @@ class Part:
     has_stats: bool = False
     total_bytes: int = 0
     burst: int = 0
-    clips: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    clips: Mapping[str, Errand] = field(default_factory=dict)
     attempts: int = 0
 
 
@@ -165,15 +165,11 @@ def extractor(part: Part) -> Role:
     """Extract clips, read what comes, give it up."""
     while True:
         label = part.dice.choice(sorted(part.clips))
-        part.attempts += 1
-        version = f"{part.process}/{part.attempts}"
-        answer = yield Errand(
-            verb=Verb.EXTRACT, args={"inputs": part.clips[label]}, key=label, version=version
-        )
+        answer = yield part.clips[label]
         assert answer is not None
         if isinstance(answer.value, Extracted):
             yield from read_all(answer, label, part.dice)
-            yield release(answer, label)
+            yield release(answer, "")
         yield Rest(seconds=part.dice.random() * 0.02, empty=True)
 
 

@@ -38,16 +38,9 @@ class Solo:
         """The process id, 0 until the nursery has told it."""
         return self._worker.pid
 
-    def ask(self, errand: Errand) -> Word:
+    def ask(self, errand: Errand, *, record: bool = True) -> Word:
         """Ask, and wait for the answer."""
-        op = self._recorder.ask(
-            self.part.process,
-            errand.verb,
-            key=errand.key,
-            via=errand.via,
-            version=errand.version,
-            index=errand.index,
-        )
+        op = self._recorder.ask(self.part.process, errand, record=record)
         if self._failure is not None:
             return Word(op=op.id, value=self._failure)
         self._worker.send(errand.verb, errand.args)

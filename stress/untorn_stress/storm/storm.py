@@ -39,6 +39,7 @@ from untorn_stress.storm.arena import (
 )
 from untorn_stress.storm.audit import Audited, Auditor, Usual, usual_of
 from untorn_stress.storm.crew import StormWorker
+from untorn_stress.storm.footage import Footage
 from untorn_stress.storm.fray import Fray
 from untorn_stress.storm.judging import Ruling, StormFinding, ruled
 from untorn_stress.storm.nemesis.catalogue import SMALL_DISK
@@ -71,6 +72,7 @@ class _Ground:
     usual: Usual
     present: dict[str, str]
     whose: Provenance = field(default_factory=Provenance)
+    footage: Footage = field(default_factory=Footage)
 
 
 class Storm:
@@ -85,7 +87,8 @@ class Storm:
         spool_directory: Path,
         tell: Tell,
         is_stopped: Callable[[], bool],
-        clips: Mapping[str, Mapping[str, object]] | None = None,
+        filmed: Callable[[Path], Footage] | None = None,
+        planned: Callable[..., RoundPlan] = plan_round,
     ) -> None:
         self.account: Final = account
         self._stormed = stormed
@@ -94,7 +97,8 @@ class Storm:
         self._spool_directory = spool_directory
         self._tell = tell
         self._is_stopped = is_stopped
-        self._clips = clips or {}
+        self._filmed = filmed
+        self._planned = planned
         self._auditors = 0
 
     def rage(self) -> None:
@@ -109,7 +113,7 @@ class Storm:
                 if number and left_s < _LEAST_LEFT_S:
                     break
                 number += 1
-                plan = plan_round(self._wanted, number, has_small=small is not None)
+                plan = self._planned(self._wanted, number, has_small=small is not None)
                 ground = small if plan.is_small and small is not None else main
                 self._round(ground, plan, lambda: time.monotonic() >= end_s or self._is_stopped())
                 if self.account.invalid:
@@ -136,6 +140,7 @@ class Storm:
             )
         )
         ground = _Ground(arena, Usual(names=Counter()), {})
+        self._film(ground)
         first = self._audit(ground, self._recorder(ground, 0, None), usual=None)
         self._empty(ground)
         second = self._audit(ground, self._recorder(ground, 0, None), usual=None)
@@ -147,6 +152,18 @@ class Storm:
         for leak in first.leaks + second.leaks:
             self._keep([_leak(leak)], 0, list)
         return ground
+
+    def _film(self, ground: _Ground) -> None:
+        """Learn what the clips give, where some are extracted."""
+        if self._filmed is None:
+            return
+        ground.footage = self._filmed(ground.arena.spool / "clips")
+        solo = self._solo(ground, self._recorder(ground, 0, None))
+        solo.ask(self._open_errand(ground))
+        why = ground.footage.learn(solo)
+        solo.leave()
+        if why:
+            raise BrokenBackendError(f"with nothing in its way, {why}")
 
     def _empty(self, ground: _Ground) -> None:
         """Evict all: what an emptied cache leaves lying about is usual, too."""
@@ -176,7 +193,7 @@ class Storm:
             store,
             self.account.tally,
             _Onlooker(self.account),
-            self._clips,
+            ground.footage,
         )
         fray.rage(is_over)
         _tidy(ground.arena)
@@ -192,7 +209,7 @@ class Storm:
         if recorder.trouble:
             self.account.leave_open(recorder.trouble)
         self.account.rule(ruling)
-        findings = [*ruling.findings, *leaks]
+        findings = [*ruling.findings, *ground.footage.take_wrong(), *leaks]
         self._keep(findings, plan.number, recorder.lines)
         ground.present = found.present
         ground.whose.next_round(found.present.values())

@@ -20,8 +20,7 @@ class CollectBurst:
 
     def cannot(self, field: Field) -> str:
         """It needs collectors."""
-        none = field.living() and not field.living("collector")
-        return "there is no collector (--workers)" if none else ""
+        return "" if field.has_role("collector") else "there is no collector (--workers)"
 
     def strike(self, field: Field, dice: Random) -> Blow | None:
         """Order the burst; it bit if entries were evicted."""

@@ -21,9 +21,9 @@ class KillParent:
 
     def cannot(self, field: Field) -> str:
         """Only workers that extract have children (with backends of one process)."""
-        if field.living() and not field.living("extractor"):
-            return "nobody starts processes: give --extract, with a backend that extracts"
-        return ""
+        if field.has_role("extractor"):
+            return ""
+        return "nobody starts processes: give --extract, with a backend that extracts"
 
     def strike(self, field: Field, dice: Random) -> Blow | None:
         """Kill one parent; it bit if a child was seen to live on after its death."""

@@ -55,6 +55,9 @@ class Field(Protocol):
     def min_age_s(self) -> float:
         """The age below which nothing is evicted, as configured."""
 
+    def has_role(self, role: str) -> bool:
+        """Whether workers of a role take part."""
+
     def living(self, role: str = "") -> Sequence[StormWorker]:
         """The workers that run, or are stopped; of one role or of all."""
 
