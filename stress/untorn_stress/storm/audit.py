@@ -57,6 +57,7 @@ _DAY_S: Final = 86_400.0
 _ROOM_BYTES: Final = 1 << 40
 _BLOCK_BYTES: Final = 512
 _MOST_NAMED: Final = 20
+_PASSES: Final = 8
 _LEAVING_S: Final = 10.0
 
 _ENTRY_BYTES: Final = "entry_bytes"
@@ -179,15 +180,16 @@ class Auditor:
         return "" if is_in else f"publish: {_told(answer.value)}"
 
     def _descriptors(self, solo: Solo, found: Audited) -> None:
-        """All is warm by now: another pass over every key must not cost descriptors (E3)."""
+        """All is warm by now: to publish and look up again must not cost descriptors (E3)."""
         before = _open_descriptors(solo.learn_pid())
-        for label in self._wanted.labels:
+        labels = self._wanted.labels[:_PASSES]
+        for label in labels:
             self._publish(solo, label)
             self._look(solo, label)
         after = _open_descriptors(solo.pid)
-        if after - before >= self._wanted.keys > 0:
+        if after - before >= len(labels):
             found.leaks.append(
-                f"{after - before} descriptors more after {self._wanted.keys} publishes and "
+                f"{after - before} descriptors more after {len(labels)} publishes and "
                 f"lookups, all of whose handles were given up ({before}, then {after})"
             )
 

@@ -54,6 +54,7 @@ from untorn_stress.storm.tally import Watch
 _SMALL: Final = Small(size_bytes=16 * 1024 * 1024, inodes=4000)
 _AUDIT_DEADLINE_S: Final = 60.0
 _LEAST_LEFT_S: Final = 0.5
+_LEAST_WORK_S: Final = 1.0
 _MARGIN_BYTES: Final = 16 * 1024
 """What a backend and a file system may add to a frame, or to an entry."""
 
@@ -103,10 +104,11 @@ class Storm:
 
     def rage(self) -> None:
         """Make rounds until the time is over or somebody stops it. Raises ArenaError, OSError."""
+        end_s = time.monotonic() + self._wanted.duration_s
         with contextlib.ExitStack() as arenas:
             main = self._ground(arenas, None)
             small = self._small_ground(arenas) if self._wanted.needs_small else None
-            end_s = time.monotonic() + self._wanted.duration_s
+            end_s = max(end_s, time.monotonic() + _LEAST_WORK_S)
             number = 0
             while not self._is_stopped():
                 left_s = end_s - time.monotonic()
