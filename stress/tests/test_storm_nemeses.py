@@ -64,11 +64,13 @@ def storm_of(
         directory=folder,
         spool_directory=spool_beside(folder),
         tell=lambda _line: None,
-        is_stopped=lambda: all(
-            tally.bit[each] or tally.tried[each] >= TIMES or each in tally.inapplicable
-            for each in names
-        )
-        and account.rounds >= len(groups),
+        is_stopped=lambda: (
+            all(
+                tally.bit[each] or tally.tried[each] >= TIMES or each in tally.inapplicable
+                for each in names
+            )
+            and account.rounds >= len(groups)
+        ),
         planned=forced(groups, is_small=is_small),
     )
     storm.rage()

@@ -89,7 +89,10 @@ class Streams:
 
 @dataclass(slots=True)
 class Arena:
-    """One root and its workers. A context manager; ``open_arena`` makes it."""
+    """One root and its workers. A context manager; ``open_arena`` makes it.
+
+    ``pid`` is the nursery's process id.
+    """
 
     stormed: Stormed
     home: Path
@@ -99,6 +102,7 @@ class Arena:
     _stderr: int
     _mark: str
     control: socket.socket
+    pid: int = 0
     _news: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -116,7 +120,7 @@ class Arena:
         """The root as we see it."""
         if self.small is None:
             return self.root
-        return Path(f"/proc/{self._process.pid}/root{self.root}")
+        return Path(f"/proc/{self.pid}/root{self.root}")
 
     @property
     def tmp(self) -> Path:
@@ -127,11 +131,6 @@ class Arena:
     def payload(self) -> Path:
         """Where files to stage are written."""
         return self.spool / "payload"
-
-    @property
-    def pid(self) -> int:
-        """The nursery's process id."""
-        return self._process.pid
 
     @property
     def privileged(self) -> bool:
@@ -316,6 +315,7 @@ def _await_ready(arena: Arena, process: subprocess.Popen[bytes]) -> None:
         raise ArenaError(f"no nursery in {START_DEADLINE_S} s: {error}") from error
     arena.control.settimeout(None)
     if packet:
+        arena.pid = json.loads(packet)["ready"]
         return
     code, words = process.wait(START_DEADLINE_S), arena.last_words()
     arena.close()

@@ -5,7 +5,8 @@
 Root makes a mount namespace; another user makes a user namespace first, in which it stays itself,
 so that the program that is then executed has no capability and permissions mean something to it.
 The mount is seen by that program and what it starts, and ends with the last of them; others see it
-through ``/proc/PID/root``.
+through ``/proc/PID/root``. We stay outside, and remove the directory above the mount point when the
+program has ended well: in there the mount is in the way.
 
 Sources: unshare(2), user_namespaces(7), mount_namespaces(7), tmpfs(5).
 """
@@ -14,32 +15,47 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWUSER: Final = 0x10000000
 _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 1 << 18
+_MOST_DESCRIPTORS: Final = 4096
+_SIGNALED: Final = 128
 REFUSED: Final = 71
 """The exit code when the kernel allows no such namespace; stderr says what was refused."""
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def main(arguments: Sequence[str]) -> int:  # noqa: RET503 (the last call does not return)
-    """Mount, and become the program; returns only where that is refused."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the program in there, and wait for it; its exit code."""
     mount_point, size_bytes, inodes, *program = arguments
+    child = os.fork()
+    if child == 0:
+        _become(mount_point, f"size={int(size_bytes)},nr_inodes={int(inodes)},mode=1777", program)
+    os.closerange(3, _MOST_DESCRIPTORS)  # the driver's socket is the program's, not ours
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == 0:
+        shutil.rmtree(os.path.dirname(mount_point), ignore_errors=True)  # others do so, too
+    return code if code >= 0 else _SIGNALED - code
+
+
+def _become(mount_point: str, options: str, program: Sequence[str]) -> NoReturn:
+    """Mount, and become the program."""
     try:
         _separate()
-        options = f"size={int(size_bytes)},nr_inodes={int(inodes)},mode=1777"
         _mount("none", "/", None, _MS_REC | _MS_PRIVATE, None)
         _mount("tmpfs", mount_point, "tmpfs", 0, options)
+        os.execvp(program[0], list(program))  # noqa: S606 (no shell is wanted)
     except OSError as error:
         sys.stderr.write(f"no small file system can be mounted here: {error}\n")
-        return REFUSED
-    os.execvp(program[0], program)  # noqa: S606 (no shell is wanted)
+        sys.stderr.flush()
+    os._exit(REFUSED)
 
 
 def _separate() -> None:
