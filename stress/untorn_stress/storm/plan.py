@@ -23,6 +23,7 @@ SMALL_ROUNDS: Final = 3
 
 _FEWEST_S: Final = 2.0
 _MORE_S: Final = 3.0
+_FEWEST_STRIKES: Final = 2
 _MOST_STRIKES: Final = 4
 _DAY_S: Final = 86_400.0
 
@@ -145,8 +146,8 @@ def _others(
     *,
     is_small: bool,
 ) -> list[PlannedStrike]:
-    """One to four other strikes; each nemesis has its turn as rounds go by."""
-    count = min(len(able), drawn.randint(1, _MOST_STRIKES))
+    """Two to four other strikes; each nemesis has its turn as rounds go by."""
+    count = min(len(able), drawn.randint(_FEWEST_STRIKES, _MOST_STRIKES))
     turn = [able[(number * _MOST_STRIKES + each) % len(able)] for each in range(count)]
     if is_small and SMALL_DISK.isdisjoint(turn):
         turn[0] = drawn.choice([each for each in able if each in SMALL_DISK])
