@@ -15,6 +15,7 @@ import stat
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,6 +108,11 @@ def storm_command(
             account.invalid = str(error)
         except OSError as error:
             account.leave_open(f"the storm ended early: {error}")
+        except KeyboardInterrupt:
+            account.leave_open("the round under way was not finished")
+        except Exception as error:  # our own: no verdict, and nothing found so far is lost
+            traceback.print_exc()
+            account.invalid = f"the harness failed: {error!r}"
         if interrupts:
             account.leave_open(f"interrupted ({signal.Signals(interrupts[0]).name})")
         summary = document(
