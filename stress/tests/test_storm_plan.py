@@ -22,8 +22,9 @@ def test_a_seed_repeats_its_plan() -> None:
     assert plans() == plans()
 
 
-def test_another_seed_has_another_plan() -> None:
-    assert plans() != plans(Wanted(seed=8, duration_s=60.0))
+def test_another_seed_strikes_at_other_times() -> None:
+    one, other = (plans(Wanted(seed=seed, duration_s=60.0), count=1)[0] for seed in (7, 8))
+    assert [each.at_s for each in one.strikes] != [each.at_s for each in other.strikes]
 
 
 def test_every_nemesis_has_its_turn() -> None:
