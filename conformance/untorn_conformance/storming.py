@@ -101,7 +101,7 @@ def storm_command(
                 spool_directory=spool_beside(base),
                 tell=tell,
                 is_stopped=lambda: bool(interrupts),
-                filmed=_filmed(hello) if wanted.extractors else None,
+                filmed=filmed(hello) if wanted.extractors else None,
             )
             storm.rage()
         except (ArenaError, BackendError, FixtureError) as error:
@@ -130,7 +130,7 @@ def storm_command(
     return Raged(document=summary, exit_code=_exit_code(account, interrupts), out=folder)
 
 
-def _filmed(hello: Hello) -> Callable[[Path], Footage]:
+def filmed(hello: Hello) -> Callable[[Path], Footage]:
     """Who makes the footage of an arena. Raises ArenaError, FixtureError."""
     if Capability.EXTRACT not in hello.capabilities:
         raise ArenaError("--extract needs a backend that declares extract")

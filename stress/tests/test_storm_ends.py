@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +75,16 @@ class Command:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(each.stat().st_mode | 0o011)  # workers of another user pass here
-    return tmp_path
+def folder(tmp_path: Path, passable: Callable[[Path], Path]) -> Path:
+    return passable(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, passable: Callable[[Path], Path]
+) -> Mapping[str, Any]:
     """A storm of some seconds on the reference: exit code, document on stdout, what was left."""
-    folder = tmp_path_factory.mktemp("whole")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(each.stat().st_mode | 0o011)
+    folder = passable(tmp_path_factory.mktemp("whole"))
     command = Command(folder, "--duration", "4s", "--seed", "7", "--json")
     code, output = command.end()
     return {
@@ -172,6 +170,20 @@ def test_a_killed_driver_leaves_no_process_and_no_directory(folder: Path) -> Non
     command.end()
     assert await_true(lambda: not command.others(), PATIENCE_S)
     assert await_true(lambda: not any(each.exists() for each in folders), PATIENCE_S)
+
+
+def test_a_killed_nursery_ends_all_without_a_verdict(folder: Path) -> None:
+    command = Command(folder, "--duration", "10m", "--seed", "7", "--nemesis", "kill")
+    command.read_until("round 1 ")
+    (nursery,) = (
+        each
+        for each in command.others()
+        if "untorn_conformance.nursery" in each.cmdline() and each.ppid() == command.process.pid
+    )
+    nursery.kill()
+    code, _ = command.end()
+    assert (code, "the nursery" in command.document["reason"]) == (7, True)
+    assert (command.others(), sorted(os.listdir(folder))) == ([], ["out"])
 
 
 def test_a_history_that_cannot_be_written_is_told_and_loses_nothing(folder: Path) -> None:

@@ -58,7 +58,7 @@ _ROOM_BYTES: Final = 1 << 40
 _BLOCK_BYTES: Final = 512
 _MOST_NAMED: Final = 20
 _PASSES: Final = 8
-_LEAVING_S: Final = 10.0
+_LEAVING_S: Final = 4.0
 
 _ENTRY_BYTES: Final = "entry_bytes"
 """The counter by which a backend says what it holds itself to store."""
