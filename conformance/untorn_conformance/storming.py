@@ -127,7 +127,19 @@ def storm_command(
         if not ledger.write("storm.json", summary):
             account.leave_open(ledger.trouble)
             summary = {**summary, "verdict": account.verdict, "reason": account.reason}
+        else:
+            _write_page(folder, tell)
     return Raged(document=summary, exit_code=_exit_code(account, interrupts), out=folder)
+
+
+def _write_page(folder: Path, tell: Tell) -> None:
+    """Write report.html beside storm.json; a storm without its page is a storm all the same."""
+    from untorn_reports.storms import files, page  # noqa: PLC0415 (its templates take a while)
+
+    try:
+        page.write(files.read(folder / files.STORM), folder)
+    except (OSError, files.StormFileError) as error:
+        tell(f"no page was written: {error}")
 
 
 def filmed(hello: Hello) -> Callable[[Path], Footage]:

@@ -93,6 +93,7 @@ def whole(
         "kept": command.document,
         "left": supervise.marked(command.mark, MARK),
         "names": sorted(os.listdir(folder)),
+        "files": sorted(os.listdir(command.out)),
         "told": "".join(command.told),
     }
 
@@ -127,6 +128,10 @@ def test_json_is_what_the_run_directory_holds(whole: Mapping[str, Any]) -> None:
 def test_the_seed_and_every_option_are_told_first(whole: Mapping[str, Any]) -> None:
     first = whole["told"].splitlines()[0]
     assert all(word in first for word in ("seed 7", "4 s", "6 readers", "10 kills a second"))
+
+
+def test_a_run_directory_has_a_summary_and_a_page(whole: Mapping[str, Any]) -> None:
+    assert whole["files"] == ["progress.json", "report.html", "storm.json"]
 
 
 def test_a_storm_leaves_nothing_but_its_run(whole: Mapping[str, Any]) -> None:
