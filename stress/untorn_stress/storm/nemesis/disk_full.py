@@ -75,7 +75,11 @@ class DiskFull:
 
 def fill(path: Path) -> int:
     """Append to a file until there is no room for a page; how long it is then."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        is_full(error)  # of inodes, by another strike
+        return 0
     try:
         for chunk in _CHUNKS:
             _append(fd, bytes(chunk))
