@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -236,15 +238,18 @@ def explore() -> Callable[..., Explored]:
 
 
 @pytest.fixture(scope="session")
-def passable() -> Callable[[Path], Path]:
-    """Opens a temporary folder, and those above it that pytest made, to workers of another user."""
+def passable() -> Iterator[Callable[[], Path]]:
+    """Makes folders that workers of another user can pass; pytest closes its own to them."""
+    made: list[Path] = []
 
-    def opened(folder: Path) -> Path:
-        for each in (folder, *folder.parents[:2]):
-            each.chmod(each.stat().st_mode | 0o011)
-        return folder
+    def folder() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="untorn-test-")))
+        made[-1].chmod(0o755)
+        return made[-1]
 
-    return opened
+    yield folder
+    for each in made:
+        shutil.rmtree(each)
 
 
 @pytest.fixture(scope="session")

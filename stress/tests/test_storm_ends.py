@@ -75,16 +75,14 @@ class Command:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, passable: Callable[[Path], Path]) -> Path:
-    return passable(tmp_path)
+def folder(passable: Callable[[], Path]) -> Path:
+    return passable()
 
 
 @pytest.fixture(scope="module")
-def whole(
-    tmp_path_factory: pytest.TempPathFactory, passable: Callable[[Path], Path]
-) -> Mapping[str, Any]:
+def whole(passable: Callable[[], Path]) -> Mapping[str, Any]:
     """A storm of some seconds on the reference: exit code, document on stdout, what was left."""
-    folder = passable(tmp_path_factory.mktemp("whole"))
+    folder = passable()
     command = Command(folder, "--duration", "4s", "--seed", "7", "--json")
     code, output = command.end()
     return {

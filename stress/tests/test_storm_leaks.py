@@ -55,19 +55,18 @@ def quiet(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
     ],
 )
 def test_what_is_left_behind_is_found(
-    tmp_path: Path,
-    passable: Callable[[Path], Path],
+    passable: Callable[[], Path],
     storm: Callable[..., Account],
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     says: str,
 ) -> None:
-    passable(tmp_path)
-    (tmp_path / "leaky.py").write_text(textwrap.dedent(LEAKY))
-    monkeypatch.syspath_prepend(tmp_path)
+    folder = passable()
+    (folder / "leaky.py").write_text(textwrap.dedent(LEAKY))
+    monkeypatch.syspath_prepend(folder)
     wanted = Wanted(seed=1, duration_s=1.0, readers=1, writers=1, collectors=0, nemeses=(), keys=8)
     account = storm(
-        tmp_path,
+        folder,
         wanted,
         backend=f"py:leaky:{name}",
         until=lambda account: account.rounds > 0,

@@ -69,8 +69,8 @@ def wanted(groups: tuple[tuple[str, ...], ...], *, extractors: int = 0) -> Wante
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, passable: Callable[[Path], Path]) -> Path:
-    return passable(tmp_path_factory.mktemp("storm"))
+def folder(passable: Callable[[], Path]) -> Path:
+    return passable()
 
 
 @pytest.fixture(scope="module")
