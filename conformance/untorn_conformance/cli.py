@@ -21,6 +21,7 @@ from untorn_conformance.cli_explain import explain, list_command
 from untorn_conformance.cli_explore import explore, replay
 from untorn_conformance.cli_init import init
 from untorn_conformance.cli_report import compare, report
+from untorn_conformance.cli_storm import storm
 
 
 def _need_extra(extra: str, error: ImportError) -> NoReturn:
@@ -100,6 +101,7 @@ def verify_command(
 
 cli.add_command(explore)
 cli.add_command(replay)
+cli.add_command(storm)
 cli.add_command(baseline_group)
 cli.add_command(report)
 cli.add_command(compare)

@@ -116,7 +116,8 @@ def _budget(ctx: click.Context, param: click.Parameter, value: str | None) -> _B
     raise click.BadParameter(message, ctx, param)
 
 
-def _known_backend(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def known_backend(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Check the text of --backend: a usage error for one that is none."""
     from untorn_conformance import registry  # noqa: PLC0415
     from untorn_conformance.backend_file import UnusableBackendError  # noqa: PLC0415
 
@@ -153,7 +154,7 @@ _fold_option = click.option(
 
 @click.command("explore", help=_EXPLORE_HELP)
 @click.option(
-    "--backend", default="reference", show_default=True, metavar="SPEC", callback=_known_backend,
+    "--backend", default="reference", show_default=True, metavar="SPEC", callback=known_backend,
     help="The cache to explore: reference, py:MODULE:FACTORY, cmd:COMMAND, file:BACKEND.toml.",
 )  # fmt: skip
 @click.option(
@@ -229,7 +230,7 @@ def explore(
         raise click.UsageError(f"--errnos are choices of {_BOUNDED}; {scheduler} makes none")
     if only_list:
         return _finish(exploring.list_command(backend=how["backend"]), as_json)
-    with _progress() as progress, _usage_errors(as_json):
+    with progress_lines() as progress, _usage_errors(as_json):
         done = exploring.explore_command(
             **how,
             scheduler=scheduler,
@@ -248,7 +249,7 @@ def explore(
 @click.command("replay", help=_REPLAY_HELP)
 @click.argument("subject", metavar="FILE|TOKEN")
 @click.option(
-    "--backend", metavar="SPEC", callback=_known_backend,
+    "--backend", metavar="SPEC", callback=known_backend,
     help="How the same program is started here, and nothing else.  [default: as it was]",
 )  # fmt: skip
 @click.option(
@@ -261,7 +262,7 @@ def replay(*, subject: str, backend: str | None, times: int, fold: bool, as_json
     """Check what was typed, and replay."""
     from untorn_conformance import replaying  # noqa: PLC0415
 
-    with _progress() as progress, _usage_errors(as_json):
+    with progress_lines() as progress, _usage_errors(as_json):
         token, saved = _read(subject)
         done = replaying.replay_command(
             token=token,
@@ -322,7 +323,7 @@ def _draw(fold: bool) -> Callable[..., str]:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
+def progress_lines() -> Iterator[Callable[[str], None]]:
     """Lines of progress on stderr; a terminal shows only the last one, and in the end none."""
     if not sys.stderr.isatty():
         yield lambda line: click.echo(line, err=True)

@@ -207,3 +207,13 @@ def test_collect_does_not_hide_that_frames_were_taken(
     clock.now_s -= 86400
     cache.collect()
     assert miss(cache, key).reason is MissReason.DAMAGED
+
+
+def test_staging_that_was_thinned_is_not_published(cache: Cache, root: Path, key: str) -> None:
+    with cache.stage(key) as area:
+        for number in (1, 2, 3):
+            Path(area.path, f"frame_{number:05d}.png").write_bytes(b"frame")
+        Path(area.path, "frame_00003.png").unlink()  # the last: it leaves no gap
+        with pytest.raises(FileNotFoundError, match="1 of 3 staged frames"):
+            area.publish(count=3)
+    assert list((root / "v1").iterdir()) == []

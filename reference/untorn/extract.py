@@ -159,9 +159,9 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
         with area:
             try:
                 space.reserve(area.work, need)
-                _decode(job, area, info, expected)
+                count = _decode(job, area, info, expected)
                 access.counters.add("extracted")
-                return _publish(area, miss)
+                return _publish(area, miss, count)
             except DecoderError:
                 failure = _staging_trouble(area.work)
                 if failure is None:
@@ -172,10 +172,10 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
     return _uncached(access, upkeep, job, failure, miss)
 
 
-def _publish(area: StagingArea, miss: Miss | None) -> Frames:
+def _publish(area: StagingArea, miss: Miss | None, count: int) -> Frames:
     """E7; OSError if the frames are gone, as when an outsider deletes the root under us (D1)."""
     try:
-        frames = area.publish(miss)
+        frames = area.publish(miss, count=count)
     except InvalidEntryError as error:
         raise DecoderError(f"the decoder wrote no sound frames: {error}") from error
     if frames.failure is not None:
@@ -187,8 +187,8 @@ def _publish(area: StagingArea, miss: Miss | None) -> Frames:
     return frames
 
 
-def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | None) -> None:
-    """E5 and E6 (DecoderError, SourceChangedError, OSError)."""
+def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | None) -> int:
+    """E5 and E6: how many frames there are (DecoderError, SourceChangedError, OSError)."""
     try:
         extraction.run(
             extraction.command(job.decoder, job.resolved.path, job.resolved.range),
@@ -204,6 +204,7 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
     clip.require_unchanged(job.resolved.path, job.resolved.state)
     frames = sum(name.startswith("frame_") for name in os.listdir(area.work.fd))
     extraction.require_enough(frames, info, job.resolved.range, expected)
+    return frames
 
 
 def _room(access: Access, upkeep: Upkeep, need: space.Need) -> Failure | None:
@@ -255,6 +256,6 @@ def _uncached(
     access.counters.add("uncached")
     with contextlib.ExitStack() as stack:
         area = stack.enter_context(StagingArea(access, upkeep, staging.Workdir(job.key), failure))
-        _decode(job, area, info, expected)
+        count = _decode(job, area, info, expected)
         access.counters.add("extracted")
-        return _publish(area, miss)
+        return _publish(area, miss, count)

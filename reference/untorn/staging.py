@@ -11,6 +11,7 @@ same lock becomes the publisher's lease, since it travels with the directory thr
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -158,12 +159,15 @@ def _lock(fd: int) -> bool:
         raise
 
 
-def inspect(fd: int) -> list[tuple[str, os.stat_result]]:
+def inspect(fd: int, count: int | None = None) -> list[tuple[str, os.stat_result]]:
     """The frames below `fd` in order, checked: regular, non-empty, no gap and no duplicate.
 
-    Raises InvalidEntryError (contract P8) or OSError.
+    Raises InvalidEntryError (contract P8) or OSError: ENOENT for fewer than the `count` that were
+    written, of which an outsider took some.
     """
-    return _inspect(fd, _names(fd))
+    names = _names(fd)
+    _require_all(names, count)
+    return _inspect(fd, names)
 
 
 def _names(fd: int) -> list[str]:
@@ -174,6 +178,13 @@ def _names(fd: int) -> list[str]:
             raise
     # Whoever cannot publish for want of descriptors must still learn what its frames are.
     return syscalls.list_directory(fd)
+
+
+def _require_all(names: list[str], count: int | None) -> None:
+    left = len([name for name in names if name not in _NOT_FRAMES])
+    if count is not None and left < count:
+        lost = f"{count - left} of {count} staged frames were removed by somebody else"
+        raise FileNotFoundError(errno.ENOENT, lost)
 
 
 def _inspect(fd: int, names: list[str]) -> list[tuple[str, os.stat_result]]:
@@ -188,16 +199,18 @@ def _inspect(fd: int, names: list[str]) -> list[tuple[str, os.stat_result]]:
     return frames
 
 
-def seal(staging: Staging, settings: Settings, now_s: float) -> Manifest:
+def seal(staging: Staging, settings: Settings, now_s: float, count: int | None = None) -> Manifest:
     """Write the manifest, last of all; from here on the directory is an entry that nobody sees.
 
-    Raises InvalidEntryError or OSError. The directory's mtime becomes a stamp of ours, and no frame
-    is younger than the manifest, so that later changes by others show (see lookup).
+    Raises InvalidEntryError or OSError, as `inspect` does with its `count`. The directory's mtime
+    becomes a stamp of ours, and no frame is younger than the manifest, so that later changes by
+    others show (see lookup).
     """
     fd, digest = staging.fd, settings.digests
     names = _names(fd)
     if layout.RESERVATION in names:
         os.unlink(layout.RESERVATION, dir_fd=fd)
+    _require_all(names, count)
     found = _inspect(fd, names)
     frames = []
     for name, status in found:

@@ -39,6 +39,7 @@ class StagingArea:
         self.failure = failure
         self._access = access
         self._upkeep = upkeep
+        self._count: int | None = None
         self._done = False
 
     @property
@@ -51,14 +52,19 @@ class StagingArea:
         """The directory to write the frames into."""
         return self.work.path
 
-    def publish(self, miss: Miss | None = None) -> Frames:
+    def publish(self, miss: Miss | None = None, *, count: int | None = None) -> Frames:
         """The frames, as an entry if that could be: see `delivery` and `failure` of the result.
+
+        `count` is how many frames were written. Give it where outsiders can reach the root: what
+        one of them has thinned is else taken for all there is, unless it shows a gap.
 
         Raises InvalidEntryError for no frame, a gap, a duplicate or an empty frame; the work can
         then be mended and published again, or abandoned. Raises OSError where it is not published
-        and not even its frames can be listed: they are lost then, and have to be made again.
+        and not even its frames can be listed, or fewer than `count`: they are lost then, and have
+        to be made again.
         """
         assert not self._done, "a staging area is published or abandoned once"
+        self._count = count
         if isinstance(self.work, Staging):
             frames = self._publish(self.work, miss)
         else:
@@ -70,7 +76,7 @@ class StagingArea:
     def _publish(self, work: Staging, miss: Miss | None) -> Frames:
         access = self._access
         try:
-            sealed = staging.seal(work, access.settings, access.clock())
+            sealed = staging.seal(work, access.settings, access.clock(), self._count)
         except OSError as error:
             return self._unpublished(Failure.of(error, Step.SEAL), miss)
         budget = access.settings.budget_bytes
@@ -123,7 +129,7 @@ class StagingArea:
         if sealed is not None:
             names, frame_bytes = sealed.names, sealed.frame_bytes
         else:
-            found = staging.inspect(self.work.fd)
+            found = staging.inspect(self.work.fd, self._count)
             names = tuple(name for name, _ in found)
             frame_bytes = sum(status.st_size for _, status in found)
         return Frames(

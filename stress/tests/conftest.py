@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,9 @@ from typing import Any
 import pytest
 from untorn_conformance.backend import Limits
 from untorn_conformance.contract import Capability
+from untorn_conformance.registry import parse
+from untorn_conformance.storming import spool_beside, stormed_of
+from untorn_conformance.subjects import ask_hello
 from untorn_stress.ensemble import Cast
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
@@ -30,6 +36,11 @@ from untorn_stress.laboratory import Laboratory, Patience, Subject
 from untorn_stress.scenarios import scenario
 from untorn_stress.schedulers.protocol import Executed, Moment, Option
 from untorn_stress.schedulers.replay import Replay
+from untorn_stress.storm.ledger import StormLedger
+from untorn_stress.storm.plan import Wanted
+from untorn_stress.storm.series import Series
+from untorn_stress.storm.storm import Storm
+from untorn_stress.storm.summary import Account
 
 PREAMBLE = """
 import ctypes, errno, fcntl, mmap, os, select, signal, struct, sys, threading, time
@@ -221,3 +232,49 @@ def explore() -> Callable[..., Explored]:
         ).run()
 
     return search
+
+
+# --- storms --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def passable() -> Iterator[Callable[[], Path]]:
+    """Makes folders that workers of another user can pass; pytest closes its own to them."""
+    made: list[Path] = []
+
+    def folder() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="untorn-test-")))
+        made[-1].chmod(0o755)
+        return made[-1]
+
+    yield folder
+    for each in made:
+        shutil.rmtree(each)
+
+
+@pytest.fixture(scope="session")
+def storm() -> Callable[..., Account]:
+    """Makes a storm in a folder: ``until`` is asked between rounds whether that was enough."""
+
+    def rage(
+        folder: Path,
+        wanted: Wanted,
+        *,
+        backend: str = "reference",
+        until: Callable[[Account], bool],
+        **how: Any,
+    ) -> Account:
+        account = Account(wanted, StormLedger(folder, "", time.monotonic_ns()), Series())
+        spec = parse(backend)
+        Storm(
+            stormed_of(spec, ask_hello(spec, folder), folder),
+            account,
+            directory=folder,
+            spool_directory=spool_beside(folder),
+            tell=lambda _line: None,
+            is_stopped=lambda: until(account),
+            **how,
+        ).rage()
+        return account
+
+    return rage

@@ -43,15 +43,16 @@ class Work:
                 self._start_over(error, self._files[:count])
 
     def publish(self) -> Frames:
-        """Publish them; what not even can be listed any more is copied again, outside."""
+        """Publish them; what is not all there any more is copied again, outside."""
+        count = len(self._files)
         try:
-            return self.area.publish()
+            return self.area.publish(count=count)
         except untorn.InvalidEntryError:
             self.area.abandon()
             raise
         except OSError as error:
             self._start_over(error, self._files)
-            return self.area.publish()
+            return self.area.publish(count=count)
 
     def _start_over(self, error: OSError, files: Sequence[StagedFile]) -> None:
         self.area.move_out(error)

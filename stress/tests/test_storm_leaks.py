@@ -1,0 +1,76 @@
+"""What a storm makes of caches that leave things behind: certain leaks, and no guesses (E3, C3)."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from untorn_stress.storm.plan import RoundPlan, Wanted
+from untorn_stress.storm.summary import Account
+
+LEAKY = """
+    import os
+    import subprocess
+    import tempfile
+    from untorn_conformance.backends.reference import Reference
+
+    class DescriptorLeft(Reference):
+        def lookup(self, *, key):
+            os.open("/dev/null", os.O_RDONLY)
+            return super().lookup(key=key)
+
+    class NameLeft(Reference):
+        def publish(self, *, handle):
+            root = self._open_cache.settings.root
+            os.close(tempfile.mkstemp(dir=root, prefix="left-")[0])
+            return super().publish(handle=handle)
+
+    class TemporaryFileLeft(Reference):
+        def publish(self, *, handle):
+            os.close(tempfile.mkstemp(prefix="left-")[0])
+            return super().publish(handle=handle)
+
+    class ProcessLeft(Reference):
+        def open(self, **how):
+            subprocess.Popen(["sleep", "1000"])
+            super().open(**how)
+"""
+
+
+def quiet(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
+    """A round in which nothing strikes."""
+    del has_small
+    return RoundPlan(number=number, is_small=False, work_s=0.5, drains=True, strikes=())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("DescriptorLeft", "descriptors more"),
+        ("NameLeft", "left-"),
+        ("TemporaryFileLeft", "temporary files that a worker left"),
+        ("ProcessLeft", "processes that outlive the worker"),
+    ],
+)
+def test_what_is_left_behind_is_found(
+    passable: Callable[[], Path],
+    storm: Callable[..., Account],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    says: str,
+) -> None:
+    folder = passable()
+    (folder / "leaky.py").write_text(textwrap.dedent(LEAKY))
+    monkeypatch.syspath_prepend(folder)
+    wanted = Wanted(seed=1, duration_s=1.0, readers=1, writers=1, collectors=0, nemeses=(), keys=8)
+    account = storm(
+        folder,
+        wanted,
+        backend=f"py:leaky:{name}",
+        until=lambda account: account.rounds > 0,
+        planned=quiet,
+    )
+    told = [each for each in account.ledger.findings if says in each["message"]]
+    assert {row for each in told for row in each["requirements"]} & {"E3", "C3"}
