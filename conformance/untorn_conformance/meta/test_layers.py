@@ -45,6 +45,7 @@ RESERVED: dict[str, dict[str, set[str]]] = {
     "ffmpeg": {"untorn": {"extraction"}, "untorn_fixtures": {"*"}},
     "imageio_ffmpeg": {"untorn": {"decoder"}, "untorn_fixtures": {"*"}},
     "psutil": {"untorn_stress": {"*"}},
+    "distributed": {"untorn_stress": {"campaign"}},
     "pytest": {
         "untorn_conformance": {
             *("plugin", "options", "cases", "findings", "phases", "outcomes"),
