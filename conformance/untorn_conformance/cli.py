@@ -16,6 +16,7 @@ from untorn.exit_codes import ExitCode
 
 from untorn_conformance.cli_adapter import adapter, with_backend
 from untorn_conformance.cli_baseline import baseline as baseline_group
+from untorn_conformance.cli_campaign import campaign
 from untorn_conformance.cli_ending import ends
 from untorn_conformance.cli_explain import explain, list_command
 from untorn_conformance.cli_explore import explore, replay
@@ -101,6 +102,7 @@ def verify_command(
 
 cli.add_command(explore)
 cli.add_command(replay)
+cli.add_command(campaign)
 cli.add_command(storm)
 cli.add_command(baseline_group)
 cli.add_command(report)
