@@ -155,15 +155,17 @@ def sync_directory(path: Path) -> None:
 def locked(paths: Sequence[Path], owner: str) -> Iterator[None]:
     """Hold a lock on each of these files while the block goes on; they stay, and say who had them.
 
-    The kernel lets go when we end, however we end. Raises LockedError.
+    The kernel lets go when we end, however we end. It is a lock of the process, not of the open
+    file (flock): a child that we had just forked when we were killed would hold that one until its
+    exec, and the next start would be refused. Source: fcntl_locking(2). Raises LockedError.
     """
     with contextlib.ExitStack() as held:
         for path in paths:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
             held.callback(os.close, descriptor)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
                 who = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
                 raise LockedError(
                     f"{str(path.parent)!a} is in use by another campaign ({who}): wait for "
