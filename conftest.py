@@ -36,11 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "storm: a storm; runs with --storm TIME, and alone")
     if config.option.storm is None:
         return
-    from untorn_conformance.cli_storm import duration_s  # noqa: PLC0415
+    from untorn_stress.duration import DurationError, parse  # noqa: PLC0415
 
     try:
-        config.option.storm_s = duration_s(config.option.storm)
-    except ValueError as error:
+        config.option.storm_s = parse(config.option.storm)
+    except DurationError as error:
         raise pytest.UsageError(f"--storm: {error}") from error
 
 

@@ -118,9 +118,25 @@ def _run(wanted: Night, means: Means, begun: Begun) -> Finished:
         document, interrupted = campaign.summarize(), True
     finally:
         campaign.close()
+    _write_page(means)
     code = verdicts.EXIT_CODES[ShardVerdict(document["verdict"])]
     text = "\n".join(_told(document, means.place.out))
     return Finished(exit_code=code, text=text, document=document, interrupted=interrupted)
+
+
+def _write_page(means: Means) -> None:
+    """Write report.html beside campaign.json; a campaign without its page is one all the same."""
+    from untorn_reports.storms import files, page  # noqa: PLC0415 (its templates take a while)
+
+    from untorn_conformance.drawings import drawing_of  # noqa: PLC0415
+
+    out = means.place.out
+    try:
+        held = files.read(out / files.CAMPAIGN)
+        kept = files.counterexamples(held) if isinstance(held, files.CampaignRun) else {}
+        page.write(held, out, {name: drawing_of(path, name) for name, path in kept.items()})
+    except (OSError, files.StormFileError) as error:
+        means.voice.say(f"no page was written: {error}")
 
 
 def _capabilities(backend: str, base: Path | None) -> frozenset[Capability]:

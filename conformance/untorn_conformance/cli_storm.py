@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
+from untorn_stress.duration import parse as parse_duration
 
 from untorn_conformance.cli_ending import NO_VERDICT, emit, ends, printable
 from untorn_conformance.cli_explore import known_backend, progress_lines
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 _SEED_MAX: Final = 2**64 - 1
 _MOST_WORKERS: Final = 64
 _MOST_KILLS: Final = 1000.0
-_LONGEST_S: Final = 7 * 86_400.0
-_UNITS_S: Final[Mapping[str, float]] = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smh])")
 _MOST_TOLD: Final = 10
 
 _HELP: Final = """
@@ -72,15 +70,6 @@ Exit codes:
 """
 
 
-def duration_s(text: str) -> float:
-    """Read a duration such as 40s, 10m or 8h. Raises ValueError, saying what is allowed."""
-    match = _DURATION.fullmatch(text.strip())
-    seconds = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
-    if not 0 < seconds <= _LONGEST_S:
-        raise ValueError(f"{text!r} is no duration; write 40s, 10m or 8h, up to 168h")
-    return seconds
-
-
 def worker_counts(text: str) -> tuple[int, int, int]:
     """Read R,W,C: readers, writers, collectors. Raises ValueError."""
     match = re.fullmatch(r"([0-9]{1,4}),([0-9]{1,4}),([0-9]{1,4})", text.replace(" ", ""))
@@ -118,7 +107,7 @@ def _reads(read: Any) -> Any:
 
 @click.command("storm", help=_HELP)
 @click.option(
-    "--duration", default="40s", show_default=True, metavar="TIME", callback=_reads(duration_s),
+    "--duration", default="40s", show_default=True, metavar="TIME", callback=_reads(parse_duration),
     help="How long: 40s, 10m, 8h. A round that was begun is finished.",
 )  # fmt: skip
 @click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from untorn_conformance.cli_storm import duration_s, nemesis_names, worker_counts
+from untorn_conformance.cli_storm import nemesis_names, worker_counts
 from untorn_stress.storm.nemesis.catalogue import NEMESES, SMALL_DISK
 from untorn_stress.storm.plan import CLEAR_ROUNDS, RoundPlan, Wanted, plan_round
 
@@ -48,19 +48,6 @@ def test_so_many_kills_a_second_as_asked() -> None:
 
 def test_no_nemesis_means_no_strike() -> None:
     assert set().union(*map(struck, plans(Wanted(seed=7, duration_s=9, nemeses=())))) == set()
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("40s", 40.0), ("10m", 600.0), ("8h", 28_800.0), ("1.5m", 90.0)]
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert duration_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["0s", "-5s", "ten", "", "10", "1e3s", "nans", "200h", "5 m"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="write 40s, 10m or 8h"):
-        duration_s(text)
 
 
 def test_worker_counts() -> None:

@@ -66,8 +66,7 @@ class Series:
 
     def weighed(self, disk_bytes: int) -> None:
         """Note what is on disk now."""
-        bin_ = self._at(time.monotonic_ns())
-        bin_.disk_bytes = max(bin_.disk_bytes, disk_bytes)
+        self._at(time.monotonic_ns()).disk_bytes = disk_bytes
 
     def struck(self, strike: Strike) -> None:
         """Note a band of fault."""

@@ -92,18 +92,22 @@ def strikes_of(tally: Tally) -> dict[str, dict[str, int]]:
     return {name: {"tried": n, "bit": tally.bit[name]} for name, n in sorted(tally.tried.items())}
 
 
+_OF_RESOURCES: Final = ("no process, descriptor or file is left over", ("E3",))
+
+
 def checkers_of(account: Account) -> dict[str, dict[str, Any]]:
     """What each checker did."""
     counts = account.ledger.counts
-    rows = {name: checker.requirements for name, checker in CHECKERS.items()}
+    rows = {name: (checker.title, checker.requirements) for name, checker in CHECKERS.items()}
     return {
         name: {
+            "title": title,
             "requirements": list(requirements),
             "rounds": account.rounds,
             "unknown": account.unknown[name],
             "findings": counts[name],
         }
-        for name, requirements in {**rows, RESOURCES: ("E3",)}.items()
+        for name, (title, requirements) in {**rows, RESOURCES: _OF_RESOURCES}.items()
     }
 
 
