@@ -28,7 +28,7 @@ def test_a_pass_is_counted_and_nothing_else_is_called_one(document: dict[str, An
 
 
 def test_untested_rows_have_their_reasons(document: dict[str, Any]) -> None:
-    assert "- **O2** no case reads a log file" in render(document)
+    assert "- **O2** no verb hands out a log file" in render(document)
 
 
 def test_a_counterexample_has_the_line_that_replays_it(document: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Chapter P: an entry becomes visible whole and once, and nobody harms it afterwards.
 
-Races here are those of real processes that run freely; that every interleaving is right takes the
-gate of a later release.
+Races here are those of real processes that run freely; every interleaving, up to a bound, is in
+``test_interleavings``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Chapter P, row P7: concurrent requests of one key do the work once, and nobody waits for ever.
 
 What an extraction answers says who worked: a hit means that another did. Durations are judged in
-the storm of a later release; here every request only has to be answered.
+a storm (`untorn storm`); here every request only has to be answered.
 """
 
 from __future__ import annotations
