@@ -233,3 +233,17 @@ NOT_AS_NEW = {
 @pytest.mark.parametrize("method", NOT_AS_NEW.values(), ids=NOT_AS_NEW)
 def test_who_is_not_as_new_is_followed_by_another(laboratory_of: Make, method: str) -> None:
     assert three_runs(laboratory_of(method)) == (3, 1)
+
+
+def test_what_a_foreign_worker_draws_at_its_start_is_not_taken_from_its_first_run(
+    laboratory_of: Make, tmp_path: Path
+) -> None:
+    begins = """
+def open(self, *, root, env, clock_offset_s):
+    super().open(root=root, env=env, clock_offset_s=clock_offset_s)
+    type(self)._begun = getattr(type(self), "_begun", None) or os.urandom(8)
+"""
+    tells = TELLS.replace("LEAK", "").replace(" + next(tempfile._get_candidate_names())", "")
+    method = begins + tells[tells.index("\ndef lookup") :]
+    with foreign(laboratory_of, tmp_path, method) as laboratory:
+        assert three_runs(laboratory) == (1, 1)

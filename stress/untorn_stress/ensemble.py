@@ -107,14 +107,13 @@ class Ensemble:
         worker = self._resting.pop(letter, None) or self._start(letter, chance)[0]
         if worker.renews:
             _make_empty(self._own_folder(letter))
-        worker.draw_from(f"{chance}:opening" if self._opens_before else chance)
+        worker.draw_from(f"{chance}:opening")  # a new process draws at its start, a rested one not
         try:
             check_opened(self._ask(worker, opening(self._root)))
         except BaseException:
             worker.close()
             raise
-        if self._opens_before:
-            worker.draw_from(chance)
+        worker.draw_from(chance)
         return worker
 
     def answers(self, requests: Sequence[bytes]) -> list[bytes]:
