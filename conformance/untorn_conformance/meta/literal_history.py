@@ -16,6 +16,7 @@ from typing import Any
 
 from untorn_conformance.checkers.storm.judging import CHECKERS, judge
 from untorn_conformance.history import (
+    ARGUMENTS,
     Audit,
     Death,
     Excuse,
@@ -49,6 +50,8 @@ class Told:
     def op(self, process: str, begin: float, end: float | None, verb: str, **said: Any) -> Op:
         """An operation; numbers that are given by name are its numbers."""
         answered = end is not None
+        if not answered and "numbers" in said:
+            said["numbers"] = {k: v for k, v in said["numbers"].items() if k in ARGUMENTS}
         op = Op(
             id=len(self.ops),
             process=process,
@@ -193,7 +196,7 @@ class Told:
         )
 
 
-_ASKED = {"key", "via", "version", "index"}
+_ASKED = {"key", "via", "version", "index", "numbers"}
 
 
 def found(told: Told) -> dict[str, set[str]]:
