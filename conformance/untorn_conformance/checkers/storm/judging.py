@@ -31,6 +31,7 @@ from untorn_conformance.checkers.storm.replaced import judge_missed, judge_repla
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Deadline, OvertimeError, Violation
 from untorn_conformance.checkers.storm.waits import judge_waits
+from untorn_conformance.checkers.storm.weighed import judge_weighed
 from untorn_conformance.history import Round
 from untorn_conformance.verdict import Outcome
 
@@ -80,7 +81,7 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
             Checker(
                 id="H7",
                 title="collects keep budget and ages, and count what left",
-                requirements=("G2", "G3", "G7", "G8", "G11"),
+                requirements=("G2", "G3", "G7", "G8", "G11", "G13"),
             ),
             Checker(id="H8", title="counters equal the answers", requirements=("O1",)),
             Checker(
@@ -97,7 +98,9 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
                 ),
             ),
             Checker(
-                id="H11", title="moved clocks evict neither all nor nothing", requirements=("G11",)
+                id="H11",
+                title="moved clocks evict neither all nor nothing",
+                requirements=("G11", "G3"),
             ),
         )
     }
@@ -147,6 +150,7 @@ _FAMILIES: Final = (
     ),
     _Family(("H4",), lambda scene: judge_held(scene.timeline, scene.removals)),
     _Family(("H7",), lambda scene: judge_collects(scene.timeline, scene.lives, scene.removals)),
+    _Family(("H7", "H11"), lambda scene: judge_weighed(scene.timeline, scene.removals)),
     _Family(("H8",), lambda scene: judge_counters(scene.timeline)),
     _Family(("H9",), lambda scene: judge_leftovers(scene.timeline)),
     _Family(("H10",), lambda scene: judge_answers(scene.timeline)),
