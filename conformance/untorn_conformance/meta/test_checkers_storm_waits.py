@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from untorn_conformance.checkers.storm.judging import judge
 from untorn_conformance.checkers.storm.waits import SLACK_S
 from untorn_conformance.history import Excuse, OpOutcome
 from untorn_conformance.meta.literal_history import Told, found
@@ -70,3 +71,10 @@ def test_H10_an_extraction_decodes_as_long_as_it_takes() -> None:
     told = Told(limits={"flight_wait_s": WAIT_S})
     told.op("e", 1, MOST_MS + 9, "extract", outcome=OpOutcome.DONE)
     assert found(told) == {}
+
+
+def test_H10_a_deadline_is_silence_and_told_once() -> None:
+    told = Told(limits={"flight_wait_s": WAIT_S})
+    told.error("p", 1, MOST_MS + 9, "lookup", "deadline", key="a")
+    assert found(told) == {"H10": {"L1", "L5"}}
+    assert len(judge(told.round).violations) == 1

@@ -61,10 +61,13 @@ def test_H7_excuses_who_is_not_alone() -> None:
     assert "H7" not in found(told)
 
 
-def test_H7_excuses_bytes_where_files_were_taken_away() -> None:
-    told = alone(freed_bytes=9)
+def test_H7_what_was_thinned_is_counted_as_more_than_it_weighs() -> None:
+    told = alone(freed_bytes=21)
     told.strike(1, 2, Excuse.REMOVES)
     assert found(told) == {}
+    told = alone(freed_bytes=19)
+    told.strike(1, 2, Excuse.REMOVES)
+    assert found(told) == {"H7": {"G7"}}
 
 
 def test_H7_nothing_is_known_of_the_entries_of_clips() -> None:

@@ -4,7 +4,8 @@ Rule 1: nothing takes longer than ``flight_wait_s`` and a slack that no work her
         until it was answered, nor until its process was killed, who had not answered yet.
 Rule 2: while its own process stood still it waited for nobody; while others did, it did (L1).
 
-Not flagged: an extraction, which decodes as long as it takes; where no ``flight_wait_s`` is said.
+Not flagged: an extraction, which decodes as long as it takes; a deadline, which is told as silence;
+where no ``flight_wait_s`` is said.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from untorn_conformance.backend import Verb
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Violation
 from untorn_conformance.contract import Capability
+from untorn_conformance.errors import ErrorCode
 from untorn_conformance.history import Op
 
 SLACK_S: Final = 10.0
@@ -51,8 +53,12 @@ def judge_waits(timeline: Timeline) -> Iterator[Violation]:
 def _long(timeline: Timeline, most_ns: int) -> Iterator[Op]:
     for chunk in timeline.deadline.chunks(timeline.ops):
         for op in chunk:
-            if op.ended_ns - op.began_ns > most_ns and op.verb != Verb.EXTRACT:
+            if op.ended_ns - op.began_ns > most_ns and _is_judged(op):
                 yield op
     for op in timeline.unanswered:
-        if timeline.killed_at(op.process) - op.began_ns > most_ns and op.verb != Verb.EXTRACT:
+        if timeline.killed_at(op.process) - op.began_ns > most_ns and _is_judged(op):
             yield op
+
+
+def _is_judged(op: Op) -> bool:
+    return op.verb != Verb.EXTRACT and op.reason != ErrorCode.DEADLINE

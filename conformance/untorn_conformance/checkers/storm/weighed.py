@@ -10,8 +10,9 @@ Rule 5: where all had gone, what came since is no older than that: with a greate
 
 Such a collect carries ``stood`` and ``stayed``. It is judged if all other processes are dead, and
 no strike is in force. Not flagged: bytes where they are allocated ones, which a file system settles
-when it likes, or where files were taken away in this round; more bytes than left, where stagings
-were reaped; anything where clips are extracted, or debris was left: entries are not all there is.
+when it likes; more bytes than left, where stagings were reaped, or files taken away in this round
+(a thinned entry keeps its counted size, which is no less than it weighs); anything where clips are
+extracted, or debris was left: entries are not all there is.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class _Scene:
         self._entry_bytes = timeline.start.entry_bytes
         self._moved_from = removals.ages_moved_from
         is_size = timeline.start.limits.get("bytes_meaning") == BytesMeaning.ST_SIZE
-        thinned = timeline.troubles.removes.overlap(-FOREVER, FOREVER)
-        self._tells_bytes = is_size and not thinned
+        self._thinned = timeline.troubles.removes.overlap(-FOREVER, FOREVER)
+        self._tells_bytes = is_size
         failed = (*timeline.unanswered, *timeline.errors)
         self._unfinished = any(op.verb == Verb.COLLECT for op in failed)
         self._emptied: Op | None = None
@@ -106,7 +107,7 @@ class _Scene:
         if evicted is not None and (evicted < left or (evicted > left and more)):
             yield "H7", ("G7",), f"{evicted:g} evicted entries are counted, and {left:g} left"
         freed, bytes_left = op.numbers.get("freed_bytes"), self._bytes_left(op)
-        more = more and not op.numbers.get("reaped", 0)
+        more = more and not op.numbers.get("reaped", 0) and not self._thinned
         if (
             freed is not None
             and bytes_left is not None
@@ -133,7 +134,7 @@ class _Scene:
         if budget is None or stood is None or (loose and self._entry_bytes is None):
             return
         most = stood + loose * (self._entry_bytes or 0)
-        if not self._tells_bytes:
+        if self._thinned or not self._tells_bytes:
             most *= 2
         if most <= budget and self._goes(op):
             moved = self._moved_from <= op.ended_ns or op.numbers.get("shifted_s", 0)
