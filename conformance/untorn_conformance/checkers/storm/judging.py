@@ -69,7 +69,9 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
                 requirements=("P1", "P2", "P3", "P5", "K7"),
             ),
             Checker(
-                id="H3", title="what is gone does not come back", requirements=("P3", "R2", "G7")
+                id="H3",
+                title="what is gone does not come back",
+                requirements=("P2", "P3", "R2", "G7"),
             ),
             Checker(
                 id="H4",

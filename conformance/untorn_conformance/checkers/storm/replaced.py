@@ -29,7 +29,7 @@ from untorn_conformance.checkers.storm.violation import Violation
 from untorn_conformance.history import Op
 
 _TOGETHER: Final[Mapping[Reach, tuple[str, tuple[str, ...], str]]] = {
-    Reach.SEEN: ("H3", ("P3", "G7"), "was there again after another had been there"),
+    Reach.SEEN: ("H3", ("P2", "P3"), "was there again after another had been there"),
     Reach.UNREMOVED: ("H6", ("P2", "P3"), "was replaced, and nothing may have removed it"),
     Reach.HELD: ("H4", ("R4",), "was replaced while a lease held it"),
     Reach.YOUNG: ("H7", ("G3",), "was replaced, and was too young for every collect since"),
