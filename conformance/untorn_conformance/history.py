@@ -5,6 +5,7 @@ lines are a header, then events in the order in which the recorder saw them:
 
     {"round": {...}}                                what is known before anything is asked
     {"invoke": {"id": 7, "process": "writer2.5", "verb": "publish", "at_ns": ..., ...}}
+    {"invoke": {"id": 8, ..., "verb": "collect", "numbers": {"min_age_s": 60.0, ...}}}
     {"return": {"id": 7, "at_ns": ..., "outcome": "published", ...}}
     {"strike": {"name": "root-removed", "begin_ns": ..., "end_ns": ..., ...}}
     {"death": {"process": "writer2.5", "at_ns": ...}}
@@ -118,9 +119,13 @@ class Op:
     is None then. ``reason`` is that of a miss, an unpublished or a skip, or the error's code.
     ``index`` is the frame that a read asks for, from 0; ``seen`` whose bytes it gave, None for
     bytes that nobody wrote. ``files`` is how many files a handle lists, ``in_order`` whether they
-    are the version's first ``files`` names in frame order. ``numbers`` are a collect's arguments
-    and answer (``budget_bytes``, ``min_age_s``, ``evicted``, ``freed_bytes``, ``reaped``,
-    ``over_budget_bytes``, ``protected``, ``dry_run``), or the counters that stats gave.
+    are the version's first ``files`` names in frame order. ``numbers`` are the counters that stats
+    gave, or a collect's arguments, known from its asking on (``ARGUMENTS``), and its answer:
+    ``evicted``, ``freed_bytes``, ``reaped``, ``over_budget_bytes``, ``protected``. Who collects
+    alone may weigh the entries before and after: ``stood`` and ``stayed`` count them,
+    ``stood_bytes`` and ``stayed_bytes`` are their bytes in the meaning of the limits, ``shifted_s``
+    is how much older every mtime was made before (less than 0: younger). What is not known is
+    absent.
     """
 
     id: int
@@ -181,14 +186,14 @@ class Death:
 class Audit:
     """What was left when every process was dead, and a fresh one had swept what it may sweep.
 
-    ``debris`` are names below the root that belong to nothing, ``counted_bytes`` what the backend
-    holds itself to occupy (None where it does not say), ``disk_bytes`` what its entries weigh on
-    disk in the meaning of bytes of its limits. ``unpublishable`` are keys that could not be
-    published and read once all strikes were over.
+    ``debris`` are names below the root that belong to nothing (None: nobody swept),
+    ``counted_bytes`` what the backend holds itself to occupy (None where it does not say),
+    ``disk_bytes`` what its entries weigh on disk in the meaning of bytes of its limits.
+    ``unpublishable`` are keys that could not be published and read once all strikes were over.
     """
 
     at_ns: int
-    debris: tuple[str, ...] = ()
+    debris: tuple[str, ...] | None = ()
     counted_bytes: int | None = None
     disk_bytes: int | None = None
     unpublishable: Mapping[str, str] = field(default_factory=dict)
@@ -216,11 +221,14 @@ class Round:
 # --- lines ---------------------------------------------------------------------------------------
 
 _INVOKED: Final = ("id", "process", "verb", "key", "via", "version", "index")
+ARGUMENTS: Final = ("budget_bytes", "min_age_s", "dry_run", "shifted_s", "stood", "stood_bytes")
+"""The numbers of a collect that are known when it is asked."""
+
 _RETURNED: Final = ("outcome", "reason", "files", "in_order", "numbers")
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one a line
 _OUTCOMES: Final = MappingProxyType({each.value: each for each in OpOutcome})
 _NEEDED: Final = frozenset({"id", "process", "verb", "at_ns"})
-_ASKED: Final = frozenset({*_INVOKED, "at_ns"})
+_ASKED: Final = frozenset({*_INVOKED, "at_ns", "numbers"})
 _ANSWERED: Final = frozenset({*_RETURNED, "seen", "at_ns"})
 _PLAIN: Final[Mapping[str, object]] = MappingProxyType(
     {each.name: each.default for each in fields(Op)}
@@ -236,6 +244,9 @@ def invoke_line(op: Op) -> str:
     """The line that is written before an operation is asked."""
     said = {name: getattr(op, name) for name in _INVOKED if getattr(op, name) != _PLAIN[name]}
     said["id"] = op.id
+    if op.numbers:
+        known = {name: op.numbers[name] for name in ARGUMENTS if name in op.numbers}
+        said.update({"numbers": known} if known else {})
     return _line("invoke", {**said, "at_ns": op.began_ns})
 
 
@@ -352,6 +363,8 @@ class _Reading:
         if "seen" in said:
             key, version, index = said["seen"]
             said["seen"] = Seen(key=key, version=version, index=index)
+        if "numbers" in said and "numbers" in op:
+            said["numbers"] = {**op["numbers"], **said["numbers"]}
         op.update(said)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from untorn_conformance.checkers.storm.judging import CHECKERS, judge
 from untorn_conformance.history import (
+    ARGUMENTS,
     Audit,
     Death,
     Excuse,
@@ -49,6 +50,8 @@ class Told:
     def op(self, process: str, begin: float, end: float | None, verb: str, **said: Any) -> Op:
         """An operation; numbers that are given by name are its numbers."""
         answered = end is not None
+        if not answered and "numbers" in said:
+            said["numbers"] = {k: v for k, v in said["numbers"].items() if k in ARGUMENTS}
         op = Op(
             id=len(self.ops),
             process=process,
@@ -80,11 +83,21 @@ class Told:
         reads: str | None = None,
         **said: Any,
     ) -> Op:
-        """Staged a moment before, unless it was; ``reads`` is the version that the handle gives."""
+        """Staged a moment before, unless it was; ``reads`` is the version that the handle gives.
+
+        Where nothing is published the disk was full, unless a reason is given.
+        """
         if version not in self._staged:
             self.stage(process, begin - 0.5, begin - 0.25, version)
         via = self._staged[version].id
-        asked = {"key": version[0], "version": version, "via": via, "files": FRAMES}
+        asked: dict[str, Any] = {
+            "key": version[0],
+            "version": version,
+            "via": via,
+            "files": FRAMES,
+        }
+        if outcome is OpOutcome.UNPUBLISHED:
+            asked["reason"] = "ENOSPC"
         op = self.op(process, begin, end, "publish", outcome=outcome, **{**asked, **said})
         if reads is not None and end is not None:
             self.read(process, end, end, op, reads)
@@ -193,7 +206,7 @@ class Told:
         )
 
 
-_ASKED = {"key", "via", "version", "index"}
+_ASKED = {"key", "via", "version", "index", "numbers"}
 
 
 def found(told: Told) -> dict[str, set[str]]:

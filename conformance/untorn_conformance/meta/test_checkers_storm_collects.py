@@ -88,6 +88,25 @@ def test_H7_many_ages_are_judged_by_the_least() -> None:
     assert found(told) == {}
 
 
+def killed_collect(**numbers: float) -> Told:
+    """a1, staged at 0.5, is gone after a collect that was killed at 600."""
+    told = published()
+    told.collect("c", 500, None, 0, **numbers)
+    told.death("c", 600)
+    told.miss("r", 700, 701, "a")
+    return told
+
+
+def test_H7_a_killed_collect_went_by_the_age_that_it_was_asked_with() -> None:
+    assert found(killed_collect(min_age_s=9.0)) == {"H7": {"G3"}}
+    assert found(killed_collect(min_age_s=0.1)) == {}
+
+
+def test_H5_a_killed_dry_run_removed_nothing() -> None:
+    assert found(killed_collect(dry_run=1)) == {"H5": {"R2"}}
+    assert found(killed_collect(dry_run=0)) == {}
+
+
 # --- budget
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -149,6 +150,24 @@ def test_an_answer_without_its_operation_is_none() -> None:
     lines = [history.begin_line(START), history.return_line(LOOKUP)]
     with pytest.raises(HistoryError, match="line 2"):
         history.read(lines)
+
+
+def test_a_collects_arguments_are_known_from_its_asking_on() -> None:
+    """One that is killed amid its work is not taken for one of min_age 0."""
+    asked = {"budget_bytes": 5.0, "min_age_s": 60.0, "dry_run": 1.0, "shifted_s": 9.0, "stood": 3}
+    done = replace(COLLECT, id=0, numbers={**asked, "evicted": 2, "stayed": 1})
+    lines = [history.begin_line(START), history.invoke_line(done), history.return_line(done)]
+    assert history.read(lines).ops == (done,)
+    (begun,) = history.read(lines[:2]).ops
+    assert begun.numbers == asked
+
+
+def test_an_answer_that_repeats_no_argument_leaves_those_that_were_asked() -> None:
+    done = replace(COLLECT, id=0, numbers={"evicted": 2})
+    asked = replace(COLLECT, id=0, numbers={"min_age_s": 60.0})
+    lines = [history.begin_line(START), history.invoke_line(asked), history.return_line(done)]
+    (op,) = history.read(lines).ops
+    assert op.numbers == {"min_age_s": 60.0, "evicted": 2}
 
 
 # --- cut short
