@@ -1,7 +1,8 @@
 """The fray: one round's workers, all asked at full speed from one loop, while nemeses strike.
 
 Rule 1: whoever dies is replaced, by a process of another name, as long as the work goes on.
-Rule 2: when the work is over, all strikes are healed, the stopped go on, and then all are killed.
+Rule 2: when the work is over, all strikes are healed, the stopped go on, what was asked by then is
+        answered, and then all are killed. What is not answered by then was no answer: DEADLINE.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import selectors
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from untorn_conformance.backend import Collected, FrameRead, Verb
 from untorn_conformance.contract import Capability
-from untorn_conformance.errors import BackendError
-from untorn_conformance.history import Death, Excuse, OpOutcome, Strike
+from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.history import Death, Excuse, Op, OpOutcome, Strike
 
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
@@ -177,11 +178,7 @@ class Fray:
             self._run(lambda: time.monotonic() >= end_s or is_over())
             self._await_deaths()
             self._striking.heal_all()
-            self._going_on = False
-            if self._plan.drains and not is_over():
-                grace_s = self._hello.limits.flight_wait_s + ANSWER_GRACE_S
-                patience_s = time.monotonic() + grace_s
-                self._run(lambda: not self._pending() or time.monotonic() >= patience_s)
+            self._drain()
             self._kill_all()
         finally:
             self._close()
@@ -207,10 +204,32 @@ class Fray:
         self._striking.heal_those_over()
         self._watch.tick(self._arena, list(self._people.by_slot.values()))
 
-    def _pending(self) -> bool:
-        return any(
-            each.op is not None and not each.killed for each in self._people.by_slot.values()
-        )
+    def _drain(self) -> None:
+        """Wait for the answers that are owed by now; who gives none in time has hung (L1)."""
+        self._going_on = not self._plan.drains
+        owed = {each.name: each.op for each in self._people.by_name.values() if each.op is not None}
+        grace_s = self._hello.limits.flight_wait_s + ANSWER_GRACE_S
+        patience_s = time.monotonic() + grace_s
+        self._run(lambda: not any(self._late(owed)) or time.monotonic() >= patience_s)
+        self._going_on = False
+        for worker in list(self._late(owed)):
+            assert worker.op is not None
+            assert worker.errand is not None
+            silence = BackendError(
+                ErrorCode.DEADLINE, f"no answer in {grace_s:g} s and no fault left"
+            )
+            op = self._recorder.answered(worker.op, silence, worker.errand.args)
+            self._count(worker, op.verb, silence, op)
+            worker.op = worker.errand = None
+
+    def _late(self, owed: Mapping[str, Op]) -> Iterator[StormWorker]:
+        """Who lives, runs, and still owes the answer that it owed."""
+        for name, op in owed.items():
+            worker = self._people.by_name.get(name)
+            if worker is None or worker.killed or worker.stopped or worker.op is None:
+                continue
+            if worker.op is op:
+                yield worker
 
     def _at(self, when_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (when_s, next(self._sequence), what))

@@ -24,8 +24,8 @@ class KillWorker:
         return ""
 
     def strike(self, field: Field, dice: Random) -> Blow | None:
-        """Kill one worker that has no children; those that have are others' business."""
-        living = [each for each in field.living() if not children_of(each.pid)]
+        """Kill one worker that runs and has no children; those that have are others' business."""
+        living = [each for each in field.living() if not each.stopped and not children_of(each.pid)]
         if not living:
             return None
         victim = dice.choice(living)
