@@ -29,7 +29,7 @@ from untorn_stress.storm.crew import StormWorker
 from untorn_stress.storm.footage import Footage
 from untorn_stress.storm.nemesis.protocol import Refused
 from untorn_stress.storm.nursery import children_of
-from untorn_stress.storm.plan import RoundPlan, Wanted, dice
+from untorn_stress.storm.plan import PlannedStrike, RoundPlan, Wanted, dice
 from untorn_stress.storm.population import Population
 from untorn_stress.storm.recorder import Recorder, outcome_of
 from untorn_stress.storm.roles import ROLES, Errand, Part, Rest, Role, Store, Word
@@ -79,7 +79,7 @@ class Fray:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
         self._striking = Striking(self, tally, self._note_strike)
-        self._going_on = True
+        self._going_on = self._is_struck = True
         self.notes: dict[int, str] = {}
 
     # --- the field, as nemeses see it
@@ -173,9 +173,10 @@ class Fray:
                 self._spawn(slot)
             began_s = time.monotonic()
             for strike in self._plan.strikes:
-                self._at(began_s + strike.at_s, partial(self._striking.strike, strike))
+                self._at(began_s + strike.at_s, partial(self._strike, strike))
             end_s = began_s + self._plan.work_s
             self._run(lambda: time.monotonic() >= end_s or is_over())
+            self._is_struck = False
             self._await_deaths()
             self._striking.heal_all()
             self._drain()
@@ -204,6 +205,11 @@ class Fray:
         self._striking.heal_those_over()
         self._watch.tick(self._arena, list(self._people.by_slot.values()))
 
+    def _strike(self, planned: PlannedStrike) -> None:
+        """Begin a strike, unless the work ended before its time."""
+        if self._is_struck:
+            self._striking.strike(planned)
+
     def _drain(self) -> None:
         """Wait for the answers that are owed by now; who gives none in time has hung (L1)."""
         self._going_on = not self._plan.drains
@@ -218,7 +224,7 @@ class Fray:
             silence = BackendError(
                 ErrorCode.DEADLINE, f"no answer in {grace_s:g} s and no fault left"
             )
-            op = self._recorder.answered(worker.op, silence, worker.errand.args)
+            op = self._recorder.answered(worker.op, silence)
             self._count(worker, op.verb, silence, op)
             worker.op = worker.errand = None
 
@@ -305,7 +311,7 @@ class Fray:
             self._forget_stream(worker)
         if not came or worker.op is None or worker.errand is None:
             return
-        op = self._recorder.answered(worker.op, value, worker.errand.args)
+        op = self._recorder.answered(worker.op, value)
         if op.id < 0:
             self._footage.look(worker.errand, value, op.ended_ns)
         elif isinstance(value, FrameRead) and op.seen is None and len(self.notes) < _MOST_NOTES:

@@ -30,6 +30,7 @@ from untorn_conformance.backend import (
     Staged,
     Stats,
     Unpublished,
+    Verb,
 )
 from untorn_conformance.errors import BackendError
 from untorn_conformance.history import Audit, Death, Op, OpOutcome, Round, RoundStart, Strike
@@ -91,6 +92,7 @@ class Recorder:
             version=errand.version,
             index=errand.index,
             began_ns=time.monotonic_ns(),
+            numbers=_arguments(errand.args) if errand.verb is Verb.COLLECT else {},
         )
         if not record:
             return op
@@ -98,15 +100,22 @@ class Recorder:
         self._write(history.invoke_line(op))
         return op
 
-    def answered(self, op: Op, value: object, asked: Mapping[str, object]) -> Op:
-        """Put an answer on record; ``asked`` are the arguments of a collect."""
+    def answered(
+        self,
+        op: Op,
+        value: object,
+        *,
+        ended_ns: int | None = None,
+        more: Mapping[str, float] | None = None,
+    ) -> Op:
+        """Put an answer on record; ``more`` are numbers that we add to those of a collect."""
         done = replace(
             op,
-            ended_ns=time.monotonic_ns(),
+            ended_ns=time.monotonic_ns() if ended_ns is None else ended_ns,
             # Of which attempt an extraction's frames are nobody can tell: see footage.
             outcome=OpOutcome.DONE if isinstance(value, Extracted) else outcome_of(value),
             reason=reason_of(value),
-            **self._details(value, asked),
+            **self._details(op, value, more or {}),
         )
         if op.id < 0:
             return done
@@ -114,7 +123,7 @@ class Recorder:
         self._write(history.return_line(done))
         return done
 
-    def _details(self, value: object, asked: Mapping[str, object]) -> dict[str, Any]:
+    def _details(self, op: Op, value: object, more: Mapping[str, float]) -> dict[str, Any]:
         if isinstance(value, FrameRead):
             return {"seen": self._whose.whose(value.sha256)}
         if isinstance(value, Hit | Published | Adopted | Unpublished):
@@ -123,9 +132,7 @@ class Recorder:
         if isinstance(value, Extracted):
             return {"files": len(value.files)}
         if isinstance(value, Collected):
-            return {"numbers": _numbers(value, asked)}
-        if isinstance(value, Skipped):
-            return {"numbers": _arguments(asked)}
+            return {"numbers": {**op.numbers, **_answer(value), **more}}
         if isinstance(value, Stats):
             return {"numbers": dict(value.counters)}
         return {}
@@ -231,9 +238,8 @@ def _arguments(asked: Mapping[str, object]) -> dict[str, float]:
     }
 
 
-def _numbers(answer: Collected, asked: Mapping[str, object]) -> dict[str, float]:
+def _answer(answer: Collected) -> dict[str, float]:
     return {
-        **_arguments(asked),
         "evicted": answer.evicted,
         "freed_bytes": answer.freed_bytes,
         "reaped": answer.reaped,

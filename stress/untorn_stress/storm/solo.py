@@ -47,7 +47,7 @@ class Solo:
         value = self._await(errand.verb)
         if value is self._failure is not None:
             return Word(op=op.id, value=value)
-        self._recorder.answered(op, value, errand.args)
+        self._recorder.answered(op, value)
         return Word(op=op.id, value=value)
 
     def play(self, role: Role) -> None:
