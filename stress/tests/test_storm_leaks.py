@@ -42,7 +42,9 @@ LEAKY = """
 def quiet(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
     """A round in which nothing strikes."""
     del has_small
-    return RoundPlan(number=number, is_small=False, work_s=0.5, drains=True, strikes=())
+    return RoundPlan(
+        number=number, is_small=False, work_s=0.5, drains=True, spares=False, strikes=()
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def forced(groups: tuple[tuple[str, ...], ...], *, is_small: bool) -> Callable[.
             is_small=is_small,
             work_s=longest_s + 0.8,
             drains=True,
+            spares=False,
             strikes=tuple(strikes),
         )
 
@@ -54,7 +55,9 @@ def lying_in_wait(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan
         PlannedStrike(nemesis="kill-parent", at_s=at_s, dice_seed=f"{number}:{at_s}")
         for at_s in range(60)
     )
-    return RoundPlan(number=number, is_small=False, work_s=60.0, drains=True, strikes=strikes)
+    return RoundPlan(
+        number=number, is_small=False, work_s=60.0, drains=True, spares=False, strikes=strikes
+    )
 
 
 def until_bitten(account: Account) -> bool:

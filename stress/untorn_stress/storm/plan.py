@@ -104,6 +104,7 @@ class RoundPlan:
     is_small: bool
     work_s: float
     drains: bool
+    spares: bool
     strikes: tuple[PlannedStrike, ...]
 
 
@@ -133,6 +134,7 @@ def plan_round(wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
         is_small=is_small,
         work_s=work_s,
         drains=drawn.random() < 0.5,  # noqa: PLR2004
+        spares=drawn.random() < 0.5,  # noqa: PLR2004
         strikes=tuple(sorted(strikes, key=lambda each: each.at_s)),
     )
 

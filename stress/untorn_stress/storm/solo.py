@@ -14,7 +14,7 @@ from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
 from untorn_stress.storm.recorder import Recorder
-from untorn_stress.storm.roles import Errand, Part, Rest, Role, Word
+from untorn_stress.storm.roles import Errand, Part, Role, Word
 
 EXIT_GRACE_S: Final = 10.0
 
@@ -58,7 +58,7 @@ class Solo:
                 step = role.send(word)
             except StopIteration:
                 return
-            word = None if isinstance(step, Rest) else self.ask(step)
+            word = self.ask(step) if isinstance(step, Errand) else None
 
     def _await(self, verb: Verb) -> object:
         end_s = time.monotonic() + self._deadline_s

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from untorn_conformance.history import Excuse
 
+from untorn_stress.storm.aiming import Shot
 from untorn_stress.storm.crew import StormWorker
 
 
@@ -60,6 +61,12 @@ class Field(Protocol):
 
     def living(self, role: str = "") -> Sequence[StormWorker]:
         """The workers that run, or are stopped; of one role or of all."""
+
+    def is_spared(self, worker: StormWorker) -> bool:
+        """Whether a worker is to live long: no kill that is drawn strikes it."""
+
+    def aim(self, verb: str, part: float) -> Shot:
+        """Kill whoever is next asked a verb, amid it; ``part`` is of the time that it takes."""
 
     def kill(self, worker: StormWorker) -> None:
         """SIGKILL it, and nothing that it started."""
