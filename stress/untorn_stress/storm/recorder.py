@@ -81,8 +81,18 @@ class Recorder:
                 self._give_up(error)
         self._write(history.begin_line(start))
 
-    def ask(self, process: str, errand: Errand, *, record: bool = True) -> Op:
-        """Put an operation on record that is about to be asked; unrecorded its number is -1."""
+    def ask(
+        self,
+        process: str,
+        errand: Errand,
+        *,
+        record: bool = True,
+        more: Mapping[str, float] | None = None,
+    ) -> Op:
+        """Put an operation on record that is about to be asked; unrecorded its number is -1.
+
+        ``more`` are numbers that we add to the arguments of a collect.
+        """
         op = Op(
             id=len(self.ops) if record else -1,
             process=process,
@@ -92,7 +102,7 @@ class Recorder:
             version=errand.version,
             index=errand.index,
             began_ns=time.monotonic_ns(),
-            numbers=_arguments(errand.args) if errand.verb is Verb.COLLECT else {},
+            numbers={**_arguments(errand), **(more or {})},
         )
         if not record:
             return op
@@ -230,11 +240,13 @@ def reason_of(value: object) -> str:
     return value.code.value if isinstance(value, BackendError) else ""
 
 
-def _arguments(asked: Mapping[str, object]) -> dict[str, float]:
+def _arguments(errand: Errand) -> dict[str, float]:
+    if errand.verb is not Verb.COLLECT:
+        return {}
     return {
         name: float(value)
         for name in ("budget_bytes", "min_age_s", "dry_run")
-        if isinstance(value := asked.get(name), int | float)
+        if isinstance(value := errand.args.get(name), int | float)
     }
 
 

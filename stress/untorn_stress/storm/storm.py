@@ -53,6 +53,9 @@ from untorn_stress.storm.tally import Watch
 
 _SMALL: Final = Small(size_bytes=16 * 1024 * 1024, inodes=4000)
 _AUDIT_DEADLINE_S: Final = 60.0
+_ROWS: Final = 0.6
+"""In how many of the rounds the audit has a row of lone collects."""
+
 _LEAST_LEFT_S: Final = 0.5
 _LEAST_WORK_S: Final = 1.0
 _MARGIN_BYTES: Final = 16 * 1024
@@ -215,7 +218,8 @@ class Storm:
         self._keep(findings, plan.number, recorder.lines)
         ground.present = found.present
         ground.whose.next_round(found.present.values())
-        if findings:
+        if findings or found.unpublishable:
+            # An unknown round may end so, too: what such a key holds is not known.
             self._reset(ground)
         recorder.close()
         _clear(ground.arena.payload)
@@ -300,7 +304,9 @@ class Storm:
         return Errand(verb=Verb.OPEN, args=args)
 
     def _audit(self, ground: _Ground, recorder: Recorder, *, usual: Usual | None) -> Audited:
-        auditor = Auditor(ground.arena, self._wanted, ground.whose, usual)
+        row = dice(self._wanted.seed, recorder.start.number, "row")
+        has_row = not self._wanted.extractors and row.random() < _ROWS
+        auditor = Auditor(ground.arena, self._wanted, ground.whose, usual, row if has_row else None)
         return auditor.audit(self._solo(ground, recorder), self._open_errand(ground))
 
 
