@@ -6,14 +6,16 @@ Rule 2: then every key is published and read (liveness): what it holds then, the
         In some rounds a row of lone collects comes between: see ``row``.
 Rule 3: then all grows older than any grace, and one collect sweeps, with a budget for everything.
 Rule 4: no tree is clean by our lights: the measure is what the same audit leaves of the same
-        backend where nothing befell it. A name with a drawn part, of which there are more than
-        there, is debris; a name that is fixed cannot pile up, and is none.
+        backend where nothing befell it. A name with a drawn part or a number (a process id, a
+        counter), of which there are more than there, is debris; a name that is fixed cannot pile
+        up, and is none.
 Rule 5: bytes are compared with the disk only in a way of weighing that was right there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,6 +57,7 @@ from untorn_stress.storm.row import FOLDERS, FRAMES, Row, Scales
 from untorn_stress.storm.solo import Solo, await_true
 from untorn_stress.storm.stamps import Provenance
 
+_NUMBER: Final = re.compile(r"(?<![0-9{])[0-9]+(?![0-9}])")
 _DAY_S: Final = 86_400.0
 _ROOM_BYTES: Final = 1 << 40
 _MOST_NAMED: Final = 20
@@ -85,6 +88,7 @@ class Audited:
     unpublishable: dict[str, str] = field(default_factory=dict)
     debris: tuple[str, ...] = ()
     names: Counter[str] = field(default_factory=Counter)
+    paths: frozenset[str] = frozenset()
     counted_bytes: int | None = None
     weights: dict[str, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
@@ -105,7 +109,8 @@ class Audited:
 class Auditor:
     """Audits one arena's root; ``usual`` is None for the first time, which makes it.
 
-    ``row`` are the dice of a row of lone collects, None for an audit without one.
+    ``row`` are the dice of a row of lone collects, None for an audit without one. ``before`` are
+    the names that the last audit saw.
     """
 
     def __init__(
@@ -115,8 +120,10 @@ class Auditor:
         whose: Provenance,
         usual: Usual | None,
         row: Random | None = None,
+        before: frozenset[str] = frozenset(),
     ) -> None:
         self._row = row
+        self._before = before
         self._arena = arena
         self._wanted = wanted
         self._whose = whose
@@ -259,10 +266,12 @@ class Auditor:
         names = Names(self._wanted.names)
         by_form: dict[str, list[str]] = {}
         for path in tree.entries:
-            by_form.setdefault(names.fresh().canonical(path), []).append(path)
+            form = _form(names.fresh().canonical(path), frozenset(self._wanted.names))
+            by_form.setdefault(form, []).append(path)
         found.names = Counter({form: len(paths) for form, paths in by_form.items()})
         if self._usual is not None and has_swept:
-            found.debris = tuple(_debris(by_form, self._usual.names))
+            found.debris = tuple(_debris(by_form, self._usual.names, self._before))
+        found.paths = frozenset(tree.entries)
         found.weights = self._weights(tree) if has_swept else {}
         found.at_ns = time.monotonic_ns()
 
@@ -291,12 +300,25 @@ def usual_of(first: Audited, second: Audited) -> Usual:
     return Usual(names=names, weighing=ways[0] if ways else "")
 
 
-def _debris(by_form: Mapping[str, list[str]], usual: Counter[str]) -> Iterator[str]:
-    """Names beyond the usual number of their form, where the form has a drawn part."""
+def _debris(
+    by_form: Mapping[str, list[str]], usual: Counter[str], before: frozenset[str]
+) -> Iterator[str]:
+    """Names beyond the usual number of their form, where the form has a drawn part.
+
+    Which of them it is that are too many nobody can tell: those that are new are named first.
+    """
     for form, paths in sorted(by_form.items()):
         is_drawn = "{" in form.replace("{{", "")
         if is_drawn and len(paths) > usual[form]:
-            yield from sorted(paths)[: len(paths) - usual[form]][:_MOST_NAMED]
+            named = sorted(paths, key=lambda path: (path in before, path))
+            yield from named[: len(paths) - usual[form]][:_MOST_NAMED]
+
+
+def _form(canonical: str, fixed: frozenset[str]) -> str:
+    """A canonical path whose numbers count as drawn, too, except in names that we have given."""
+    return "/".join(
+        part if part in fixed else _NUMBER.sub("{n}", part) for part in canonical.split("/")
+    )
 
 
 def _errands(role: Iterable[Any]) -> Iterator[Errand]:

@@ -402,6 +402,10 @@ class Fray:
         self._forget_stream(worker)
         worker.streams.close()
         asked = worker.killed
+        if not asked and how == "SIGKILL":
+            # A backend does not end so by a fault of its own: short memory does, or a person.
+            self._tally.killed_by_others.append(worker.name)
+            asked = True
         worker.killed = True
         self._recorder.death(
             Death(

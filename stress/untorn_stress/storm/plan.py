@@ -32,7 +32,11 @@ _DAY_S: Final = 86_400.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """The options of a storm. ``nemeses`` are names; ``work_s`` fixes how long a round works."""
+    """The options of a storm. ``work_s`` fixes how long a round works.
+
+    ``nemeses`` are names; ``named`` are those of them that were asked for by name: a storm in which
+    one of these never bit has not done what it was asked to do.
+    """
 
     seed: int
     duration_s: float
@@ -42,6 +46,7 @@ class Wanted:
     extractors: int = 0
     kills_per_s: float = 10.0
     nemeses: tuple[str, ...] = tuple(NEMESES)
+    named: tuple[str, ...] = ()
     keys: int = 24
     frames: int = 4
     min_age_s: float = 2.0

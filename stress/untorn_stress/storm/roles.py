@@ -34,7 +34,8 @@ FRAME_SIZES: Final = (*(4 * _KIB,) * 7, 64 * _KIB)
 """What a frame's size is drawn from: one in eight is as large as many a real one."""
 
 
-_RACES: Final = 0.15
+_RACES: Final = 0.3
+_TRIES: Final = 4
 _GATHERS_S: Final = 0.3
 
 
@@ -150,9 +151,7 @@ def writer(part: Part) -> Role:
     while True:
         yield from _sometimes_count(part)
         races = part.dice.random() < _RACES
-        label = (part.race.label if races else "") or part.store.draw(part.dice)
-        if races:
-            part.race.label = label
+        label = (yield from _raced(part)) if races else part.store.draw(part.dice)
         version = next_version(part, label)
         staged = yield stage(part, version)
         assert staged is not None
@@ -173,6 +172,21 @@ def writer(part: Part) -> Role:
             yield from read_all(answer, label, part.dice)
             yield release(answer, label)
         yield Rest(seconds=part.dice.random() * 0.01, empty=True)
+
+
+def _raced(part: Part) -> Generator[Errand | Rest | Gather, Word | None, str]:
+    """The key that others gather for; where nobody does, one that was just seen to be absent."""
+    for _ in range(_TRIES):
+        if part.race.label:
+            break
+        label = part.store.draw(part.dice)
+        found = yield Errand(verb=Verb.LOOKUP, args={"key": full_key(label)}, key=label)
+        assert found is not None
+        if isinstance(found.value, Hit):
+            yield release(found, label)
+        elif not part.race.label:
+            part.race.label = label
+    return part.race.label or part.store.draw(part.dice)
 
 
 def _hold(part: Part) -> Role:

@@ -76,6 +76,7 @@ class _Ground:
     usual: Usual
     present: dict[str, str]
     whose: Provenance = field(default_factory=Provenance)
+    paths: frozenset[str] = frozenset()
     footage: Footage = field(default_factory=Footage)
 
 
@@ -153,6 +154,7 @@ class Storm:
             label, why = next(iter({**first.unpublishable, **second.unpublishable}.items()))
             raise BrokenBackendError(f"with nothing in its way, {label} cannot be published: {why}")
         ground.usual = usual_of(first, second)
+        ground.paths = second.paths
         ground.present = second.present
         for leak in first.leaks + second.leaks:
             self._keep([_leak(leak)], 0, list)
@@ -211,12 +213,15 @@ class Storm:
     ) -> None:
         ruling = _with_notes(ruled(recorder.round()), fray.notes)
         leaks = [_leak(each) for each in (*found.leaks, *self.account.resources.end_round())]
+        if self.account.tally.killed_by_others:
+            name = self.account.tally.killed_by_others[0]
+            self.account.leave_open(f"{name} met a SIGKILL that is not ours: was memory short?")
         if recorder.trouble:
             self.account.leave_open(recorder.trouble)
         self.account.rule(ruling)
         findings = [*ruling.findings, *ground.footage.take_wrong(), *leaks]
         self._keep(findings, plan.number, recorder.lines)
-        ground.present = found.present
+        ground.present, ground.paths = found.present, found.paths
         ground.whose.next_round(found.present.values())
         if findings or found.unpublishable:
             # An unknown round may end so, too: what such a key holds is not known.

@@ -54,7 +54,7 @@ class Account:
             return "fail"
         if self.invalid:
             return "invalid"
-        if self.open_reasons or not self.rounds:
+        if self._doubts() or not self.rounds:
             return "unknown"
         return "pass"
 
@@ -76,7 +76,18 @@ class Account:
 
     def _doubts(self) -> list[str]:
         trouble = [self.ledger.trouble] if self.ledger.trouble else []
-        return [*self.open_reasons, *trouble]
+        return [*self.open_reasons, *trouble, *self._toothless()]
+
+    def _toothless(self) -> list[str]:
+        """Nemeses that were asked for by name, and never bit."""
+        why = self.tally.inapplicable
+        return [
+            f"{name} was asked for and never bit ("
+            + (why.get(name) or f"{self.tally.tried[name]} tries")
+            + ")"
+            for name in self.wanted.named
+            if not self.tally.bit[name]
+        ]
 
 
 def operations_of(tally: Tally) -> dict[str, dict[str, int]]:

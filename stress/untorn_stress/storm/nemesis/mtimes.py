@@ -50,18 +50,23 @@ class ShiftMtimes:
                     each.part.burst = 1
             return ends()
 
+        def heal() -> None:
+            blow.in_force = any(count for count, _ in shifts)
+
         def proof() -> bool:
             return any(count and farthest_s > abs(seconds) / 2 for count, farthest_s in shifts)
 
-        return Blow(
+        blow = Blow(
             name=self.name,
             excuses=self.excuses,
             begin_ns=begin_ns,
             over=over,
+            heal=heal,
             proof=proof,
             detail=f"{sum(count for count, _ in shifts)} names by {-seconds:+.0f} s, and again",
-            in_force=True,
+            in_force=False,
         )
+        return blow
 
 
 def _shift(field: Field, seconds: float) -> tuple[int, float]:

@@ -101,7 +101,7 @@ class Blow:
     """A strike under way.
 
     ``over`` says when it is to be healed, ``proof`` whether a worker was seen to meet it;
-    ``in_force`` that something was done that they may have met.
+    ``in_force`` that something was done that they may have met: otherwise nothing is excused.
     """
 
     name: str
