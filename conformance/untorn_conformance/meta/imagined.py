@@ -6,7 +6,7 @@ process from one of these to the next, so that everything overlaps everything in
 the contract lets a cache choose as differently as it can: staging that weighs or not, stamps of
 staging or of publishing, handles that find their files late, collects of its own accord.
 
-A ``Flaw`` takes away one promise. Its checker must see it.
+A ``Flaw`` takes away one promise; its checker must see it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import random
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 
 from untorn_conformance.history import (
@@ -29,27 +28,12 @@ from untorn_conformance.history import (
     Seen,
     Strike,
 )
+from untorn_conformance.meta.imagined_flaws import KINDS_FOR, REFUSES, Flaw
 
 MS: Final = 1_000_000
 FRAMES: Final = 3
 BYTES: Final = 10
 DAY_S: Final = 86_400.0
-
-
-class Flaw(StrEnum):
-    """One promise that is broken; the value is the checker that must see it."""
-
-    MIXES_VERSIONS = "H1"
-    SHOWS_STAGING = "H2"
-    BRINGS_BACK = "H3"
-    IGNORES_LEASES = "H4"
-    MISSES = "H5"
-    REPLACES = "H6"
-    IGNORES_AGES = "H7"
-    COUNTS_TWICE = "H8"
-    LEAVES_DEBRIS = "H9"
-    RAISES = "H10"
-    BELIEVES_CLOCKS = "H11"
 
 
 @dataclass(slots=True)
@@ -92,6 +76,8 @@ class Imagined:
         self.now = 1000 * MS
         self.lease = flaw is Flaw.IGNORES_LEASES or self.random.random() < 0.6
         self.keys = ("a", "b", "c")[: self.random.randint(1, 3)]
+        if flaw is Flaw.IS_BUSY_FOR_NOTHING:
+            self.keys = tuple("abcdefghij")
         self.budget = self.random.choice([None, None, BYTES]) if flaw is None else None
         self.own_min_age_s = self.random.choice([0.0, 0.2])
         self.staging_weighs = self.random.random() < 0.5
@@ -140,6 +126,7 @@ class Imagined:
             capabilities=(*("lease",) * self.lease, "stats"),
             budget_bytes=self.budget,
             min_age_s=self.own_min_age_s,
+            limits={"flight_wait_s": 2.0, "reap_grace_s": 0.02},
             present=self.present,
         )
         return Round(
@@ -209,6 +196,9 @@ class Imagined:
             if reason:
                 worker.counters[f"miss.{reason}"] += 1
                 self._answer(worker, op, OpOutcome.MISS, reason=reason)
+                continue
+            if self.flaw is Flaw.SAYS_NONSENSE and self.random.random() < 0.1:
+                self._answer(worker, op, OpOutcome.ERROR, reason="protocol")
                 continue
             worker.counters["hit"] += 2 if self.flaw is Flaw.COUNTS_TWICE else 1
             self._answer(worker, op, OpOutcome.HIT, files=FRAMES)
@@ -301,7 +291,12 @@ class Imagined:
 
     def _publish(self, worker: Worker, op: dict[str, Any]) -> tuple[OpOutcome, str]:
         key, version = op["key"], op["version"]
-        entry = self.stored.get(key)
+        refuses = REFUSES.get(self.flaw, "") if self.random.random() < 0.3 else ""
+        if refuses:
+            worker.handles.append(Held(op["id"], key, version, own=True))
+            return OpOutcome.UNPUBLISHED, refuses
+        if self.flaw is Flaw.HANGS and self.random.random() < 0.1:
+            self.now += 13_000 * MS
         self._collect_by_itself(worker)
         if self.refusing and self.random.random() < 0.6:
             if self.stored.get(key) is None and self.random.random() < 0.3:
@@ -403,7 +398,7 @@ class Imagined:
 
     def _nemesis(self) -> Iterator[None]:
         """One strike after another; each step begins one or ends it."""
-        kinds = [*Excuse] if self.flaw is None else _KINDS_FOR.get(self.flaw, [])
+        kinds = [*Excuse] if self.flaw is None else KINDS_FOR.get(self.flaw, [])
         while True:
             if not kinds:
                 yield
@@ -432,10 +427,3 @@ class Imagined:
                     entry.harmed = True
                 elif self.random.random() < 0.5:
                     del self.stored[key]
-
-
-_KINDS_FOR: Final = {
-    Flaw.RAISES: [Excuse.REFUSES],
-    Flaw.BELIEVES_CLOCKS: [Excuse.AGES],
-}
-"""What strikes a cache with a flaw: only what shows it."""

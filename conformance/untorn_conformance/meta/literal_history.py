@@ -83,11 +83,21 @@ class Told:
         reads: str | None = None,
         **said: Any,
     ) -> Op:
-        """Staged a moment before, unless it was; ``reads`` is the version that the handle gives."""
+        """Staged a moment before, unless it was; ``reads`` is the version that the handle gives.
+
+        Where nothing is published the disk was full, unless a reason is given.
+        """
         if version not in self._staged:
             self.stage(process, begin - 0.5, begin - 0.25, version)
         via = self._staged[version].id
-        asked = {"key": version[0], "version": version, "via": via, "files": FRAMES}
+        asked: dict[str, Any] = {
+            "key": version[0],
+            "version": version,
+            "via": via,
+            "files": FRAMES,
+        }
+        if outcome is OpOutcome.UNPUBLISHED:
+            asked["reason"] = "ENOSPC"
         op = self.op(process, begin, end, "publish", outcome=outcome, **{**asked, **said})
         if reads is not None and end is not None:
             self.read(process, end, end, op, reads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from untorn_conformance.checkers.storm.judging import judge
 from untorn_conformance.history import Death, Excuse, OpOutcome
 from untorn_conformance.meta.literal_history import Told, found
 
@@ -19,7 +20,7 @@ def counted(**counters: float) -> Told:
     told.publish("p", 1, 2, "a1")
     told.hit("p", 3, 4, "a1")
     told.miss("p", 5, 6, "b", "busy")
-    told.publish("p", 7, 8, "b1", UNPUBLISHED, reason="errno")
+    told.publish("p", 7, 8, "b1", UNPUBLISHED, reason="ENOSPC")
     told.publish("p", 9, 10, "a2", ADOPTED)
     right = {"hit": 1, "miss__absent": 1, "miss__busy": 1, "published": 1, "adopted": 1}
     told.stats("p", 20, 21, **{**right, "unpublished__ENOSPC": 1, **counters})
@@ -147,10 +148,18 @@ def test_H10_a_fault_gives_an_answer_and_no_error() -> None:
     assert found(told) == {"H10": {"D2"}}
 
 
-def test_H10_the_harness_own_errors_are_no_answers() -> None:
+def test_H10_a_death_amid_an_operation_is_no_answer() -> None:
     told = Told()
     told.error("p", 1, 2, "lookup", "died", key="a")
     assert found(told) == {}
+
+
+def test_H10_a_line_that_is_no_message_is_no_answer() -> None:
+    told = Told()
+    told.error("p", 1, 2, "lookup", "protocol", key="a")
+    assert found(told) == {"H10": {"R6"}}
+    (violation,) = judge(told.round).violations
+    assert "no answer" in violation.message
 
 
 @pytest.mark.parametrize("code", ["decoder-failed", "bad-clip", "source-changed"])

@@ -71,7 +71,7 @@ def test_H1_files_are_in_order() -> None:
 
 def test_H1_a_writer_that_did_not_publish_lists_its_own_files() -> None:
     told = Told()
-    told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="busy", files=1)
+    told.publish("w1", 1, 2, "a1", UNPUBLISHED, files=1)
     assert found(told) == {"H1": {"P5"}}
 
 
@@ -134,7 +134,7 @@ def test_H2_who_was_told_adopted_reads_the_winners() -> None:
 
 def test_H2_who_was_told_unpublished_published_nothing() -> None:
     told = Told()
-    told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="busy")
+    told.publish("w1", 1, 2, "a1", UNPUBLISHED)
     told.hit("r", 3, 4, "a1")
     assert found(told) == {"H2": {"P2", "P5"}}
 
@@ -142,7 +142,7 @@ def test_H2_who_was_told_unpublished_published_nothing() -> None:
 def test_H2_excuses_what_was_told_unpublished_while_calls_failed() -> None:
     told = Told()
     told.strike(0, 1.5, Excuse.REFUSES)
-    told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="errno")
+    told.publish("w1", 1, 2, "a1", UNPUBLISHED)
     told.hit("r", 3, 4, "a1")
     assert found(told) == {}
 
@@ -150,17 +150,17 @@ def test_H2_excuses_what_was_told_unpublished_while_calls_failed() -> None:
 def test_H2_a_strike_that_did_not_bite_excuses_nothing() -> None:
     told = Told()
     told.strike(0, 1.5, Excuse.REFUSES, bit=False)
-    told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="errno")
+    told.publish("w1", 1, 2, "a1", UNPUBLISHED)
     told.hit("r", 3, 4, "a1")
     assert found(told) == {"H2": {"P2", "P5"}}
 
 
 def test_H2_who_was_told_unpublished_reads_his_own() -> None:
     told = published()
-    told.publish("w2", 3, 4, "a2", UNPUBLISHED, reason="busy", reads="a2")
+    told.publish("w2", 3, 4, "a2", UNPUBLISHED, reads="a2")
     assert found(told) == {}
     told = published()
-    told.publish("w2", 3, 4, "a2", UNPUBLISHED, reason="busy", reads="a1")
+    told.publish("w2", 3, 4, "a2", UNPUBLISHED, reads="a1")
     assert found(told) == {"H2": {"P5"}}
 
 

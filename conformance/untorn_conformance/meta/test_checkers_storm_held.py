@@ -194,7 +194,7 @@ def test_H4_what_a_handle_gives_later_tells_it_only_if_it_is_held(
 @pytest.mark.parametrize("lease", [True, False])
 def test_H4_nobody_takes_the_callers_own_frames(lost: OpOutcome, lease: bool) -> None:
     told = Told(lease=lease)
-    own = told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="busy")
+    own = told.publish("w1", 1, 2, "a1", UNPUBLISHED)
     told.collect("c", 3, 4)
     told.lost("w1", 5, 6, own, lost)
     assert found(told) == {"H4": {"P5"}}
@@ -211,6 +211,6 @@ def test_H4_excuses_own_frames_that_were_staged_while_calls_failed() -> None:
 def test_H4_excuses_own_frames_that_a_cleaner_may_have_taken() -> None:
     told = Told()
     told.strike(0.6, 0.7, Excuse.REMOVES)
-    own = told.publish("w1", 1, 2, "a1", UNPUBLISHED, reason="errno")
+    own = told.publish("w1", 1, 2, "a1", UNPUBLISHED)
     told.lost("w1", 5, 6, own, EVICTED)
     assert found(told) == {}

@@ -383,7 +383,7 @@ def test_H6_calls_that_failed_excuse_no_second_winner() -> None:
 def test_H6_who_was_not_told_published_is_no_second_winner() -> None:
     told = published()
     told.publish("w2", 3, 4, "a2", ADOPTED)
-    told.publish("w3", 3, 4, "a3", UNPUBLISHED, reason="busy")
+    told.publish("w3", 3, 4, "a3", UNPUBLISHED)
     told.publish("w4", 3, None, "a4")
     assert "H6" not in found(told)
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from untorn_conformance.checkers.storm.judging import judge
+from untorn_conformance.checkers.storm.judging import CHECKERS, judge
 from untorn_conformance.history import Excuse, Op, OpOutcome
-from untorn_conformance.meta.imagined import Flaw, Imagined
+from untorn_conformance.meta.imagined import Imagined
+from untorn_conformance.meta.imagined_flaws import Flaw
 from untorn_conformance.meta.lifelike_history import lifelike
 
 SEEDS = 50
@@ -28,9 +29,16 @@ def test_a_flaw_is_seen_by_its_checker(flaw: Flaw) -> None:
     blamed = [
         seed
         for seed in range(SEEDS)
-        if any(each.checker == flaw for each in judge(Imagined(seed, flaw=flaw).play()).violations)
+        if any(
+            each.checker == flaw.checker
+            for each in judge(Imagined(seed, flaw=flaw).play()).violations
+        )
     ]
     assert len(blamed) >= 3, f"{flaw.name} is seen in {len(blamed)} of {SEEDS} rounds"
+
+
+def test_every_checker_has_a_flaw() -> None:
+    assert {flaw.checker for flaw in Flaw} == set(CHECKERS)
 
 
 def test_the_imagined_rounds_have_everything_in_them() -> None:

@@ -3,13 +3,15 @@
 Rule 1: no verb ends in an error of its own, whatever calls fail (D2); else the row is the verb's.
 Rule 2: a process that lives answers: what is unanswered was asked of one that ended.
 Rule 3: nobody ends but by us.
-Rule 4: when the strikes are over, every key can be published and read (L2); where processes had
+Rule 4: what a process says is a message of the protocol, and answers what it was asked: whoever
+        breaks that, backend or adapter, owes what the verb owes.
+Rule 5: when the strikes are over, every key can be published and read (L2); where processes had
         been killed that is C2 too.
 
 Not flagged: a deadline of a process that was stopped meanwhile; the end of one after a strike that
 killed it, or that does not say whom it killed; the decoder's own clear error, or a source that
-changed, beside a strike; a root that is refused for its permissions while they are flipped. What
-only the harness says (died, not a message) is no answer, and no excuse.
+changed, beside a strike; a root that is refused for its permissions while they are flipped; that a
+process died amid an operation, which its death tells.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Final
 from untorn_conformance.backend import Verb
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import FOREVER, Violation
-from untorn_conformance.errors import ERROR_KINDS, ErrorCode
+from untorn_conformance.errors import ErrorCode
 from untorn_conformance.history import Op
 
 _OWED: Final[Mapping[str, str]] = MappingProxyType(
@@ -38,8 +40,11 @@ _OWED: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The row that says what each verb answers instead of an error; of others it is L2."""
 
-_BY_THE_HARNESS: Final = frozenset(
-    code.value for code in ErrorCode if ERROR_KINDS[code].harness_only
+_ENDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "": "ended in an error: ",
+        ErrorCode.PROTOCOL.value: "was answered by a line that is no answer to it: ",
+    }
 )
 _OF_THE_SOURCE: Final = frozenset(
     {ErrorCode.DECODER_FAILED.value, ErrorCode.BAD_CLIP.value, ErrorCode.SOURCE_CHANGED.value}
@@ -51,9 +56,9 @@ def judge_answers(timeline: Timeline) -> Iterator[Violation]:
     for op in timeline.errors:
         if op.reason == ErrorCode.DEADLINE:
             yield from _silent(timeline, op, op.ended_ns)
-        elif op.reason not in _BY_THE_HARNESS and not _is_excused(timeline, op):
+        elif op.reason != ErrorCode.DIED and not _is_excused(timeline, op):
             rows = (_OWED.get(op.verb, "L2"),) if timeline.is_untroubled(op) else ("D2",)
-            told = f"{op.verb} of {op.process} ended in an error: {op.reason}"
+            told = f"{op.verb} of {op.process} {_ENDED.get(op.reason, _ENDED[''])}{op.reason}"
             yield _finding(rows, told, (op.id,), op.ended_ns)
     if timeline.round.is_whole:
         for op in timeline.unanswered:

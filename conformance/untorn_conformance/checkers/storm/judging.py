@@ -25,10 +25,12 @@ from untorn_conformance.checkers.storm.frames import judge_provenance, judge_tor
 from untorn_conformance.checkers.storm.held import judge_held
 from untorn_conformance.checkers.storm.leftovers import judge_leftovers
 from untorn_conformance.checkers.storm.lives import Lives
+from untorn_conformance.checkers.storm.refusals import judge_refusals
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.replaced import judge_missed, judge_replaced
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Deadline, OvertimeError, Violation
+from untorn_conformance.checkers.storm.waits import judge_waits
 from untorn_conformance.history import Round
 from untorn_conformance.verdict import Outcome
 
@@ -89,7 +91,10 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
             Checker(
                 id="H10",
                 title="a fault gives an answer, and afterwards all works",
-                requirements=("D2", "L1", "L2", "L5", "C2", "P5", "R1", "R6", "G2", "O1"),
+                requirements=(
+                    *("D2", "L1", "L2", "L5", "C2", "P5", "P7"),
+                    *("R1", "R6", "G2", "G4", "O1"),
+                ),
             ),
             Checker(
                 id="H11", title="moved clocks evict neither all nor nothing", requirements=("G11",)
@@ -145,6 +150,8 @@ _FAMILIES: Final = (
     _Family(("H8",), lambda scene: judge_counters(scene.timeline)),
     _Family(("H9",), lambda scene: judge_leftovers(scene.timeline)),
     _Family(("H10",), lambda scene: judge_answers(scene.timeline)),
+    _Family(("H10",), lambda scene: judge_waits(scene.timeline)),
+    _Family(("H10",), lambda scene: judge_refusals(scene.timeline)),
     _Family(("H11",), lambda scene: judge_moved_clocks(scene.timeline, scene.removals)),
 )
 

@@ -16,11 +16,12 @@ files went; a miss of what a strike may have harmed, unless it is ``absent`` and
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from untorn_conformance.backend import MissReason, Verb
+from untorn_conformance.backend import MissReason
+from untorn_conformance.checkers.storm.activity import Activity
 from untorn_conformance.checkers.storm.lives import Life, Lives, Reach
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
@@ -40,9 +41,6 @@ _MISSED: Final[Mapping[Reach, tuple[str, tuple[str, ...], str]]] = {
     Reach.YOUNG: ("H7", ("G3",), "there before, and too young for every collect since"),
 }
 _RESURRECTED: Final = ("H3", ("R2", "G7"), "seen before and after it")
-_WORKS_ON_A_KEY: Final = frozenset(
-    {Verb.LOOKUP.value, Verb.STAGE.value, Verb.PUBLISH.value, Verb.EXTRACT.value}
-)
 
 
 def judge_replaced(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
@@ -116,31 +114,3 @@ def _missed(lives: Lives, removals: Removals, life: Life, op: Op) -> Violation:
         operations=tuple(sorted({*life.witnesses, op.id})),
         at_ns=op.ended_ns,
     )
-
-
-class Activity:
-    """Who was at work on a key, or collecting; counted when it is first asked for."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-        self._by_key: dict[str, tuple[list[int], list[int]]] = {}
-
-    def is_beside(self, op: Op) -> bool:
-        """Whether anybody else worked on its key, or collected, while it was under way."""
-        if not self._by_key:
-            self._count()
-        return self._at_once(op.key, op) > 1 or self._at_once("", op) > 0
-
-    def _at_once(self, key: str, op: Op) -> int:
-        begins, ends = self._by_key.get(key, ([], []))
-        return bisect_right(begins, op.ended_ns) - bisect_left(ends, op.began_ns)
-
-    def _count(self) -> None:
-        for op in self._timeline.ops:
-            if op.verb in _WORKS_ON_A_KEY or op.verb == Verb.COLLECT:
-                begins, ends = self._by_key.setdefault(op.key, ([], []))
-                begins.append(op.began_ns)
-                ends.append(self._timeline.end(op))
-        for begins, ends in self._by_key.values():
-            begins.sort()
-            ends.sort()

@@ -48,6 +48,7 @@ class Timeline:
         self.deaths = {
             each.process: FOREVER if each.leaves_children else each.at_ns for each in round_.deaths
         }
+        self._killed = {each.process: each.at_ns for each in round_.deaths if each.asked}
         self.shown: dict[int, Op] = {}
         self.odd: list[Op] = []
         self.misplaced: list[Op] = []
@@ -163,6 +164,10 @@ class Timeline:
         if op.outcome is None or (op.outcome is OpOutcome.ERROR and op.reason in _UNKNOWN_TO_US):
             return max(op.ended_ns, self.deaths.get(op.process, FOREVER))
         return op.ended_ns
+
+    def killed_at(self, process: str) -> int:
+        """When we killed the process, or before everything if we did not."""
+        return min(self._killed.get(process, -FOREVER), self.troubles.killed_from(process))
 
     def held_until(self, op: Op) -> int:
         """Until when the handle that this operation gave certainly was held."""

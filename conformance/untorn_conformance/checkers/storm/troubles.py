@@ -1,6 +1,7 @@
 """What excuses: the strikes of a round, by what they may do.
 
-Rule 1: a strike that was not seen to bite did nothing.
+Rule 1: a strike that was not seen to bite did nothing, but for a stop: who was struck by it may
+        have stood still, seen or not.
 Rule 2: ``refuses`` excuses whatever overlaps it, and nothing that began when it was over.
 Rule 3: ``removes`` harms what may have been there, staged or published, before it was over; a
         harmed entry may be missed, found damaged or replaced at any time from then on.
@@ -40,6 +41,11 @@ class Spans:
         place = bisect_left(self.ends, at)
         return max(at, self.begins[place]) if place < len(self.ends) else FOREVER
 
+    def within(self, begin: int, end: int) -> int:
+        """How much of this interval they cover."""
+        spans = zip(self.begins, self.ends, strict=True)
+        return sum(max(0, min(ends, end) - max(begins, begin)) for begins, ends in spans)
+
 
 class Troubles:
     """The strikes of a round."""
@@ -51,7 +57,7 @@ class Troubles:
         self.kills = Spans(self._intervals(Excuse.KILLS))
         aged = self._intervals(Excuse.AGES)
         self.aged_from = min((begin for begin, _ in aged), default=FOREVER)
-        self._stops = [each for each in self._bit if Excuse.STOPS in each.excuses]
+        self._stops = [each for each in round_.strikes if Excuse.STOPS in each.excuses]
         self._kills = [each for each in self._bit if Excuse.KILLS in each.excuses]
 
     def _intervals(self, excuse: Excuse) -> list[tuple[int, int]]:
@@ -82,10 +88,23 @@ class Troubles:
             for each in self._kills
         )
 
+    def killed_from(self, process: str) -> int:
+        """When a strike that names the process as killed began; FOREVER if none does."""
+        return min(
+            (each.begin_ns for each in self._kills if process in each.processes), default=FOREVER
+        )
+
     def stopped(self, process: str, begin: int, end: int) -> bool:
         """Whether the process may have stood still in between."""
-        return any(
-            each.begin_ns <= end and (begin <= each.end_ns or each.end_ns < 0)
+        return self._stood_still(process).overlap(begin, end)
+
+    def stood_still_ns(self, process: str, begin: int, end: int) -> int:
+        """How long the process may have stood still in between."""
+        return self._stood_still(process).within(begin, end)
+
+    def _stood_still(self, process: str) -> Spans:
+        return Spans(
+            (each.begin_ns, each.end_ns if each.end_ns >= 0 else FOREVER)
             for each in self._stops
             if process in each.processes or not each.processes
         )
