@@ -196,6 +196,8 @@ class Auditor:
 
     def _publish_all(self, solo: Solo, found: Audited) -> None:
         for label in self._wanted.labels:
+            if solo.failure is not None:
+                return  # its end is on record: of further keys nothing is known
             why = self._publish(solo, label)
             versions = self._look(solo, label)
             if not why and len(versions) == 1 and "" not in versions:

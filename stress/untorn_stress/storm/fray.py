@@ -208,6 +208,7 @@ class Fray:
     def _let_time_pass(self) -> None:
         self._timers.ring()
         self._striking.heal_those_over()
+        self._recorder.flush_now_and_then()
         self._watch.tick(self._arena, list(self._people.by_slot.values()))
 
     def _strike(self, planned: PlannedStrike) -> None:

@@ -39,6 +39,7 @@ from untorn_stress.storm.roles import Errand
 from untorn_stress.storm.stamps import Provenance
 
 _BUFFER_BYTES: Final = 256 * 1024
+_FLUSH_S: Final = 0.25
 
 _OUTCOMES: Final[Mapping[type, OpOutcome]] = {
     Hit: OpOutcome.HIT,
@@ -74,6 +75,7 @@ class Recorder:
         self._names = names
         self._whose = whose
         self._file: Any = None
+        self._flush_s = 0.0
         if path is not None:
             try:
                 self._file = open(path, "w", encoding="ascii", buffering=_BUFFER_BYTES)  # noqa: SIM115
@@ -162,6 +164,12 @@ class Recorder:
         self._audit = audit
         self._write(history.audit_line(audit))
         self.flush()
+
+    def flush_now_and_then(self) -> None:
+        """Flush, unless that was just done: a driver that is killed leaves all but the last."""
+        if time.monotonic() >= self._flush_s:
+            self._flush_s = time.monotonic() + _FLUSH_S
+            self.flush()
 
     def flush(self) -> None:
         """Hand everything to the file system."""

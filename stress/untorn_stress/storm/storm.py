@@ -360,7 +360,12 @@ def _with_notes(ruling: Ruling, notes: Mapping[int, str]) -> Ruling:
 
 
 def _tidy(arena: Arena) -> None:
-    """Remove what strikes left beside the root: fillers, and roots that were renamed away."""
+    """Remove what strikes left beside the root: fillers; and temporary files of the killed."""
+    for path in arena.tmp.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     disk = arena.seen_root.parent
     for name in os.listdir(disk):
         path = disk / name
