@@ -179,6 +179,8 @@ class Storm:
         solo.ask(self._open_errand(ground))
         solo.ask(collect(0, 0.0))
         solo.leave()
+        if solo.failure is not None:
+            raise BrokenBackendError(f"with nothing in its way, a collect fails: {solo.failure}")
 
     def _reset(self, ground: _Ground) -> None:
         """Make the root anew."""
@@ -356,7 +358,7 @@ def _with_notes(ruling: Ruling, notes: Mapping[int, str]) -> Ruling:
         )
         for each in ruling.findings
     )
-    return Ruling(findings=findings, unknown=ruling.unknown)
+    return Ruling(findings=findings, unknown=ruling.unknown, judged=ruling.judged)
 
 
 def _tidy(arena: Arena) -> None:

@@ -32,12 +32,14 @@ class Account:
     resources: Resources = field(default_factory=Resources)
     rounds: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)
     open_reasons: list[str] = field(default_factory=list)
     invalid: str = ""
 
     def rule(self, ruling: Ruling) -> None:
         """Count what came of a round."""
         self.rounds += 1
+        self.judged.update(ruling.judged)
         for checker, why in ruling.unknown.items():
             self.unknown[checker] += 1
             self.leave_open(f"{checker} could not tell: {why}")
@@ -117,6 +119,7 @@ def checkers_of(account: Account) -> dict[str, dict[str, Any]]:
             "rounds": account.rounds,
             "unknown": account.unknown[name],
             "findings": counts[name],
+            **({"judged": account.judged[name]} if name in account.judged else {}),
         }
         for name, (title, requirements) in {**rows, RESOURCES: _OF_RESOURCES}.items()
     }
