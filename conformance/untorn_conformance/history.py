@@ -186,14 +186,14 @@ class Death:
 class Audit:
     """What was left when every process was dead, and a fresh one had swept what it may sweep.
 
-    ``debris`` are names below the root that belong to nothing, ``counted_bytes`` what the backend
-    holds itself to occupy (None where it does not say), ``disk_bytes`` what its entries weigh on
-    disk in the meaning of bytes of its limits. ``unpublishable`` are keys that could not be
-    published and read once all strikes were over.
+    ``debris`` are names below the root that belong to nothing (None: nobody swept),
+    ``counted_bytes`` what the backend holds itself to occupy (None where it does not say),
+    ``disk_bytes`` what its entries weigh on disk in the meaning of bytes of its limits.
+    ``unpublishable`` are keys that could not be published and read once all strikes were over.
     """
 
     at_ns: int
-    debris: tuple[str, ...] = ()
+    debris: tuple[str, ...] | None = ()
     counted_bytes: int | None = None
     disk_bytes: int | None = None
     unpublishable: Mapping[str, str] = field(default_factory=dict)

@@ -111,12 +111,37 @@ def test_what_crashes_before_anything_is_judged_makes_all_unknown() -> None:
     assert set(judged.unknown) == set(CHECKERS)
 
 
-def test_a_family_reports_its_first_violations_only() -> None:
+def test_the_first_violations_of_a_kind_are_told_and_no_other_kind_is_cut() -> None:
     told = Told()
     for number in range(MOST + 5):
         told.hit("r", number, number + 0.5, "", key="a", files=1)
+    told.publish("w", MOST + 8, MOST + 9, "a1", OpOutcome.UNPUBLISHED, files=1)
     judged = judge(told.round)
-    assert sum(each.checker == "H1" for each in judged.violations) == MOST
+    rows = [each.requirements for each in judged.violations if each.checker == "H1"]
+    assert rows == [("P1", "R1")] * MOST + [("P5",)]
+
+
+def test_each_checker_says_how_much_it_judged() -> None:
+    judged = judge(published_and_missed().round).judged
+    assert list(judged) == list(CHECKERS)
+    there = {name for name, amount in judged.items() if amount}
+    assert there == {"H1", "H2", "H5", "H6", "H9", "H10"}
+
+
+def test_who_judged_nothing_says_so() -> None:
+    told = Told()
+    told.audited(debris=None)
+    judged = judge(told.round)
+    assert set(judged.judged.values()) == {0}
+    assert judged.unknown == {"H9": "nobody swept"}
+
+
+@pytest.mark.parametrize(("shifted_s", "checker"), [(0.0, "H7"), (-9.0, "H11")])
+def test_a_collect_alone_is_judged(shifted_s: float, checker: str) -> None:
+    told = Told()
+    told.collect("c", 5, 6, 0, stood=0, stayed=0, shifted_s=shifted_s, over_budget_bytes=0)
+    judged = judge(told.round).judged
+    assert judged[checker] == 1
 
 
 @pytest.mark.parametrize("excuse", list(Excuse))

@@ -11,13 +11,15 @@ Source: Jepsen's ``checker/compose`` and ``check-safe``: false outweighs unknown
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
+from untorn_conformance.checkers.storm.amounts import amounts
 from untorn_conformance.checkers.storm.answers import judge_answers
 from untorn_conformance.checkers.storm.collects import judge_collects, judge_moved_clocks
 from untorn_conformance.checkers.storm.counting import judge_counters
@@ -31,11 +33,16 @@ from untorn_conformance.checkers.storm.replaced import judge_missed, judge_repla
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Deadline, OvertimeError, Violation
 from untorn_conformance.checkers.storm.waits import judge_waits
+from untorn_conformance.checkers.storm.weighed import judge_weighed
 from untorn_conformance.history import Round
 from untorn_conformance.verdict import Outcome
 
 MOST: Final = 100
-"""Violations that one family of rules reports of one round: the first ones are enough."""
+"""Violations of one kind (a checker and its rows) that are told of one round: the first are enough,
+and a rule that speaks often takes no place from one that speaks once."""
+
+MOST_LOOKED_AT: Final = 20_000
+"""Violations of one family after which it is not asked for more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +87,7 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
             Checker(
                 id="H7",
                 title="collects keep budget and ages, and count what left",
-                requirements=("G2", "G3", "G7", "G8", "G11"),
+                requirements=("G2", "G3", "G7", "G8", "G11", "G13"),
             ),
             Checker(id="H8", title="counters equal the answers", requirements=("O1",)),
             Checker(
@@ -97,7 +104,9 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
                 ),
             ),
             Checker(
-                id="H11", title="moved clocks evict neither all nor nothing", requirements=("G11",)
+                id="H11",
+                title="moved clocks evict neither all nor nothing",
+                requirements=("G11", "G3"),
             ),
         )
     }
@@ -107,10 +116,16 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """What came of one round: what certainly is wrong, and of which checkers nothing is known."""
+    """What came of one round: what certainly is wrong, and of which checkers nothing is known.
+
+    ``judged`` is by checker how many things it had before it that it would have blamed if they
+    were wrong: handles, lives, reads, misses, publishes, collects, counts. Where that is 0 a pass
+    says nothing; a checker of which it is not known is absent.
+    """
 
     violations: tuple[Violation, ...]
     unknown: Mapping[str, str]
+    judged: Mapping[str, int] = field(default_factory=dict)
 
     def outcome(self, checker: str) -> Outcome:
         """What came of a checker: FAIL before UNKNOWN before PASS."""
@@ -147,6 +162,7 @@ _FAMILIES: Final = (
     ),
     _Family(("H4",), lambda scene: judge_held(scene.timeline, scene.removals)),
     _Family(("H7",), lambda scene: judge_collects(scene.timeline, scene.lives, scene.removals)),
+    _Family(("H7", "H11"), lambda scene: judge_weighed(scene.timeline, scene.removals)),
     _Family(("H8",), lambda scene: judge_counters(scene.timeline)),
     _Family(("H9",), lambda scene: judge_leftovers(scene.timeline)),
     _Family(("H10",), lambda scene: judge_answers(scene.timeline)),
@@ -189,20 +205,35 @@ def _judge(round_: Round, deadline_s: float | None) -> Judgement:
         return _nothing_known(f"no time was left after {deadline_s} s")
     except Exception as error:  # a crashed checker is an answer: unknown
         return _nothing_known(f"the checker crashed: {error!r}")
+    if round_.audit is not None and round_.audit.debris is None:
+        unknown["H9"] = "nobody swept"
     for family in families:
         why = _run(family, scene, violations)
         if why:
             unknown.update({each: unknown.get(each, why) for each in family.checkers})
     violations.sort(key=lambda each: (each.at_ns, each.operations))
-    return Judgement(violations=tuple(violations), unknown=unknown)
+    judged = _amounts(scene, unknown) if round_.is_whole else {}
+    return Judgement(violations=tuple(violations), unknown=unknown, judged=judged)
+
+
+def _amounts(scene: _Scene, unknown: Mapping[str, str]) -> Mapping[str, int]:
+    """How much was judged by those that could; where that cannot be told, nothing is said."""
+    try:
+        every = amounts(scene.timeline, scene.lives, scene.removals)
+    except Exception:  # nonsense of a backend, which crashed its checker too
+        return {}
+    return {checker: 0 if checker in unknown else amount for checker, amount in every.items()}
 
 
 def _run(family: _Family, scene: _Scene, violations: list[Violation]) -> str:
     """Let a family judge; why it could not, or ``""``. What it found before stands."""
     try:
         scene.timeline.deadline.check()
-        for found in islice(family.judge(scene), MOST):
-            violations.append(found)
+        kinds: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        for found in islice(family.judge(scene), MOST_LOOKED_AT):
+            kinds[found.checker, found.requirements] += 1
+            if kinds[found.checker, found.requirements] <= MOST:
+                violations.append(found)
     except OvertimeError:
         return "the time was up"
     except Exception as error:  # a crashed checker is an answer: unknown
