@@ -54,5 +54,5 @@ def ruled(round_: Round, *, deadline_s: float = DEADLINE_S) -> Ruling:
             for each in judgement.violations
         ),
         unknown=dict(judgement.unknown),
-        judged=dict(getattr(judgement, "judged", {})),
+        judged=dict(judgement.judged),
     )
