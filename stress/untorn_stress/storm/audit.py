@@ -53,7 +53,7 @@ from untorn_stress.storm.roles import (
     release,
     stage,
 )
-from untorn_stress.storm.row import FOLDERS, FRAMES, Row, Scales
+from untorn_stress.storm.row import FOLDERS, FRAMES, LoneCollects, Scales
 from untorn_stress.storm.solo import Solo, await_true
 from untorn_stress.storm.stamps import Provenance
 
@@ -166,7 +166,7 @@ class Auditor:
             self._publish_all(solo, found)
             return found.present
 
-        row = Row(solo, self._scales(self._usual.weighing), publish_all)
+        row = LoneCollects(solo, self._scales(self._usual.weighing), publish_all)
         row.play(dict(found.present), empties=self._row.random() < 0.5)  # noqa: PLR2004
         for label in self._wanted.labels:
             if not self._look(solo, label):

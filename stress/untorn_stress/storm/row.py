@@ -77,7 +77,7 @@ class Scales:
 
 
 @dataclass(slots=True)
-class Row:
+class LoneCollects:
     """One row. ``publish_all`` publishes every key and returns what each holds then."""
 
     solo: Solo
