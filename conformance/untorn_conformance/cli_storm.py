@@ -64,7 +64,8 @@ Exit codes:
   0  nothing found
   1  something was found
   2  an option is not right
-  6  unknown: a checker could not tell, or what was to be written could not
+  6  unknown: a checker could not tell, a nemesis that was named never bit, or what was to be
+     written could not
   7  no verdict is possible: the backend or the harness itself failed
 130  interrupted (143 by SIGTERM); what was found so far is kept, and exits 1
 """
@@ -93,6 +94,12 @@ def nemesis_names(text: str) -> tuple[str, ...]:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NEMESES)}"
             raise ValueError(f"there is no nemesis {name!r}; {hint}")
     return names
+
+
+def wanted_nemeses(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which strike, and those of them that were asked for by name. Raises ValueError."""
+    names = nemesis_names(text)
+    return names, () if text == "all" else names
 
 
 def _reads(read: Any) -> Any:
@@ -128,7 +135,7 @@ def _reads(read: Any) -> Any:
 )  # fmt: skip
 @click.option(
     "--nemesis", default="all", show_default=True, metavar="NAMES|all|none",
-    callback=_reads(nemesis_names), help="Which faults strike, with commas between them.",
+    callback=_reads(wanted_nemeses), help="Which faults strike, with commas between them.",
 )  # fmt: skip
 @click.option(
     "--kills-per-s", type=click.FloatRange(0, _MOST_KILLS), default=10.0, show_default=True,
@@ -150,7 +157,7 @@ def storm(
     backend: str,
     workers: tuple[int, int, int],
     directory: Path | None,
-    nemesis: tuple[str, ...],
+    nemesis: tuple[tuple[str, ...], tuple[str, ...]],
     kills_per_s: float,
     extract: bool,
     out: Path | None,
@@ -171,7 +178,8 @@ def storm(
         collectors=workers[2],
         extractors=storming.EXTRACTORS if extract else 0,
         kills_per_s=kills_per_s,
-        nemeses=nemesis,
+        nemeses=nemesis[0],
+        named=nemesis[1],
     )
     with progress_lines() as tell, ends(OSError, code=NO_VERDICT, as_json=as_json):
         _tell_options(tell, backend, wanted)

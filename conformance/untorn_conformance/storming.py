@@ -29,6 +29,7 @@ from untorn_stress.storm.arena import ArenaError, Stormed
 from untorn_stress.storm.footage import Footage, copied
 from untorn_stress.storm.ledger import StormLedger
 from untorn_stress.storm.nemesis.catalogue import NEMESES
+from untorn_stress.storm.nursery import KEEP_VARIABLE
 from untorn_stress.storm.plan import Wanted
 from untorn_stress.storm.series import Series
 from untorn_stress.storm.storm import Storm
@@ -95,7 +96,7 @@ def storm_command(
             hello = subjects.ask_hello(spec, Path(tempfile.gettempdir()))
             name = f"{hello.name} {hello.version}"
             storm = Storm(
-                stormed_of(spec, hello, base),
+                stormed_of(spec, hello, base, keeps=folder.resolve() / "rounds"),
                 account,
                 directory=base,
                 spool_directory=spool_beside(base),
@@ -176,14 +177,19 @@ def _interrupts() -> Iterator[list[int]]:
             signal.signal(each, handler)
 
 
-def stormed_of(spec: BackendSpec, hello: Hello, base: Path) -> Stormed:
-    """A backend as a storm starts it; root's workers become the user nobody where they can."""
+def stormed_of(
+    spec: BackendSpec, hello: Hello, base: Path, *, keeps: Path | None = None
+) -> Stormed:
+    """A backend as a storm starts it; root's workers become the user nobody where they can.
+
+    ``keeps`` is where histories go that the driver did not come to judge.
+    """
     subject = subjects.subject_of(spec, hello)
     hosted = (sys.executable, "-m", "untorn_conformance.nursery", spec.factory)
     return Stormed(
         spec=spec.name,
         hello=hello,
-        env=subject.cast.env,
+        env={**subject.cast.env, **({KEEP_VARIABLE: str(keeps)} if keeps else {})},
         nursery=hosted if spec.factory else (),
         argv=() if spec.factory else tuple(spec.command()),
         user=_unprivileged(base),

@@ -17,9 +17,11 @@ from typing import Any
 
 import psutil
 import pytest
+from untorn_conformance import history
 from untorn_stress import supervise
 from untorn_stress.storm.judging import StormFinding
-from untorn_stress.storm.ledger import StormLedger
+from untorn_stress.storm.ledger import MOST_KEPT, StormLedger
+from untorn_stress.storm.owning import PREFIX, own, remove_stale
 from untorn_stress.storm.solo import await_true
 
 MARK = "UNTORN_TEST_MARK"
@@ -169,10 +171,17 @@ def test_a_killed_driver_leaves_no_process_and_no_directory(folder: Path) -> Non
     command.read_until("round 1 ")
     folders = command.folders()
     assert folders
+    assert await_true(
+        lambda: any(path.stat().st_size for each in folders for path in each.glob("*.jsonl")),
+        PATIENCE_S,
+    )
     command.process.kill()
     command.end()
     assert await_true(lambda: not command.others(), PATIENCE_S)
     assert await_true(lambda: not any(each.exists() for each in folders), PATIENCE_S)
+    (kept,) = (command.out / "rounds").iterdir()
+    with kept.open() as lines:
+        assert not history.read(lines).is_whole
 
 
 def test_a_killed_nursery_ends_all_without_a_verdict(folder: Path) -> None:
@@ -210,6 +219,34 @@ def test_findings_are_kept_where_no_file_can_be(tmp_path: Path) -> None:
     ledger.keep([found], 1, lambda: ["{}\n"])
     assert [each["message"] for each in ledger.findings] == ["torn"]
     assert "cannot be written" in ledger.trouble
+
+
+def test_one_kind_of_finding_hides_no_other(tmp_path: Path) -> None:
+    ledger = StormLedger(tmp_path, "untorn storm", time.monotonic_ns())
+    noise = StormFinding(checker="H1", requirements=("P1",), message="torn")
+    other = StormFinding(checker="H1", requirements=("R1",), message="other")
+    ledger.keep([noise] * (MOST_KEPT + 1) + [other], 1, list)
+    kept = [each["message"] for each in ledger.findings]
+    assert (kept.count("torn"), kept.count("other")) == (MOST_KEPT, 1)
+
+
+def test_a_nemesis_that_was_named_and_never_bit_leaves_the_storm_open(folder: Path) -> None:
+    command = Command(folder, "--duration", "1s", "--seed", "1", "--nemesis", "kill-parent")
+    code, _ = command.end()
+    assert (code, command.document["verdict"]) == (6, "unknown")
+    assert "kill-parent was asked for and never bit (nobody" in command.document["reason"]
+
+
+def test_directories_of_drivers_that_are_gone_are_removed(tmp_path: Path) -> None:
+    gone, living, unlocked = (tmp_path / f"{PREFIX}{number}" for number in range(3))
+    for each in (gone, living, unlocked):
+        each.mkdir()
+    os.close(own(gone))
+    fd = own(living)
+    assert (remove_stale(tmp_path), gone.exists()) == ([gone], False)
+    assert living.exists()
+    assert unlocked.exists()
+    os.close(fd)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,12 @@ LEAKY = """
             os.close(tempfile.mkstemp(dir=root, prefix="left-")[0])
             return super().publish(handle=handle)
 
+    class NumberedNameLeft(Reference):
+        def stage(self, *, key, files):
+            root = self._open_cache.settings.root
+            open(os.path.join(root, f"staging-{os.getpid()}.tmp"), "w").close()
+            return super().stage(key=key, files=files)
+
     class TemporaryFileLeft(Reference):
         def publish(self, *, handle):
             os.close(tempfile.mkstemp(prefix="left-")[0])
@@ -42,7 +48,9 @@ LEAKY = """
 def quiet(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
     """A round in which nothing strikes."""
     del has_small
-    return RoundPlan(number=number, is_small=False, work_s=0.5, drains=True, strikes=())
+    return RoundPlan(
+        number=number, is_small=False, work_s=0.5, drains=True, spares=False, strikes=()
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,7 @@ def quiet(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
     [
         ("DescriptorLeft", "descriptors more"),
         ("NameLeft", "left-"),
+        ("NumberedNameLeft", "staging-"),
         ("TemporaryFileLeft", "temporary files that a worker left"),
         ("ProcessLeft", "processes that outlive the worker"),
     ],

@@ -41,10 +41,23 @@ def forced(groups: tuple[tuple[str, ...], ...], *, is_small: bool) -> Callable[.
             is_small=is_small,
             work_s=longest_s + 0.8,
             drains=True,
+            spares=False,
             strikes=tuple(strikes),
         )
 
     return plan
+
+
+def lying_in_wait(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
+    """A round of a minute, which kill-parent strikes again and again until it has bitten."""
+    del has_small
+    strikes = tuple(
+        PlannedStrike(nemesis="kill-parent", at_s=at_s, dice_seed=f"{number}:{at_s}")
+        for at_s in range(60)
+    )
+    return RoundPlan(
+        number=number, is_small=False, work_s=60.0, drains=True, spares=False, strikes=strikes
+    )
 
 
 def until_bitten(account: Account) -> bool:
@@ -111,8 +124,8 @@ def test_a_killed_parent_leaves_a_decoder_that_harms_nothing(
     account = storm(
         folder,
         wanted(PARENT, extractors=2),
-        until=until_bitten,
-        planned=forced(PARENT, is_small=False),
+        until=lambda account: account.tally.bit["kill-parent"] > 0,  # ends the round under way
+        planned=lying_in_wait,
         filmed=filmed(ask_hello(parse("reference"), folder)),
     )
     assert (account.tally.bit["kill-parent"] > 0, account.verdict) == (True, "pass")

@@ -27,8 +27,21 @@ def test_another_seed_strikes_at_other_times() -> None:
     assert [each.at_s for each in one.strikes] != [each.at_s for each in other.strikes]
 
 
-def test_every_nemesis_has_its_turn() -> None:
-    assert set().union(*map(struck, plans(count=12))) == set(NEMESES)
+@pytest.mark.parametrize("seed", range(20))
+def test_every_nemesis_has_its_turn(seed: int) -> None:
+    drawn = plans(Wanted(seed=seed, duration_s=60.0), count=12)
+    assert set().union(*map(struck, drawn)) == set(NEMESES)
+
+
+def test_the_seed_decides_whose_turn_is_first() -> None:
+    first = [struck(*plans(Wanted(seed=seed, duration_s=60.0), count=1)) for seed in range(20)]
+    assert set().union(*first) >= set(NEMESES) - SMALL_DISK
+
+
+def test_a_round_is_longer_than_each_of_its_strikes() -> None:
+    for plan in plans():
+        ends_s = [each.at_s + NEMESES[each.nemesis].lasts_s for each in plan.strikes]
+        assert max(ends_s) <= plan.work_s
 
 
 def test_only_the_small_file_system_is_filled() -> None:

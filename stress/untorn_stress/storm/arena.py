@@ -9,7 +9,7 @@
 Rule 1: the driver sees the root as ``seen_root``: through /proc where a mount namespace hides it.
 Rule 2: as root, workers are another user's, so that permissions mean something to them.
 Rule 3: closing an arena ends all that was started in it and removes its directories. So does the
-        nursery when the driver is gone.
+        nursery when the driver is gone; see ``owning`` for what is left where both are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -34,8 +33,12 @@ from untorn_conformance.backend import Hello
 from untorn_stress import supervise
 from untorn_stress.storm.enclosure import REFUSED
 from untorn_stress.storm.nursery import PACKET_BYTES
+from untorn_stress.storm.owning import PREFIX, own, remove_stale, remove_tree
 
 START_DEADLINE_S: Final = 60.0
+ANSWER_DEADLINE_S: Final = 120.0
+"""How long the nursery may take to kill all."""
+
 _LAST_WORDS_BYTES: Final = 2000
 _STDERR_KEPT_BYTES: Final = 4 * 1024 * 1024
 FOREIGN_NURSERY: Final = (sys.executable, "-m", "untorn_stress.storm.nursery")
@@ -104,6 +107,7 @@ class Arena:
     control: socket.socket
     pid: int = 0
     _news: list[dict[str, Any]] = field(default_factory=list)
+    _owned: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -190,13 +194,17 @@ class Arena:
         token = secrets.randbits(32)
         self._ask({verb: token}, [])
         told: list[dict[str, Any]] = []
-        while True:
-            self._receive(0)
-            while self._news:
-                each = self._news.pop(0)
-                if each.get(word) == token:
-                    return told, each
-                told.append(each)
+        self.control.settimeout(ANSWER_DEADLINE_S)
+        try:
+            while True:
+                self._receive(0)
+                while self._news:
+                    each = self._news.pop(0)
+                    if each.get(word) == token:
+                        return told, each
+                    told.append(each)
+        finally:
+            self.control.settimeout(None)
 
     def _ask(self, order: dict[str, Any], descriptors: list[int]) -> None:
         try:
@@ -248,7 +256,9 @@ class Arena:
         if self._process.returncode != 0:
             supervise.kill_all(lambda: supervise.marked(self._mark))
         for folder in (self.home, self.spool):
-            _remove(folder)
+            remove_tree(folder)
+        for fd in self._owned:
+            os.close(fd)
 
 
 def open_arena(
@@ -258,8 +268,11 @@ def open_arena(
 
     Raises RefusedArenaError where no small file system is to be had, ArenaError, OSError.
     """
-    home = Path(tempfile.mkdtemp(prefix="untorn-storm-", dir=directory))
-    spool = Path(tempfile.mkdtemp(prefix="untorn-storm-", dir=spool_directory))
+    for each in {directory, spool_directory}:
+        remove_stale(each)
+    home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory))
+    spool = Path(tempfile.mkdtemp(prefix=PREFIX, dir=spool_directory))
+    owned = tuple(own(each) for each in (home, spool))
     made: Arena | None = None
     try:
         for folder, mode in (
@@ -273,12 +286,15 @@ def open_arena(
             folder.chmod(mode)  # not at mkdir: the umask would take bits away
         made = _started(stormed, home, spool, small)
         made.make_root()
+        made._owned = owned
         return made
     except BaseException:
         if made is not None:
             made.close()
         for folder in (home, spool):
-            _remove(folder)
+            remove_tree(folder)
+        for fd in owned:
+            os.close(fd)
         raise
 
 
@@ -330,17 +346,3 @@ def _last_words(stderr: Path) -> str:
     except FileNotFoundError:
         return ""
     return f"; stderr ends with:\n{words}" if words else ""
-
-
-def _remove(folder: Path) -> None:
-    """Remove a tree, also where permissions of its directories were taken away."""
-    if not folder.exists():
-        return
-    for path, directories, _ in os.walk(folder):
-        for name in directories:
-            below = os.path.join(path, name)
-            if not os.path.islink(below):
-                with contextlib.suppress(OSError):  # the removal will say what cannot be done
-                    os.chmod(below, 0o700)
-    with contextlib.suppress(FileNotFoundError):  # the nursery removes it, too
-        shutil.rmtree(folder)

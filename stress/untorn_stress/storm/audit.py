@@ -3,26 +3,29 @@
 Rule 1: first it looks: what each key holds, every byte of it. That is judged with the round.
 Rule 2: then every key is published and read (liveness): what it holds then, the next round begins
         with.
+        In some rounds a row of lone collects comes between: see ``row``.
 Rule 3: then all grows older than any grace, and one collect sweeps, with a budget for everything.
 Rule 4: no tree is clean by our lights: the measure is what the same audit leaves of the same
-        backend where nothing befell it. A name with a drawn part, of which there are more than
-        there, is debris; a name that is fixed cannot pile up, and is none.
+        backend where nothing befell it. A name with a drawn part or a number (a process id, a
+        counter), of which there are more than there, is debris; a name that is fixed cannot pile
+        up, and is none.
 Rule 5: bytes are compared with the disk only in a way of weighing that was right there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Final
 
 from untorn_conformance import probe
 from untorn_conformance.backend import (
     Adopted,
-    BytesMeaning,
     Collected,
     FrameRead,
     Hit,
@@ -50,12 +53,13 @@ from untorn_stress.storm.roles import (
     release,
     stage,
 )
+from untorn_stress.storm.row import FOLDERS, FRAMES, LoneCollects, Scales
 from untorn_stress.storm.solo import Solo, await_true
 from untorn_stress.storm.stamps import Provenance
 
+_NUMBER: Final = re.compile(r"(?<![0-9{])[0-9]+(?![0-9}])")
 _DAY_S: Final = 86_400.0
 _ROOM_BYTES: Final = 1 << 40
-_BLOCK_BYTES: Final = 512
 _MOST_NAMED: Final = 20
 _PASSES: Final = 8
 _LEAVING_S: Final = 4.0
@@ -84,6 +88,7 @@ class Audited:
     unpublishable: dict[str, str] = field(default_factory=dict)
     debris: tuple[str, ...] = ()
     names: Counter[str] = field(default_factory=Counter)
+    paths: frozenset[str] = frozenset()
     counted_bytes: int | None = None
     weights: dict[str, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
@@ -102,11 +107,23 @@ class Audited:
 
 
 class Auditor:
-    """Audits one arena's root; ``usual`` is None for the first time, which makes it."""
+    """Audits one arena's root; ``usual`` is None for the first time, which makes it.
+
+    ``row`` are the dice of a row of lone collects, None for an audit without one. ``before`` are
+    the names that the last audit saw.
+    """
 
     def __init__(
-        self, arena: Arena, wanted: Wanted, whose: Provenance, usual: Usual | None
+        self,
+        arena: Arena,
+        wanted: Wanted,
+        whose: Provenance,
+        usual: Usual | None,
+        row: Random | None = None,
+        before: frozenset[str] = frozenset(),
     ) -> None:
+        self._row = row
+        self._before = before
         self._arena = arena
         self._wanted = wanted
         self._whose = whose
@@ -122,6 +139,7 @@ class Auditor:
             self._look(solo, label)
         self._publish_all(solo, found)
         self._descriptors(solo, found)
+        self._collect_alone(solo, found)
         self._sweep(solo)
         if self._wanted.extractors:
             # Entries of clips are in nobody's list: all go, and what is usual comes back.
@@ -129,13 +147,33 @@ class Auditor:
             self._publish_all(solo, found)
         found.counted_bytes = self._counted(solo)
         pid = solo.learn_pid()
-        if not solo.leave():
-            found.leaks.append(f"process {pid} did not exit at the end of its input")
-        self._left_behind(found, litter)
-        self._weigh(found)
+        went = solo.leave()
+        if solo.failure is None:
+            if not went:
+                found.leaks.append(f"process {pid} did not exit at the end of its input")
+            self._left_behind(found, litter)
+        self._weigh(found, has_swept=solo.failure is None)
         return found
 
     # --- asking
+
+    def _collect_alone(self, solo: Solo, found: Audited) -> None:
+        """Play a row of lone collects, and see what is there afterwards."""
+        if self._row is None or self._usual is None or found.unpublishable:
+            return
+
+        def publish_all() -> dict[str, str]:
+            self._publish_all(solo, found)
+            return found.present
+
+        row = LoneCollects(solo, self._scales(self._usual.weighing), publish_all)
+        row.play(dict(found.present), empties=self._row.random() < 0.5)  # noqa: PLR2004
+        for label in self._wanted.labels:
+            if not self._look(solo, label):
+                found.present.pop(label, None)
+
+    def _scales(self, way: str) -> Scales:
+        return Scales(self._arena, self._whose, self._wanted.frames, way)
 
     def _look(self, solo: Solo, label: str) -> set[str]:
         """Look a key up and read all of it; the versions that were seen, none for a miss."""
@@ -158,6 +196,8 @@ class Auditor:
 
     def _publish_all(self, solo: Solo, found: Audited) -> None:
         for label in self._wanted.labels:
+            if solo.failure is not None:
+                return  # its end is on record: of further keys nothing is known
             why = self._publish(solo, label)
             versions = self._look(solo, label)
             if not why and len(versions) == 1 and "" not in versions:
@@ -223,16 +263,18 @@ class Auditor:
             named = ", ".join(sorted(more)[:_MOST_NAMED])
             found.leaks.append(f"temporary files that a worker left at its exit: {named}")
 
-    def _weigh(self, found: Audited) -> None:
+    def _weigh(self, found: Audited, *, has_swept: bool) -> None:
         tree = probe.take(self._arena.seen_root)
         names = Names(self._wanted.names)
         by_form: dict[str, list[str]] = {}
         for path in tree.entries:
-            by_form.setdefault(names.fresh().canonical(path), []).append(path)
+            form = _form(names.fresh().canonical(path), frozenset(self._wanted.names))
+            by_form.setdefault(form, []).append(path)
         found.names = Counter({form: len(paths) for form, paths in by_form.items()})
-        if self._usual is not None:
-            found.debris = tuple(_debris(by_form, self._usual.names))
-        found.weights = self._weights(tree)
+        if self._usual is not None and has_swept:
+            found.debris = tuple(_debris(by_form, self._usual.names, self._before))
+        found.paths = frozenset(tree.entries)
+        found.weights = self._weights(tree) if has_swept else {}
         found.at_ns = time.monotonic_ns()
 
     def _weights(self, tree: probe.Snapshot) -> dict[str, int]:
@@ -241,16 +283,12 @@ class Auditor:
         frames = {path for path, node in files.items() if self._whose.whose(node.sha256)}
         folders = {os.path.dirname(path) for path in frames} - {""}
         chosen = {
-            "frames": frames,
-            "entry folders": {path for path in files if os.path.dirname(path) in folders},
+            FRAMES: frames,
+            FOLDERS: {path for path in files if os.path.dirname(path) in folders},
             "all files": set(files),
         }
-        return {way: sum(map(self._weight, paths)) for way, paths in chosen.items()}
-
-    def _weight(self, path: str) -> int:
-        status = os.lstat(self._arena.seen_root / path)
-        is_size = self._hello.limits.bytes_meaning is BytesMeaning.ST_SIZE
-        return status.st_size if is_size else status.st_blocks * _BLOCK_BYTES
+        scales = self._scales("")
+        return {way: sum(map(scales.weight, paths)) for way, paths in chosen.items()}
 
 
 def usual_of(first: Audited, second: Audited) -> Usual:
@@ -264,12 +302,25 @@ def usual_of(first: Audited, second: Audited) -> Usual:
     return Usual(names=names, weighing=ways[0] if ways else "")
 
 
-def _debris(by_form: Mapping[str, list[str]], usual: Counter[str]) -> Iterator[str]:
-    """Names beyond the usual number of their form, where the form has a drawn part."""
+def _debris(
+    by_form: Mapping[str, list[str]], usual: Counter[str], before: frozenset[str]
+) -> Iterator[str]:
+    """Names beyond the usual number of their form, where the form has a drawn part.
+
+    Which of them it is that are too many nobody can tell: those that are new are named first.
+    """
     for form, paths in sorted(by_form.items()):
         is_drawn = "{" in form.replace("{{", "")
         if is_drawn and len(paths) > usual[form]:
-            yield from sorted(paths)[: len(paths) - usual[form]][:_MOST_NAMED]
+            named = sorted(paths, key=lambda path: (path in before, path))
+            yield from named[: len(paths) - usual[form]][:_MOST_NAMED]
+
+
+def _form(canonical: str, fixed: frozenset[str]) -> str:
+    """A canonical path whose numbers count as drawn, too, except in names that we have given."""
+    return "/".join(
+        part if part in fixed else _NUMBER.sub("{n}", part) for part in canonical.split("/")
+    )
 
 
 def _errands(role: Iterable[Any]) -> Iterator[Errand]:

@@ -1,40 +1,41 @@
 """The fray: one round's workers, all asked at full speed from one loop, while nemeses strike.
 
 Rule 1: whoever dies is replaced, by a process of another name, as long as the work goes on.
-Rule 2: when the work is over, all strikes are healed, the stopped go on, and then all are killed.
+Rule 2: when the work is over, all strikes are healed, the stopped go on, what was asked by then is
+        answered, and then all are killed. What is not answered by then was no answer: DEADLINE.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import os
 import selectors
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from untorn_conformance.backend import Collected, FrameRead, Verb
 from untorn_conformance.contract import Capability
-from untorn_conformance.errors import BackendError
-from untorn_conformance.history import Death, Excuse, OpOutcome, Strike
+from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.history import Death, Excuse, Op, OpOutcome, Strike
 
+from untorn_stress.storm.aiming import Aiming, Shot
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
 from untorn_stress.storm.footage import Footage
+from untorn_stress.storm.gathering import Gathering
 from untorn_stress.storm.nemesis.protocol import Refused
 from untorn_stress.storm.nursery import children_of
-from untorn_stress.storm.plan import RoundPlan, Wanted, dice
-from untorn_stress.storm.population import Population
+from untorn_stress.storm.plan import PlannedStrike, RoundPlan, Wanted, dice
+from untorn_stress.storm.population import Population, how_ended
 from untorn_stress.storm.recorder import Recorder, outcome_of
-from untorn_stress.storm.roles import ROLES, Errand, Part, Rest, Role, Store, Word
+from untorn_stress.storm.roles import ROLES, Errand, Gather, Part, Race, Store, Word, opened
 from untorn_stress.storm.stamps import found_on_disk
 from untorn_stress.storm.striking import KILL_ALL, Striking
 from untorn_stress.storm.tally import Tally, Watch
+from untorn_stress.storm.timers import Timers
 
 ANSWER_GRACE_S: Final = 10.0
 """How long beyond the backend's own ``flight_wait_s`` an answer may take, when no fault is left."""
@@ -75,10 +76,13 @@ class Fray:
         self._answers: Counter[int] = Counter()
         self._refused: list[Refused] = []
         self._evictions: list[tuple[int, int]] = []
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._sequence = itertools.count()
+        self._timers = Timers()
         self._striking = Striking(self, tally, self._note_strike)
-        self._going_on = True
+        self._aiming = Aiming(self.kill)
+        self._gathering = Gathering(
+            Race(), self._timers.after, lambda worker: self._advance(worker, None)
+        )
+        self._going_on = self._is_struck = True
         self.notes: dict[int, str] = {}
 
     # --- the field, as nemeses see it
@@ -120,6 +124,15 @@ class Fray:
             for each in self._people.by_slot.values()
             if each.pid and not each.killed and (not role or roles[each.slot] == role)
         ]
+
+    def is_spared(self, worker: StormWorker) -> bool:
+        """Whether a worker is to live long: in every other round the first of each role."""
+        roles = self._wanted.slots
+        return self._plan.spares and roles.index(roles[worker.slot]) == worker.slot
+
+    def aim(self, verb: str, part: float) -> Shot:
+        """Kill whoever is next asked a verb, amid it; ``part`` is of the time that it takes."""
+        return self._aiming.aim(verb, part)
 
     def kill(self, worker: StormWorker) -> None:
         """SIGKILL it, and nothing that it started."""
@@ -172,48 +185,63 @@ class Fray:
                 self._spawn(slot)
             began_s = time.monotonic()
             for strike in self._plan.strikes:
-                self._at(began_s + strike.at_s, partial(self._striking.strike, strike))
+                self._timers.at(began_s + strike.at_s, partial(self._strike, strike))
             end_s = began_s + self._plan.work_s
             self._run(lambda: time.monotonic() >= end_s or is_over())
+            self._is_struck = False
             self._await_deaths()
             self._striking.heal_all()
-            self._going_on = False
-            if self._plan.drains and not is_over():
-                grace_s = self._hello.limits.flight_wait_s + ANSWER_GRACE_S
-                patience_s = time.monotonic() + grace_s
-                self._run(lambda: not self._pending() or time.monotonic() >= patience_s)
+            self._drain()
             self._kill_all()
         finally:
             self._close()
 
     def _run(self, is_over: Callable[[], bool]) -> None:
         while not is_over():
-            for key, events in self._selector.select(self._patience_s()):
+            for key, events in self._selector.select(self._timers.left_s(_TICK_S)):
                 if key.data is None:
                     self._take_news()
                 else:
                     self._serve(key.data, events)
             self._let_time_pass()
 
-    def _patience_s(self) -> float:
-        if not self._timers:
-            return _TICK_S
-        return min(max(self._timers[0][0] - time.monotonic(), 0.0), _TICK_S)
-
     def _let_time_pass(self) -> None:
-        now_s = time.monotonic()
-        while self._timers and self._timers[0][0] <= now_s:
-            heapq.heappop(self._timers)[2]()
+        self._timers.ring()
         self._striking.heal_those_over()
+        self._recorder.flush_now_and_then()
         self._watch.tick(self._arena, list(self._people.by_slot.values()))
 
-    def _pending(self) -> bool:
-        return any(
-            each.op is not None and not each.killed for each in self._people.by_slot.values()
-        )
+    def _strike(self, planned: PlannedStrike) -> None:
+        """Begin a strike, unless the work ended before its time."""
+        if self._is_struck:
+            self._striking.strike(planned)
 
-    def _at(self, when_s: float, what: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (when_s, next(self._sequence), what))
+    def _drain(self) -> None:
+        """Wait for the answers that are owed by now; who gives none in time has hung (L1)."""
+        self._going_on = not self._plan.drains
+        owed = {each.name: each.op for each in self._people.by_name.values() if each.op is not None}
+        grace_s = self._hello.limits.flight_wait_s + ANSWER_GRACE_S
+        patience_s = time.monotonic() + grace_s
+        self._run(lambda: not any(self._late(owed)) or time.monotonic() >= patience_s)
+        self._going_on = False
+        for worker in list(self._late(owed)):
+            assert worker.op is not None
+            assert worker.errand is not None
+            silence = BackendError(
+                ErrorCode.DEADLINE, f"no answer in {grace_s:g} s and no fault left"
+            )
+            op = self._recorder.answered(worker.op, silence)
+            self._count(worker, op.verb, silence, op)
+            worker.op = worker.errand = None
+
+    def _late(self, owed: Mapping[str, Op]) -> Iterator[StormWorker]:
+        """Who lives, runs, and still owes the answer that it owed."""
+        for name, op in owed.items():
+            worker = self._people.by_name.get(name)
+            if worker is None or worker.killed or worker.stopped or worker.op is None:
+                continue
+            if worker.op is op:
+                yield worker
 
     # --- workers
 
@@ -228,15 +256,22 @@ class Fray:
             store=self._store,
             has_stats=Capability.STATS in self._hello.capabilities,
             total_bytes=self._wanted.keys * self._wanted.frames * 4096 * 2,
+            room_bytes=self._room_bytes(),
+            race=self._gathering.race,
             clips={label: self._footage.errand(label) for label in self._footage.inputs},
         )
         offset_s = self._offsets.get(slot, 0.0)
-        turns = _opened(self._open_errand(offset_s), ROLES[role](part))
+        turns = opened(self._open_errand(offset_s), ROLES[role](part))
         worker = StormWorker(part, turns, slot, self._arena.start(name))
         worker.offset_s = offset_s
         self._people.add(worker)
         self._selector.register(worker.streams.from_worker, selectors.EVENT_READ, worker)
         self._advance(worker, None)
+
+    def _room_bytes(self) -> int:
+        """More than all entries, and all that is staged, can weigh."""
+        entries = len(self._wanted.labels) + len(self._wanted.slots)
+        return entries * (self._recorder.start.entry_bytes or 0)
 
     def _open_errand(self, offset_s: float) -> Errand:
         env = self._wanted.environment(self._hello.variables)
@@ -251,12 +286,15 @@ class Fray:
             if isinstance(step, Errand):
                 self._ask(worker, step)
                 return
+            if isinstance(step, Gather):
+                self._gathering.join(worker, step)
+                return
             if step.empty:
                 worker.turns += 1
                 self._watch.holds_nothing(worker)
             if step.seconds > 0:
                 resume = lambda: self._advance(worker, None)  # noqa: E731
-                self._at(time.monotonic() + step.seconds, resume)
+                self._timers.after(step.seconds, resume)
                 return
 
     def _ask(self, worker: StormWorker, errand: Errand) -> None:
@@ -267,6 +305,8 @@ class Fray:
         worker.send(errand.verb, errand.args)
         if worker.wants_room:
             self._selector.register(worker.streams.to_worker, selectors.EVENT_WRITE, worker)
+        if self._is_struck:
+            self._aiming.asked(worker, errand.verb.value)
 
     def _serve(self, worker: StormWorker, events: int) -> None:
         if worker.hung_up:
@@ -286,7 +326,7 @@ class Fray:
             self._forget_stream(worker)
         if not came or worker.op is None or worker.errand is None:
             return
-        op = self._recorder.answered(worker.op, value, worker.errand.args)
+        op = self._recorder.answered(worker.op, value)
         if op.id < 0:
             self._footage.look(worker.errand, value, op.ended_ns)
         elif isinstance(value, FrameRead) and op.seen is None and len(self.notes) < _MOST_NOTES:
@@ -317,6 +357,7 @@ class Fray:
             )
             if outcome is OpOutcome.ERROR:
                 self._tally.errors.setdefault(f"{verb}: {op.reason}", message)
+        self._aiming.took(verb, (op.ended_ns - op.began_ns) / 1e9)
         self._watch.answered(verb, outcome.value, op.began_ns, op.ended_ns, evicted)
 
     def _forget_stream(self, worker: StormWorker) -> None:
@@ -357,11 +398,15 @@ class Fray:
         worker.hung_up = True  # nothing more is asked of it, whatever it has still answered
         if worker.op is not None:
             self._take_answer(worker)
-        how = _how(status)
+        how = how_ended(status)
         self._deaths[worker.name] = how
         self._forget_stream(worker)
         worker.streams.close()
         asked = worker.killed
+        if not asked and how == "SIGKILL":
+            # A backend does not end so by a fault of its own: short memory does, or a person.
+            self._tally.killed_by_others.append(worker.name)
+            asked = True
         worker.killed = True
         self._recorder.death(
             Death(
@@ -401,20 +446,3 @@ class Fray:
         """Give every descriptor back, also where something failed."""
         self._selector.close()
         self._people.close()
-
-
-def _opened(errand: Errand, role: Role) -> Role:
-    """Open the root, again and again if need be, then play the role."""
-    while True:
-        answer = yield errand
-        assert answer is not None
-        if not isinstance(answer.value, BackendError):
-            break
-        yield Rest(seconds=0.02)
-    yield from role
-
-
-def _how(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
-    return f"exit code {os.waitstatus_to_exitcode(status)}"

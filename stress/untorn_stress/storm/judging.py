@@ -29,10 +29,14 @@ class StormFinding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ruling:
-    """What came of a round. ``unknown`` are checkers that could not tell, with the reason."""
+    """What came of a round. ``unknown`` are checkers that could not tell, with the reason.
+
+    ``judged`` is of how many things each checker had something to say, where it counts them.
+    """
 
     findings: tuple[StormFinding, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[str, int] = field(default_factory=dict)
 
 
 def ruled(round_: Round, *, deadline_s: float = DEADLINE_S) -> Ruling:
@@ -50,4 +54,5 @@ def ruled(round_: Round, *, deadline_s: float = DEADLINE_S) -> Ruling:
             for each in judgement.violations
         ),
         unknown=dict(judgement.unknown),
+        judged=dict(judgement.judged),
     )

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from untorn_stress.storm.judging import StormFinding
 
-MOST_KEPT: Final = 1000
-"""Findings that are kept in full; the others are counted."""
+MOST_KEPT: Final = 100
+"""Findings of one kind (a checker, its rows) that are kept in full; the others are counted."""
 
 MOST_HISTORIES: Final = 50
 _MOST_BYTES: Final = 256 * 1024 * 1024
@@ -40,6 +40,7 @@ class StormLedger:
     findings: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     trouble: str = ""
+    _kinds: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
     _histories: int = 0
     _bytes: int = 0
 
@@ -52,7 +53,9 @@ class StormLedger:
         path = self._keep_history(number, lines)
         for each in found:
             self.counts[each.checker] += 1
-            if len(self.findings) >= MOST_KEPT:
+            kind = each.checker, each.requirements
+            self._kinds[kind] += 1
+            if self._kinds[kind] > MOST_KEPT:
                 continue
             document = {
                 "checker": each.checker,

@@ -5,7 +5,8 @@
 
 Rule 1: when the driver is gone its end of the socket closes: the nursery kills all that was ever
         started below it, orphans included (it is their subreaper), removes the scratch directories
-        that only a living driver would have removed, and ends.
+        that only a living driver would have removed, and ends. The history of a round that was
+        under way goes to the run directory first.
 Rule 2: when the nursery is gone, the kernel kills its workers (PR_SET_PDEATHSIG, set after the user
         is taken on: a change of user clears it).
 Rule 3: all that dies is reaped and told, with its wait status.
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import glob
 import json
 import os
 import select
@@ -36,6 +38,9 @@ from typing import Any, BinaryIO, Final, NoReturn, Protocol
 from untorn_stress.gate import abi
 
 PACKET_BYTES: Final = 64 * 1024
+KEEP_VARIABLE: Final = "UNTORN_STORM_KEEPS"
+"""Names the directory where histories go that the driver did not come to judge."""
+
 _DESCRIPTORS: Final = 3
 _EXIT_FAILED: Final = 70
 
@@ -73,6 +78,7 @@ def main(
                 return
     finally:
         nursery.end_all()
+        _keep_histories(scratch)
         for folder in scratch:
             shutil.rmtree(folder, ignore_errors=True)  # the driver's own removal may go first
 
@@ -167,6 +173,18 @@ class _Nursery:
             except ChildProcessError:
                 return
             self.tell({"ended": pid, "status": status})
+
+
+def _keep_histories(scratch: Sequence[str]) -> None:
+    """Keep the histories of rounds that the driver did not come to judge."""
+    kept = os.environ.get(KEEP_VARIABLE)
+    left = [path for folder in scratch for path in glob.glob(os.path.join(folder, "*.jsonl"))]
+    if not kept or not left:
+        return
+    os.makedirs(kept, exist_ok=True)
+    for path in left:
+        with contextlib.suppress(FileNotFoundError):  # the driver was alive, and quicker
+            shutil.copyfile(path, os.path.join(kept, f"unjudged-{os.path.basename(path)}"))
 
 
 def children_of(pid: int) -> list[int]:

@@ -23,14 +23,20 @@ SMALL_ROUNDS: Final = 3
 
 _FEWEST_S: Final = 2.0
 _MORE_S: Final = 3.0
-_FEWEST_STRIKES: Final = 2
-_MOST_STRIKES: Final = 4
+_STRIKES: Final = 3
+_MARGIN_S: Final = 0.5
+"""How much longer than each of its strikes a round works at least."""
+
 _DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """The options of a storm. ``nemeses`` are names; ``work_s`` fixes how long a round works."""
+    """The options of a storm. ``work_s`` fixes how long a round works.
+
+    ``nemeses`` are names; ``named`` are those of them that were asked for by name: a storm in which
+    one of these never bit has not done what it was asked to do.
+    """
 
     seed: int
     duration_s: float
@@ -40,6 +46,7 @@ class Wanted:
     extractors: int = 0
     kills_per_s: float = 10.0
     nemeses: tuple[str, ...] = tuple(NEMESES)
+    named: tuple[str, ...] = ()
     keys: int = 24
     frames: int = 4
     min_age_s: float = 2.0
@@ -92,12 +99,17 @@ class PlannedStrike:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundPlan:
-    """What a round draws. ``drains``: pending answers are waited for before all are killed."""
+    """What a round draws.
+
+    Pending answers are waited for at its end. ``drains``: meanwhile nobody asks anything new, so
+    that all are idle when they are killed; otherwise they are killed amid their work.
+    """
 
     number: int
     is_small: bool
     work_s: float
     drains: bool
+    spares: bool
     strikes: tuple[PlannedStrike, ...]
 
 
@@ -110,16 +122,24 @@ def plan_round(wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
     """Draw a round, counted from 1."""
     drawn = dice(wanted.seed, number, "round")
     is_small = has_small and number % SMALL_ROUNDS == 2 % SMALL_ROUNDS
-    work_s = wanted.work_s or _FEWEST_S + drawn.random() * _MORE_S
-    strikes = list(_kills(wanted, drawn, number, work_s))
     able = [each for each in wanted.nemeses if each != "kill" and (each in SMALL_DISK) <= is_small]
+    turn: list[str] = []
     if able and number % CLEAR_ROUNDS:
-        strikes += _others(able, wanted, drawn, number, work_s, is_small=is_small)
+        turn = _turn(able, wanted, number, has_small=has_small)
+        if is_small and SMALL_DISK.isdisjoint(turn):
+            turn[0] = drawn.choice([each for each in able if each in SMALL_DISK])
+    work_s = wanted.work_s or _FEWEST_S + drawn.random() * _MORE_S
+    work_s = max([work_s, *(NEMESES[name].lasts_s + _MARGIN_S for name in turn)])
+    strikes = [
+        *_kills(wanted, drawn, number, work_s),
+        *_others(turn, wanted, drawn, number, work_s),
+    ]
     return RoundPlan(
         number=number,
         is_small=is_small,
         work_s=work_s,
         drains=drawn.random() < 0.5,  # noqa: PLR2004
+        spares=drawn.random() < 0.5,  # noqa: PLR2004
         strikes=tuple(sorted(strikes, key=lambda each: each.at_s)),
     )
 
@@ -137,20 +157,20 @@ def _kills(wanted: Wanted, drawn: Random, number: int, work_s: float) -> list[Pl
     return found
 
 
+def _turn(able: Sequence[str], wanted: Wanted, number: int, *, has_small: bool) -> list[str]:
+    """Whose turn it is: the seed decides the order, in which all come round again and again."""
+    order = dice(wanted.seed, "turns").sample(able, len(able))
+    # Rounds of one kind (main, small) are every third, or two of three where all are of one kind.
+    rounds = number // CLEAR_ROUNDS if has_small else number - 1 - number // CLEAR_ROUNDS
+    first = rounds * _STRIKES
+    count = min(len(able), _STRIKES)
+    return [order[(first + each) % len(order)] for each in range(count)]
+
+
 def _others(
-    able: Sequence[str],
-    wanted: Wanted,
-    drawn: Random,
-    number: int,
-    work_s: float,
-    *,
-    is_small: bool,
+    turn: Sequence[str], wanted: Wanted, drawn: Random, number: int, work_s: float
 ) -> list[PlannedStrike]:
-    """Two to four other strikes; each nemesis has its turn as rounds go by."""
-    count = min(len(able), drawn.randint(_FEWEST_STRIKES, _MOST_STRIKES))
-    turn = [able[(number * _MOST_STRIKES + each) % len(able)] for each in range(count)]
-    if is_small and SMALL_DISK.isdisjoint(turn):
-        turn[0] = drawn.choice([each for each in able if each in SMALL_DISK])
+    """The strikes of those whose turn it is, somewhere in the round."""
     found = []
     for index, name in enumerate(dict.fromkeys(turn)):
         room_s = max(work_s - NEMESES[name].lasts_s - 0.2, 0.1)

@@ -84,3 +84,10 @@ class Population:
             os.close(pidfd)
         self.by_name.clear()
         self._pidfds.clear()
+
+
+def how_ended(status: int) -> str:
+    """A wait status in words."""
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit code {os.waitstatus_to_exitcode(status)}"

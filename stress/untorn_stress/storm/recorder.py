@@ -30,6 +30,7 @@ from untorn_conformance.backend import (
     Staged,
     Stats,
     Unpublished,
+    Verb,
 )
 from untorn_conformance.errors import BackendError
 from untorn_conformance.history import Audit, Death, Op, OpOutcome, Round, RoundStart, Strike
@@ -38,6 +39,7 @@ from untorn_stress.storm.roles import Errand
 from untorn_stress.storm.stamps import Provenance
 
 _BUFFER_BYTES: Final = 256 * 1024
+_FLUSH_S: Final = 0.25
 
 _OUTCOMES: Final[Mapping[type, OpOutcome]] = {
     Hit: OpOutcome.HIT,
@@ -73,6 +75,7 @@ class Recorder:
         self._names = names
         self._whose = whose
         self._file: Any = None
+        self._flush_s = 0.0
         if path is not None:
             try:
                 self._file = open(path, "w", encoding="ascii", buffering=_BUFFER_BYTES)  # noqa: SIM115
@@ -80,8 +83,18 @@ class Recorder:
                 self._give_up(error)
         self._write(history.begin_line(start))
 
-    def ask(self, process: str, errand: Errand, *, record: bool = True) -> Op:
-        """Put an operation on record that is about to be asked; unrecorded its number is -1."""
+    def ask(
+        self,
+        process: str,
+        errand: Errand,
+        *,
+        record: bool = True,
+        more: Mapping[str, float] | None = None,
+    ) -> Op:
+        """Put an operation on record that is about to be asked; unrecorded its number is -1.
+
+        ``more`` are numbers that we add to the arguments of a collect.
+        """
         op = Op(
             id=len(self.ops) if record else -1,
             process=process,
@@ -91,6 +104,7 @@ class Recorder:
             version=errand.version,
             index=errand.index,
             began_ns=time.monotonic_ns(),
+            numbers={**_arguments(errand), **(more or {})},
         )
         if not record:
             return op
@@ -98,15 +112,22 @@ class Recorder:
         self._write(history.invoke_line(op))
         return op
 
-    def answered(self, op: Op, value: object, asked: Mapping[str, object]) -> Op:
-        """Put an answer on record; ``asked`` are the arguments of a collect."""
+    def answered(
+        self,
+        op: Op,
+        value: object,
+        *,
+        ended_ns: int | None = None,
+        more: Mapping[str, float] | None = None,
+    ) -> Op:
+        """Put an answer on record; ``more`` are numbers that we add to those of a collect."""
         done = replace(
             op,
-            ended_ns=time.monotonic_ns(),
+            ended_ns=time.monotonic_ns() if ended_ns is None else ended_ns,
             # Of which attempt an extraction's frames are nobody can tell: see footage.
             outcome=OpOutcome.DONE if isinstance(value, Extracted) else outcome_of(value),
             reason=reason_of(value),
-            **self._details(value, asked),
+            **self._details(op, value, more or {}),
         )
         if op.id < 0:
             return done
@@ -114,7 +135,7 @@ class Recorder:
         self._write(history.return_line(done))
         return done
 
-    def _details(self, value: object, asked: Mapping[str, object]) -> dict[str, Any]:
+    def _details(self, op: Op, value: object, more: Mapping[str, float]) -> dict[str, Any]:
         if isinstance(value, FrameRead):
             return {"seen": self._whose.whose(value.sha256)}
         if isinstance(value, Hit | Published | Adopted | Unpublished):
@@ -123,9 +144,7 @@ class Recorder:
         if isinstance(value, Extracted):
             return {"files": len(value.files)}
         if isinstance(value, Collected):
-            return {"numbers": _numbers(value, asked)}
-        if isinstance(value, Skipped):
-            return {"numbers": _arguments(asked)}
+            return {"numbers": {**op.numbers, **_answer(value), **more}}
         if isinstance(value, Stats):
             return {"numbers": dict(value.counters)}
         return {}
@@ -145,6 +164,12 @@ class Recorder:
         self._audit = audit
         self._write(history.audit_line(audit))
         self.flush()
+
+    def flush_now_and_then(self) -> None:
+        """Flush, unless that was just done: a driver that is killed leaves all but the last."""
+        if time.monotonic() >= self._flush_s:
+            self._flush_s = time.monotonic() + _FLUSH_S
+            self.flush()
 
     def flush(self) -> None:
         """Hand everything to the file system."""
@@ -223,17 +248,18 @@ def reason_of(value: object) -> str:
     return value.code.value if isinstance(value, BackendError) else ""
 
 
-def _arguments(asked: Mapping[str, object]) -> dict[str, float]:
+def _arguments(errand: Errand) -> dict[str, float]:
+    if errand.verb is not Verb.COLLECT:
+        return {}
     return {
         name: float(value)
         for name in ("budget_bytes", "min_age_s", "dry_run")
-        if isinstance(value := asked.get(name), int | float)
+        if isinstance(value := errand.args.get(name), int | float)
     }
 
 
-def _numbers(answer: Collected, asked: Mapping[str, object]) -> dict[str, float]:
+def _answer(answer: Collected) -> dict[str, float]:
     return {
-        **_arguments(asked),
         "evicted": answer.evicted,
         "freed_bytes": answer.freed_bytes,
         "reaped": answer.reaped,

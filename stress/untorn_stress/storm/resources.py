@@ -22,7 +22,7 @@ from untorn_stress.storm.crew import StormWorker
 from untorn_stress.storm.nemesis.kill_tree import descendants_of
 
 _SAMPLE_S: Final = 0.25
-_LOOK_EVERY: Final = 20
+_LOOK_EVERY: Final = 4
 """Turns of a worker between two looks at it."""
 
 _FEWEST_LOOKS: Final = 8

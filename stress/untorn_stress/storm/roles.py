@@ -25,12 +25,18 @@ from untorn_conformance.backend import (
     Unpublished,
     Verb,
 )
+from untorn_conformance.errors import BackendError
 
 from untorn_stress.storm.stamps import Version
 
 _KIB: Final = 1024
 FRAME_SIZES: Final = (*(4 * _KIB,) * 7, 64 * _KIB)
 """What a frame's size is drawn from: one in eight is as large as many a real one."""
+
+
+_RACES: Final = 0.3
+_TRIES: Final = 4
+_GATHERS_S: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +60,21 @@ class Rest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gather:
+    """Wait until ``size`` workers do so, or for ``seconds``; then all go on together."""
+
+    size: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Race:
+    """The key that the writers of a round gather for just now; empty if for none."""
+
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
     """An answer: a dataclass of ``backend``, None, or the BackendError; ``op`` is its number."""
 
@@ -61,7 +82,7 @@ class Word:
     value: Any
 
 
-Role: TypeAlias = Generator[Errand | Rest, Word | None, None]
+Role: TypeAlias = Generator[Errand | Rest | Gather, Word | None, None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +111,9 @@ def full_key(label: str) -> str:
 class Part:
     """One worker's part: who it is, and what it is drawn from.
 
-    ``burst`` is how many collects in a row a nemesis has ordered of a collector. ``clips`` are what
-    an extractor asks, by label.
+    ``burst`` is how many collects in a row a nemesis has ordered of a collector, ``hold_s`` for how
+    long one has ordered a writer to hold what it stages next. ``room_bytes`` is more than all
+    entries can weigh together. ``clips`` are what an extractor asks, by label.
     """
 
     process: str
@@ -99,7 +121,10 @@ class Part:
     store: Store
     has_stats: bool = False
     total_bytes: int = 0
+    room_bytes: int = 0
+    race: Race = field(default_factory=Race)
     burst: int = 0
+    hold_s: float = 0.0
     clips: Mapping[str, Errand] = field(default_factory=dict)
     attempts: int = 0
 
@@ -125,15 +150,18 @@ def writer(part: Part) -> Role:
     """Stage a new version, publish it (or think better of it), read what came of it, give it up."""
     while True:
         yield from _sometimes_count(part)
-        label = part.store.draw(part.dice)
+        races = part.dice.random() < _RACES
+        label = (yield from _raced(part)) if races else part.store.draw(part.dice)
         version = next_version(part, label)
         staged = yield stage(part, version)
         assert staged is not None
         if not isinstance(staged.value, Staged):
             yield Rest(seconds=0.005, empty=True)
             continue
-        if part.dice.random() < 0.1:  # noqa: PLR2004
-            yield Rest(seconds=part.dice.random() * 0.05)
+        if races:
+            yield Gather(size=part.dice.randint(2, 4), seconds=_GATHERS_S)
+        else:
+            yield from _hold(part)
         if part.dice.random() < 0.05:  # noqa: PLR2004
             handle = {"handle": staged.value.handle}
             yield Errand(verb=Verb.ABANDON, args=handle, key=label, via=staged.op)
@@ -146,6 +174,33 @@ def writer(part: Part) -> Role:
         yield Rest(seconds=part.dice.random() * 0.01, empty=True)
 
 
+def _raced(part: Part) -> Generator[Errand | Rest | Gather, Word | None, str]:
+    """The key that others gather for; where nobody does, one that was just seen to be absent."""
+    for _ in range(_TRIES):
+        if part.race.label:
+            break
+        label = part.store.draw(part.dice)
+        found = yield Errand(verb=Verb.LOOKUP, args={"key": full_key(label)}, key=label)
+        assert found is not None
+        if isinstance(found.value, Hit):
+            yield release(found, label)
+        elif not part.race.label:
+            part.race.label = label
+    return part.race.label or part.store.draw(part.dice)
+
+
+def _hold(part: Part) -> Role:
+    """Hold staged work for a while: seldom, or where a nemesis ordered it, for long."""
+    ordered_s, part.hold_s = part.hold_s, 0.0
+    drawn = part.dice.random()
+    if ordered_s:
+        yield Rest(seconds=ordered_s)
+    elif drawn < 0.03:  # noqa: PLR2004
+        yield Rest(seconds=1.0 + 2.0 * part.dice.random())
+    elif drawn < 0.13:  # noqa: PLR2004
+        yield Rest(seconds=part.dice.random() * 0.05)
+
+
 def collector(part: Part) -> Role:
     """Collect, with a drawn budget and age; in a burst without pause, down to nothing."""
     while True:
@@ -155,7 +210,8 @@ def collector(part: Part) -> Role:
             yield collect(0, 0.0)
             continue
         total = max(part.total_bytes, 1)
-        budget = part.dice.choice((0, total // 4, total // 2, total // 2, total, None))
+        room = part.room_bytes
+        budget = part.dice.choice((0, total // 4, total // 2, total, total, room, room * 2, None))
         min_age_s = part.dice.choice((0.0, 0.0, 0.0, 0.5, None))
         yield collect(budget, min_age_s, dry_run=part.dice.random() < 0.1)  # noqa: PLR2004
         yield Rest(seconds=part.dice.random() * 0.1, empty=True)
@@ -179,6 +235,17 @@ ROLES: Final[Mapping[str, Callable[[Part], Role]]] = {
     "collector": collector,
     "extractor": extractor,
 }
+
+
+def opened(errand: Errand, role: Role) -> Role:
+    """Open the root, again and again if need be, then play the role."""
+    while True:
+        answer = yield errand
+        assert answer is not None
+        if not isinstance(answer.value, BackendError):
+            break
+        yield Rest(seconds=0.02)
+    yield from role
 
 
 def next_version(part: Part, label: str) -> Version:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from untorn_conformance.backend import Verb
 from untorn_conformance.errors import BackendError, ErrorCode
+from untorn_conformance.history import Death
 
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
+from untorn_stress.storm.population import how_ended
 from untorn_stress.storm.recorder import Recorder
-from untorn_stress.storm.roles import Errand, Part, Rest, Role, Word
+from untorn_stress.storm.roles import Errand, Part, Role, Word
 
 EXIT_GRACE_S: Final = 10.0
 
@@ -22,7 +24,8 @@ EXIT_GRACE_S: Final = 10.0
 class Solo:
     """A worker whose answers are waited for, ``deadline_s`` each. What it does is on record.
 
-    Once it has died, or passed a deadline, every further answer is the error that said so.
+    Once it has died, or passed a deadline, it is asked no more, and every further answer is the
+    error that said so, of no operation.
     """
 
     def __init__(self, arena: Arena, recorder: Recorder, part: Part, *, deadline_s: float) -> None:
@@ -38,17 +41,51 @@ class Solo:
         """The process id, 0 until the nursery has told it."""
         return self._worker.pid
 
-    def ask(self, errand: Errand, *, record: bool = True) -> Word:
-        """Ask, and wait for the answer."""
-        op = self._recorder.ask(self.part.process, errand, record=record)
+    @property
+    def failure(self) -> BackendError | None:
+        """Why nothing more is asked of it; None while it answers."""
+        return self._failure
+
+    def ask(
+        self,
+        errand: Errand,
+        *,
+        record: bool = True,
+        before: Mapping[str, float] | None = None,
+        after: Callable[[], Mapping[str, float]] = dict,
+    ) -> Word:
+        """Ask, and wait for the answer; ``before`` and ``after`` tell more numbers of a collect."""
         if self._failure is not None:
-            return Word(op=op.id, value=self._failure)
+            return Word(op=-1, value=self._failure)
+        op = self._recorder.ask(self.part.process, errand, record=record, more=before)
         self._worker.send(errand.verb, errand.args)
         value = self._await(errand.verb)
+        ended_ns = time.monotonic_ns()
         if value is self._failure is not None:
+            assert isinstance(value, BackendError)
+            if value.code is ErrorCode.DEADLINE:
+                self._recorder.answered(op, value, ended_ns=ended_ns)
+            else:
+                self._record_death(ended_ns)
             return Word(op=op.id, value=value)
-        self._recorder.answered(op, value, errand.args)
+        self._recorder.answered(op, value, ended_ns=ended_ns, more=after())
         return Word(op=op.id, value=value)
+
+    def _record_death(self, at_ns: int) -> None:
+        """Put on record how it ended; what it was asked last stays unanswered."""
+        ended: list[int] = []
+
+        def is_told() -> bool:
+            for news in self._arena.news():
+                if news.get("started") == self.part.process:
+                    self._worker.pid = news["pid"]
+                elif "ended" in news and news["ended"] == self._worker.pid:
+                    ended.append(news["status"])
+            return bool(ended)
+
+        await_true(is_told, EXIT_GRACE_S)
+        how = how_ended(ended[0]) if ended else "it closed its output"
+        self._recorder.death(Death(process=self.part.process, at_ns=at_ns, asked=False, how=how))
 
     def play(self, role: Role) -> None:
         """Ask what a role asks, until it ends; nothing is waited for but answers."""
@@ -58,7 +95,7 @@ class Solo:
                 step = role.send(word)
             except StopIteration:
                 return
-            word = None if isinstance(step, Rest) else self.ask(step)
+            word = self.ask(step) if isinstance(step, Errand) else None
 
     def _await(self, verb: Verb) -> object:
         end_s = time.monotonic() + self._deadline_s

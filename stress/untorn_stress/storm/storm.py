@@ -53,6 +53,9 @@ from untorn_stress.storm.tally import Watch
 
 _SMALL: Final = Small(size_bytes=16 * 1024 * 1024, inodes=4000)
 _AUDIT_DEADLINE_S: Final = 60.0
+_ROWS: Final = 0.6
+"""In how many of the rounds the audit has a row of lone collects."""
+
 _LEAST_LEFT_S: Final = 0.5
 _LEAST_WORK_S: Final = 1.0
 _MARGIN_BYTES: Final = 16 * 1024
@@ -73,6 +76,7 @@ class _Ground:
     usual: Usual
     present: dict[str, str]
     whose: Provenance = field(default_factory=Provenance)
+    paths: frozenset[str] = frozenset()
     footage: Footage = field(default_factory=Footage)
 
 
@@ -150,6 +154,7 @@ class Storm:
             label, why = next(iter({**first.unpublishable, **second.unpublishable}.items()))
             raise BrokenBackendError(f"with nothing in its way, {label} cannot be published: {why}")
         ground.usual = usual_of(first, second)
+        ground.paths = second.paths
         ground.present = second.present
         for leak in first.leaks + second.leaks:
             self._keep([_leak(leak)], 0, list)
@@ -174,6 +179,8 @@ class Storm:
         solo.ask(self._open_errand(ground))
         solo.ask(collect(0, 0.0))
         solo.leave()
+        if solo.failure is not None:
+            raise BrokenBackendError(f"with nothing in its way, a collect fails: {solo.failure}")
 
     def _reset(self, ground: _Ground) -> None:
         """Make the root anew."""
@@ -208,14 +215,18 @@ class Storm:
     ) -> None:
         ruling = _with_notes(ruled(recorder.round()), fray.notes)
         leaks = [_leak(each) for each in (*found.leaks, *self.account.resources.end_round())]
+        if self.account.tally.killed_by_others:
+            name = self.account.tally.killed_by_others[0]
+            self.account.leave_open(f"{name} met a SIGKILL that is not ours: was memory short?")
         if recorder.trouble:
             self.account.leave_open(recorder.trouble)
         self.account.rule(ruling)
         findings = [*ruling.findings, *ground.footage.take_wrong(), *leaks]
         self._keep(findings, plan.number, recorder.lines)
-        ground.present = found.present
+        ground.present, ground.paths = found.present, found.paths
         ground.whose.next_round(found.present.values())
-        if findings:
+        if findings or found.unpublishable:
+            # An unknown round may end so, too: what such a key holds is not known.
             self._reset(ground)
         recorder.close()
         _clear(ground.arena.payload)
@@ -300,7 +311,9 @@ class Storm:
         return Errand(verb=Verb.OPEN, args=args)
 
     def _audit(self, ground: _Ground, recorder: Recorder, *, usual: Usual | None) -> Audited:
-        auditor = Auditor(ground.arena, self._wanted, ground.whose, usual)
+        row = dice(self._wanted.seed, recorder.start.number, "row")
+        has_row = not self._wanted.extractors and row.random() < _ROWS
+        auditor = Auditor(ground.arena, self._wanted, ground.whose, usual, row if has_row else None)
         return auditor.audit(self._solo(ground, recorder), self._open_errand(ground))
 
 
@@ -345,11 +358,16 @@ def _with_notes(ruling: Ruling, notes: Mapping[int, str]) -> Ruling:
         )
         for each in ruling.findings
     )
-    return Ruling(findings=findings, unknown=ruling.unknown)
+    return Ruling(findings=findings, unknown=ruling.unknown, judged=ruling.judged)
 
 
 def _tidy(arena: Arena) -> None:
-    """Remove what strikes left beside the root: fillers, and roots that were renamed away."""
+    """Remove what strikes left beside the root: fillers; and temporary files of the killed."""
+    for path in arena.tmp.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     disk = arena.seen_root.parent
     for name in os.listdir(disk):
         path = disk / name

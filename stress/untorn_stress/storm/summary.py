@@ -32,12 +32,14 @@ class Account:
     resources: Resources = field(default_factory=Resources)
     rounds: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)
     open_reasons: list[str] = field(default_factory=list)
     invalid: str = ""
 
     def rule(self, ruling: Ruling) -> None:
         """Count what came of a round."""
         self.rounds += 1
+        self.judged.update(ruling.judged)
         for checker, why in ruling.unknown.items():
             self.unknown[checker] += 1
             self.leave_open(f"{checker} could not tell: {why}")
@@ -54,7 +56,7 @@ class Account:
             return "fail"
         if self.invalid:
             return "invalid"
-        if self.open_reasons or not self.rounds:
+        if self._doubts() or not self.rounds:
             return "unknown"
         return "pass"
 
@@ -76,7 +78,18 @@ class Account:
 
     def _doubts(self) -> list[str]:
         trouble = [self.ledger.trouble] if self.ledger.trouble else []
-        return [*self.open_reasons, *trouble]
+        return [*self.open_reasons, *trouble, *self._toothless()]
+
+    def _toothless(self) -> list[str]:
+        """Nemeses that were asked for by name, and never bit."""
+        why = self.tally.inapplicable
+        return [
+            f"{name} was asked for and never bit ("
+            + (why.get(name) or f"{self.tally.tried[name]} tries")
+            + ")"
+            for name in self.wanted.named
+            if not self.tally.bit[name]
+        ]
 
 
 def operations_of(tally: Tally) -> dict[str, dict[str, int]]:
@@ -106,6 +119,7 @@ def checkers_of(account: Account) -> dict[str, dict[str, Any]]:
             "rounds": account.rounds,
             "unknown": account.unknown[name],
             "findings": counts[name],
+            **({"judged": account.judged[name]} if name in account.judged else {}),
         }
         for name, (title, requirements) in {**rows, RESOURCES: _OF_RESOURCES}.items()
     }

@@ -18,7 +18,7 @@ class Tally:
 
     ``operations`` by verb and outcome, ``tried`` and ``bit`` by nemesis; ``inapplicable`` says why
     a nemesis cannot strike, ``errors`` keeps the first message of each kind; ``incarnations`` are
-    how many processes each slot has had.
+    how many processes each slot has had, ``killed_by_others`` whom a SIGKILL met that was not ours.
     """
 
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -27,6 +27,7 @@ class Tally:
     inapplicable: dict[str, str] = field(default_factory=dict)
     incarnations: Counter[int] = field(default_factory=Counter)
     errors: dict[str, str] = field(default_factory=dict)
+    killed_by_others: list[str] = field(default_factory=list)
 
 
 class Watch:

@@ -51,6 +51,7 @@ class Cleaner:
             over=after(0.0),
             proof=lambda: removed > 0,
             detail=f"{removed} files, {heeding}",
+            in_force=removed > 0,
         )
 
 

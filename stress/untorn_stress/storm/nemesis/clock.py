@@ -27,7 +27,7 @@ class ClockOffset:
 
     def strike(self, field: Field, dice: Random) -> Blow | None:
         """Restart them so; it bit if workers with such a clock gave answers."""
-        living = list(field.living())
+        living = [each for each in field.living() if not each.stopped]
         if not living:
             return None
         begin_ns = time.monotonic_ns()

@@ -51,6 +51,7 @@ class Permissions:
                 for each in field.refused_since(begin_ns)
             ),
             detail=f"{len(modes)} directories to {left:04o}",
+            in_force=bool(modes),
         )
 
 

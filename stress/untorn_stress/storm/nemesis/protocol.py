@@ -18,6 +18,7 @@ from typing import Protocol
 
 from untorn_conformance.history import Excuse
 
+from untorn_stress.storm.aiming import Shot
 from untorn_stress.storm.crew import StormWorker
 
 
@@ -61,6 +62,12 @@ class Field(Protocol):
     def living(self, role: str = "") -> Sequence[StormWorker]:
         """The workers that run, or are stopped; of one role or of all."""
 
+    def is_spared(self, worker: StormWorker) -> bool:
+        """Whether a worker is to live long: no kill that is drawn strikes it."""
+
+    def aim(self, verb: str, part: float) -> Shot:
+        """Kill whoever is next asked a verb, amid it; ``part`` is of the time that it takes."""
+
     def kill(self, worker: StormWorker) -> None:
         """SIGKILL it, and nothing that it started."""
 
@@ -94,7 +101,7 @@ class Blow:
     """A strike under way.
 
     ``over`` says when it is to be healed, ``proof`` whether a worker was seen to meet it;
-    ``in_force`` that something was done that they may have met.
+    ``in_force`` that something was done that they may have met: otherwise nothing is excused.
     """
 
     name: str

@@ -48,6 +48,7 @@ class RootRemoved:
             heal=field.make_root,
             proof=lambda: before is not None and before != after_it,
             detail=f"removed in {tries} tries",
+            in_force=tries > 0,
         )
 
 
