@@ -113,13 +113,18 @@ def test_what_was_delivered_is_told_with_what_never_bit_and_what_cannot_be_had(
 
 def test_a_checker_that_is_unknown_or_was_not_run_is_no_pass(storm: Path) -> None:
     change(
-        storm, lambda told: (told["checkers"].pop("H5"), told["checkers"]["H2"].update(rounds=0))
+        storm,
+        lambda told: (
+            told["checkers"].pop("H5"),
+            told["checkers"]["H2"].update(rounds=0),
+            told["checkers"]["H6"].update(judged=0),
+        ),
     )
     page = page_of(storm)
     rows = page.rows("Checkers")
     assert rows["H1"][0] == rows["H3"][0] == "FAIL"
     assert rows["H7"][0] == "UNKNOWN"
-    assert rows["H5"][0] == rows["H2"][0] == "NOT_RUN"
+    assert rows["H5"][0] == rows["H2"][0] == rows["H6"][0] == "NOT_RUN"
     assert rows["H4"][0] == "PASS"
     assert page.text.index("\nH9\n") < page.text.index("\nH10\n")
     for classes, text in page.texts:

@@ -54,13 +54,17 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckerCount:
-    """The rounds that a checker was asked about, those of which it could not tell, its findings."""
+    """The rounds that a checker was asked about, those of which it could not tell, its findings.
+
+    ``judged`` is how much there was for it to judge in them, None where the storm does not say.
+    """
 
     title: str = ""
     requirements: tuple[str, ...] = ()
     rounds: int = 0
     unknown: int = 0
     findings: int = 0
+    judged: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

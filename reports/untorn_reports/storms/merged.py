@@ -79,8 +79,13 @@ def checkers_of(storms: Iterable[Storm]) -> dict[str, CheckerCount]:
                 rounds=so_far.rounds + each.rounds,
                 unknown=so_far.unknown + each.unknown,
                 findings=so_far.findings + each.findings,
+                judged=_sum(so_far.judged, each.judged),
             )
     return total
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first + (second or 0)
 
 
 def operations_of(storms: Iterable[Storm]) -> dict[str, dict[str, int]]:

@@ -177,12 +177,12 @@ def checker_lines(storms: Sequence[Storm]) -> Iterator[CheckerLine]:
 
 
 def outcome_of(own: CheckerCount) -> Outcome:
-    """What came of a checker: false, then unknown, then true."""
+    """What came of a checker: false, then unknown, then true; who judged nothing was not run."""
     if own.findings:
         return Outcome.FAIL
     if own.unknown:
         return Outcome.UNKNOWN
-    return Outcome.PASS if own.rounds else Outcome.NOT_RUN
+    return Outcome.PASS if own.rounds and own.judged != 0 else Outcome.NOT_RUN
 
 
 def scenario_lines(campaign: Campaign) -> Iterator[ScenarioLine]:
