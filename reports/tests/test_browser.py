@@ -91,7 +91,9 @@ def test_pictures_are_kept_and_nothing_else_is_left(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    before = set(Path("/tmp").glob("*hromium*"))
     kept = keep_pictures(pages[0], tmp_path / "screenshots")
+    assert set(Path("/tmp").glob("*hromium*")) <= before
     assert [path.name for path in kept] == [
         "desk-light.png", "desk-dark.png", "phone-light.png", "phone-dark.png",
     ]  # fmt: skip

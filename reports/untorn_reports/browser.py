@@ -44,6 +44,7 @@ _ANSWER_LIMIT_S: Final = 30.0
 _END_LIMIT_S: Final = 2.0
 _STEP_S: Final = 0.01
 _PHONE_PX: Final = 600
+_SHORT: Final = "/tmp"  # noqa: S108 (a directory of our own is made there)
 _HIGH_FD: Final = 10
 _LOOK: Final = """
 (() => {
@@ -235,6 +236,8 @@ def _started(program: str) -> Iterator[_Pipe]:
     """Start a browser in a group and a home of its own, and end both."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="untorn-browser-"))
+        # A killed browser leaves its sockets, and their path must be short (unix(7)).
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="untorn-", dir=_SHORT))
         to_it, ours_out = _high_pipe(stack)
         ours_in, from_it = _high_pipe(stack)
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -250,7 +253,7 @@ def _started(program: str) -> Iterator[_Pipe]:
         pid = os.posix_spawn(
             program,
             [program, *options, "about:blank"],
-            {**os.environ, "HOME": home},
+            {**os.environ, "HOME": home, "TMPDIR": scratch},
             file_actions=actions,
             setpgroup=0,
         )

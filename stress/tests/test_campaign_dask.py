@@ -40,7 +40,11 @@ def process(*arguments: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         open(log, "wb") as output,
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "dask", *arguments],
-            env={**os.environ, "PYTHONPATH": path},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "DASK_TEMPORARY_DIRECTORY": str(log.parent),
+            },
             stdout=output,
             stderr=output,
         ) as started,
