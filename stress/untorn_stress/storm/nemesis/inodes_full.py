@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from untorn_conformance.history import Excuse
-
-from untorn_stress.storm.nemesis.disk_full import is_full, met_no_room, no_small_disk
-from untorn_stress.storm.nemesis.protocol import Blow, Field, after
-
-_FEWEST_S: Final = 0.3
-_MORE_S: Final = 0.7
+from untorn_stress.storm.nemesis.filling import (
+    EXCUSES,
+    LASTS_S,
+    filled,
+    no_small_disk,
+    require_full,
+)
+from untorn_stress.storm.nemesis.protocol import Blow, Field
 
 
 class InodesFull:
-    """Takes all inodes with empty files beside the root, and takes again what is freed."""
+    """Takes all inodes with empty files beside the root."""
 
     name: Final = "inodes-full"
-    lasts_s: Final = 1.0
-    excuses: Final = (Excuse.REFUSES,)
+    lasts_s: Final = LASTS_S
+    excuses: Final = EXCUSES
 
     def cannot(self, field: Field) -> str:
         """It needs a file system of our own."""
@@ -31,25 +31,8 @@ class InodesFull:
 
     def strike(self, field: Field, dice: Random) -> Blow | None:
         """Take them; it bit if a worker said that there was no room."""
-        begin_ns = time.monotonic_ns()
-        folder = field.root.parent / f"fillers-{dice.getrandbits(32):08x}"
-        taken = _Fillers(folder)
-        taken.take()
-        ends = after(_FEWEST_S + dice.random() * _MORE_S)
-
-        def over() -> bool:
-            taken.take()
-            return ends()
-
-        return Blow(
-            name=self.name,
-            excuses=self.excuses,
-            begin_ns=begin_ns,
-            over=over,
-            heal=taken.give_back,
-            proof=lambda: met_no_room(field, begin_ns),
-            detail=f"{taken.count} inodes taken",
-        )
+        taken = _Fillers(field.root.parent / f"fillers-{dice.getrandbits(32):08x}")
+        return filled(self.name, field, dice, fill=taken.take, empty=taken.give_back)
 
 
 class _Fillers:
@@ -57,8 +40,8 @@ class _Fillers:
         self.count = 0
         self._folder = folder
 
-    def take(self) -> None:
-        """Make empty files until no more can be made."""
+    def take(self) -> str:
+        """Make empty files until no more can be made; says how many there are."""
         try:
             self._folder.mkdir(exist_ok=True)
             while True:
@@ -66,8 +49,8 @@ class _Fillers:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 self.count += 1
         except OSError as error:
-            if not is_full(error):
-                raise
+            require_full(error)
+        return f"{self.count} inodes taken"
 
     def give_back(self) -> None:
         """Remove them all."""
