@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 _LIMIT_S = 300
+_NO_VERDICT = 7
 
 
 def untorn(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -23,3 +25,14 @@ def untorn(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def assert_refused_by_name(command: str, file: Path, error: str, says: str) -> None:
+    """The file, alone in its directory, allows no verdict: one line says why, and what to do."""
+    done = untorn(command, file.parent, "--json", cwd=file.parent)
+    assert done.returncode == _NO_VERDICT
+    assert json.loads(done.stdout)["error"] == error
+    assert done.stderr.startswith(f"untorn: {error}: ")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(file.parent.iterdir()) == [file]

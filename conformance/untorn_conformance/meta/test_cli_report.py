@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from untorn_conformance.meta.command import untorn
+from untorn_conformance.meta.command import assert_refused_by_name, untorn
 from untorn_conformance.meta.inner_run import EVERY_OUTCOME, PASSING, TORN, run_pytest
 from untorn_stress.gate import availability
 
@@ -130,14 +130,9 @@ def test_another_outcome_is_a_difference_and_is_named(run: Path, tmp_path: Path)
 def test_what_is_no_verdict_of_this_schema_is_refused_by_name(
     tmp_path: Path, command: str, text: str, error: str, says: str
 ) -> None:
-    (tmp_path / "verdict.json").write_text(text)
-    done = untorn(command, tmp_path, "--json", cwd=tmp_path)
-    assert done.returncode == NO_VERDICT
-    assert json.loads(done.stdout)["error"] == error
-    assert done.stderr.startswith(f"untorn: {error}: ")
-    assert says in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+    file = tmp_path / "verdict.json"
+    file.write_text(text)
+    assert_refused_by_name(command, file, error, says)
 
 
 def test_what_cannot_be_typed_is_a_usage_error(run: Path, tmp_path: Path) -> None:

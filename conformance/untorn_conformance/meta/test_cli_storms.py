@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_conformance.meta.command import untorn
+from untorn_conformance.meta.command import assert_refused_by_name, untorn
 from untorn_reports import browser
 
 DIFFERENT, USAGE, NO_VERDICT = 1, 2, 7
@@ -93,14 +93,9 @@ def test_a_counterexample_of_a_campaign_is_read_and_one_that_is_none_says_so(
 def test_what_is_no_storm_of_this_version_is_refused_by_name(
     tmp_path: Path, command: str, text: str, error: str, says: str
 ) -> None:
-    (tmp_path / "storm.json").write_text(text)
-    done = untorn(command, tmp_path, "--json", cwd=tmp_path)
-    assert done.returncode == NO_VERDICT
-    assert json.loads(done.stdout)["error"] == error
-    assert done.stderr.startswith(f"untorn: {error}: ")
-    assert says in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["storm.json"]
+    file = tmp_path / "storm.json"
+    file.write_text(text)
+    assert_refused_by_name(command, file, error, says)
 
 
 def test_a_condition_that_holds_is_a_failure_and_one_that_does_not_is_none(
