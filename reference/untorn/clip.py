@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 
 import av
@@ -25,6 +26,18 @@ class SourceState:
     ctime_ns: int
 
 
+class Transfer(StrEnum):
+    """How code values mean light, as ffmpeg names it: PQ and HLG are HDR, all else is SDR."""
+
+    SDR = "sdr"
+    PQ = "smpte2084"
+    HLG = "arib-std-b67"
+
+
+# The numbers of ITU-T H.273, which every container and decoder shares.
+_HDR_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipInfo:
     """The first video stream: size in pixels, average rate in frames a second, length in seconds.
@@ -37,6 +50,7 @@ class ClipInfo:
     rate: Fraction
     duration_s: Fraction | None
     pixel_format: str
+    transfer: Transfer
 
 
 def source_state(path: str) -> SourceState:
@@ -102,6 +116,7 @@ def probe(path: str) -> ClipInfo:
                 rate=Fraction(rate),
                 duration_s=_duration(container, stream),
                 pixel_format=stream.codec_context.pix_fmt or "unknown",
+                transfer=_HDR_TRANSFERS.get(stream.codec_context.color_trc, Transfer.SDR),
             )
     except av.FFmpegError as error:
         raise ClipError(f"{shown} is not a video that can be read: {error.strerror}") from None

@@ -22,7 +22,9 @@ from dataclasses import dataclass
 
 from untorn import (
     clip,
+    command,
     decoder,
+    estimate,
     events,
     extraction,
     flight,
@@ -147,8 +149,8 @@ def _wait_for_turn(access: Access, root: Root, key: str) -> Flight:
 
 def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
     info = clip.probe(job.resolved.path)
-    expected = extraction.expected_frames(info, job.resolved.range)
-    need = extraction.need(info, job.resolved.range, expected)
+    expected = estimate.expected_frames(info, job.resolved.range)
+    need = estimate.need(info, job.resolved.range, expected)
     failure = _room(access, upkeep, need)
     if failure is None:
         area = writing.stage(access, upkeep, job.key)
@@ -191,7 +193,7 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
     """E5 and E6: how many frames there are (DecoderError, SourceChangedError, OSError)."""
     try:
         extraction.run(
-            extraction.command(job.decoder, job.resolved.path, job.resolved.range),
+            command.command(job.decoder, job.resolved.path, job.resolved.range),
             area.path,
             keep_fds=[area.work.fd],
             expected=expected,
@@ -203,7 +205,7 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
         raise
     clip.require_unchanged(job.resolved.path, job.resolved.state)
     frames = sum(name.startswith("frame_") for name in os.listdir(area.work.fd))
-    extraction.require_enough(frames, info, job.resolved.range, expected)
+    estimate.require_enough(frames, info, job.resolved.range, expected)
     return frames
 
 
@@ -252,7 +254,7 @@ def _uncached(
 ) -> Frames:
     """Decode into a private directory outside the cache."""
     info = clip.probe(job.resolved.path)
-    expected = extraction.expected_frames(info, job.resolved.range)
+    expected = estimate.expected_frames(info, job.resolved.range)
     access.counters.add("uncached")
     with contextlib.ExitStack() as stack:
         area = stack.enter_context(StagingArea(access, upkeep, staging.Workdir(job.key), failure))

@@ -8,8 +8,8 @@ from enum import StrEnum
 from fractions import Fraction
 
 from untorn.clip import SourceState, identify, source_state
+from untorn.command import DEFAULT_JPG_QUALITY, Range
 from untorn.errors import ClipError, KeyInputError
-from untorn.extraction import DEFAULT_JPG_QUALITY, Range
 from untorn.key import FrameFormat, KeyInputs, Rational, compute_key, exact
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from untorn import Cache, Request, clip, decoder, extraction, request
+from untorn import Cache, Request, clip, command, decoder, request
 from untorn_fixtures.errors import FixtureError
 from untorn_fixtures.four_clips import four_clips
 from untorn_fixtures.real import real_clip
@@ -96,10 +96,10 @@ class _Composition:
         ffmpeg = decoder.find(os.environ)
         total = 0.0
         for wanted in map(request.resolve, self.requests):
-            command = extraction.command(ffmpeg, wanted.path, wanted.range)
+            line = command.command(ffmpeg, wanted.path, wanted.range)
             directory = self.home / f"bare-{next(self.numbers)}"
             directory.mkdir()
-            total += seconds(partial(_run, command, directory))
+            total += seconds(partial(_run, line, directory))
         return [total]
 
     def _probe(self) -> float:

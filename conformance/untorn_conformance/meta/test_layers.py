@@ -42,7 +42,7 @@ RESERVED: dict[str, dict[str, set[str]]] = {
         "untorn_fixtures": {"*"},
         "untorn_conformance": {"checkers", "meta"},
     },
-    "ffmpeg": {"untorn": {"extraction"}, "untorn_fixtures": {"*"}},
+    "ffmpeg": {"untorn": {"command"}, "untorn_fixtures": {"*"}},
     "imageio_ffmpeg": {"untorn": {"decoder"}, "untorn_fixtures": {"*"}},
     "psutil": {"untorn_stress": {"*"}},
     "distributed": {"untorn_stress": {"campaign"}},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from untorn import extraction
-from untorn.extraction import Range
+from untorn import command
+from untorn.command import Range
 
 from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
@@ -20,12 +20,12 @@ SHOWN_BY: Final[Shown] = (
     ),
 )
 
-_encoding = extraction._encoding
+_encoding = command._encoding
 
 
 def factory() -> Reference:
     """The mutant, in a process of its own."""
-    extraction._encoding = _shallow
+    command._encoding = _shallow
     return Reference()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from untorn import extraction
+from untorn import estimate
 from untorn.clip import ClipInfo
-from untorn.extraction import Range
+from untorn.command import Range
 
 from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
@@ -24,7 +24,7 @@ SHOWN_BY: Final[Shown] = (
 
 def factory() -> Reference:
     """The mutant, in a process of its own."""
-    extraction.require_enough = _take
+    estimate.require_enough = _take
     return Reference()
 
 
