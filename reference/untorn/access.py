@@ -76,6 +76,9 @@ class Access:
 
     def _open(self, path: str) -> Root | None:
         try:
+            if self.settings.within is not None:
+                # Made and checked as every root is: whoever may write there could swap this one.
+                open_root(self.settings.within)
             root = open_root(path)
         except RootRefusedError as error:
             if self.settings.explicit:

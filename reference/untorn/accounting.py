@@ -35,10 +35,13 @@ class Usage:
 
 def read(root: Root) -> Usage:
     """The counter; zero where nothing was counted yet (raises OSError)."""
+    return read_at(root.ctl_fd)
+
+
+def read_at(ctl_fd: int) -> Usage:
+    """`read` of the root whose `ctl` directory is open as `ctl_fd`."""
     try:
-        with syscalls.opened(
-            layout.USAGE, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=root.ctl_fd
-        ) as fd:
+        with syscalls.opened(layout.USAGE, os.O_RDONLY | syscalls.FILE_FLAGS, dir_fd=ctl_fd) as fd:
             return _unpack(os.pread(fd, _USAGE.size, 0))
     except FileNotFoundError:
         return Usage(0, 0)

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from untorn import accounting, events, reading, writing
+from untorn import accounting, events, reading, subcaches, writing
 from untorn.access import Access
 from untorn.config import Clock, Durability, Overrides, Settings, load
 from untorn.frames import Frames
 from untorn.key import require_key
 from untorn.outcome import Collected, Miss, Skipped
+from untorn.subcaches import SubCache
 from untorn.upkeep import Upkeep
 from untorn.writing import StagingArea
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stats:
-    """Totals: `counters` are this object's, `handed_in` those of all who used the root."""
+    """Totals: `counters` are this object's, `handed_in` those of all who used the root.
+
+    What sub-caches hold is in no number here.
+    """
 
     root: str | None
     enabled: bool
@@ -111,6 +115,33 @@ class Cache:
     def degraded(self) -> str:
         """Why the cache is not used just now; empty if it is."""
         return self.access.degraded
+
+    def sub(
+        self,
+        name: str,
+        *,
+        budget_bytes: int | Literal["unlimited"] | None = None,
+        min_age_s: float | None = None,
+    ) -> Cache:
+        """A cache of its own below this one's root, to be closed by itself; see subcaches.
+
+        Its budget and age are counted apart from this cache's, and are the same if left out. No
+        collect of either touches the other. Raises ConfigError for a bad name or value, and
+        RootRefusedError as `open` does, for its own directory and for this one's.
+        """
+        mine = subcaches.settings(self.settings, name, budget_bytes, min_age_s)
+        cache = type(self)(mine, self.access.clock)
+        cache.access.root()
+        return cache
+
+    def sub_caches(self) -> list[SubCache]:
+        """The sub-caches below the root with what each stores; none where there is no root."""
+        root = self.access.root()
+        try:
+            return [] if root is None else subcaches.listed(root)
+        except OSError as error:
+            events.warn_once("sub-caches", f"the sub-caches cannot be listed: {error}")
+            return []
 
     def lookup(self, key: str) -> Frames | Miss:
         """The leased frames of `key`, or the reason why not (KeyInputError for no key)."""

@@ -62,6 +62,11 @@ _root_option = click.option(
 )
 
 
+_sub_option = click.option(
+    "--sub", metavar="NAME", help="The sub-cache of that name, in place of the cache itself."
+)
+
+
 @click.group(cls=TabledGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="untorn")
 def cli() -> None:
@@ -89,38 +94,32 @@ def extract_command(**options: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @click.option("--budget-mb", help="Evict down to this many MB (0: all that is unprotected).")
 @click.option("--min-age-s", type=float, help="Evict nothing younger than this many seconds.")
+@_sub_option
 @_root_option
 @_json_option
-def gc_command(
-    dry_run: bool,
-    budget_mb: str | None,
-    min_age_s: float | None,
-    cache_dir: str | None,
-    as_json: bool,
-) -> None:
-    """Evict what is over the budget, and remove what dead writers left."""
+def gc_command(**options: Any) -> None:
+    """Evict what is over the budget, and remove what dead writers left.
+
+    The budget of a sub-cache is known to its program alone: with --sub nothing is evicted for
+    budget unless --budget-mb says down to what.
+    """
     from untorn.cli_upkeep import gc  # noqa: PLC0415
 
-    gc(
-        dry_run=dry_run,
-        budget_mb=budget_mb,
-        min_age_s=min_age_s,
-        cache_dir=cache_dir,
-        as_json=as_json,
-    )
+    gc(**options)
 
 
 @cli.command("stats")
+@_sub_option
 @_root_option
 @_json_option
 @click.option("--prometheus", is_flag=True, help="Print Prometheus text, for a node's exporter.")
-def stats_command(cache_dir: str | None, as_json: bool, prometheus: bool) -> None:
-    """Say what is stored and what was counted."""
+def stats_command(sub: str | None, cache_dir: str | None, as_json: bool, prometheus: bool) -> None:
+    """Say what is stored and what was counted, and which sub-caches there are."""
     from untorn.cli_upkeep import stats  # noqa: PLC0415
 
     if as_json and prometheus:
         raise click.UsageError("--json and --prometheus exclude each other")
-    stats(cache_dir=cache_dir, as_json=as_json, prometheus=prometheus)
+    stats(sub=sub, cache_dir=cache_dir, as_json=as_json, prometheus=prometheus)
 
 
 @cli.command("doctor")

@@ -12,6 +12,7 @@ from click.exceptions import Exit
 from untorn import decoder
 from untorn.cache import Cache
 from untorn.cli import emit
+from untorn.cli_upkeep import sub_cache_line
 from untorn.config import BYTES_PER_MB, VAR_DIR
 from untorn.errors import DecoderError, RootRefusedError
 from untorn.exit_codes import ExitCode
@@ -78,6 +79,10 @@ def _check_root(cache_dir: str | None) -> list[Checkup]:
                 "free space",
                 usage.free >= _LOW_BYTES,
                 f"{usage.free // BYTES_PER_MB} MB free of {usage.total // BYTES_PER_MB} MB",
+            ),
+            *(
+                Checkup("sub-cache", not one.problem, f"{one.name}: {sub_cache_line(one)}")
+                for one in cache.sub_caches()
             ),
         ]
 

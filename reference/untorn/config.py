@@ -60,6 +60,7 @@ class Settings:
     """Everything a cache can be told. `root` None means switched off; `budget_bytes` None no limit.
 
     `explicit` says that somebody chose this root: an unsafe one is then an error and not a warning.
+    `within` is the root that this one is a sub-cache of, None for a root of its own.
     """
 
     root: str | None
@@ -71,6 +72,7 @@ class Settings:
     flight_wait_s: float = DEFAULT_FLIGHT_WAIT_S
     durability: Durability = Durability.NONE
     verify: bool = False
+    within: str | None = None
 
     @property
     def digests(self) -> bool:

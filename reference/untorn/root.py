@@ -144,16 +144,21 @@ def _open_checked(name: str, path: str, *, dir_fd: int | None = None) -> int:
     except OSError:
         os.close(fd)
         raise
-    problem = None
-    if status.st_uid != os.geteuid():
-        problem = f"belongs to user {status.st_uid}, not to {os.geteuid()}"
-    elif status.st_mode & _WRITABLE_BY_OTHERS:
-        mode = stat.S_IMODE(status.st_mode)
-        problem = f"can be written by group or others (mode {mode:04o}); chmod 700 it"
+    problem = unsafe(status)
     if problem is not None:
         os.close(fd)
         raise RootRefusedError(f"{path} {problem}")
     return fd
+
+
+def unsafe(status: os.stat_result) -> str | None:
+    """Why a directory is not to be trusted (contract S1), to follow its name; None if it is."""
+    if status.st_uid != os.geteuid():
+        return f"belongs to user {status.st_uid}, not to {os.geteuid()}"
+    if status.st_mode & _WRITABLE_BY_OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        return f"can be written by group or others (mode {mode:04o}); chmod 700 it"
+    return None
 
 
 def _make_directory(name: str, dir_fd: int) -> None:
