@@ -287,7 +287,7 @@ def fork_meanwhile(hold: str, *, in_child: str = "pass", in_parent: str = "pass"
     return FORK_MEANWHILE.format(hold=hold, in_child=in_child, in_parent=in_parent)
 
 
-@pytest.mark.parametrize("lock", ["cache.access._lock", "cache.access.counters._lock"])
+@pytest.mark.parametrize("lock", ["cache.access._place.lock", "cache.access.counters._lock"])
 def test_child_does_not_wait_for_a_lock_of_a_thread_that_it_does_not_have(
     root: Path, child: Child, lock: str
 ) -> None:

@@ -11,6 +11,7 @@ import errno
 import os
 import threading
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 
 from untorn import events
 from untorn.config import Clock, Settings
@@ -18,26 +19,67 @@ from untorn.errors import RootRefusedError
 from untorn.events import Counters
 from untorn.lookup import Check, Policy
 from untorn.root import Root, open_root
+from untorn.stopwatch import Phase, Stopwatch
 
 
-class Access:
-    """One cache object's way to its root; thread-safe."""
+class Place:
+    """Where the root is just now: one for all that work on one cache object."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.counters = Counters()
+    def __init__(self, *, enabled: bool) -> None:
         # Why there is no root just now; one publish that fails is counted, and nothing else.
-        self.degraded = "" if settings.root is not None else "switched off"
+        self.degraded = "" if enabled else "switched off"
         self.root_error: int | None = None  # the errno that keeps the root from being opened
-        self._root: Root | None = None
-        self._lock = threading.Lock()
-        self._verified: set[tuple[str, int]] = set()
+        self.root: Root | None = None
+        self.lock = threading.Lock()
+        self.verified: set[tuple[str, int]] = set()
         _all.add(self)
 
     def renew_lock(self) -> None:
         """In a forked child: a lock that another thread held at the fork would stay held."""
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+
+
+class Access:
+    """A way to one cache object's root, and who counts what is done there; thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        place: Place | None = None,
+        counters: Counters | None = None,
+        watch: Stopwatch | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.counters = counters or Counters()
+        self._watch = watch
+        self._place = place or Place(enabled=settings.root is not None)
+
+    def apart(self, watch: Stopwatch) -> Access:
+        """The same root, for one piece of work that is counted and timed by itself as well."""
+        return Access(
+            self.settings,
+            self.clock,
+            place=self._place,
+            counters=Counters(self.counters),
+            watch=watch,
+        )
+
+    def phase(self, phase: Phase) -> AbstractContextManager[None]:
+        """A block whose time is that of `phase`, where somebody asked for times."""
+        return nullcontext() if self._watch is None else self._watch.on(phase)
+
+    @property
+    def degraded(self) -> str:
+        """Why there is no root just now; empty if there is."""
+        return self._place.degraded
+
+    @property
+    def root_error(self) -> int | None:
+        """The errno that keeps the root from being opened."""
+        return self._place.root_error
 
     def root(self) -> Root | None:
         """The open root that the path leads to; None means uncached, and `degraded` says why.
@@ -46,13 +88,13 @@ class Access:
         """
         if self.settings.root is None:
             return None
-        root = self._root
+        root = self._place.root
         if root is not None and root.is_current():
             return root
-        with self._lock:
-            root = self._root
+        with self._place.lock:
+            root = self._place.root
             if root is None or not root.is_current():
-                root = self._root = self._open(self.settings.root)
+                root = self._place.root = self._open(self.settings.root)
             return root
 
     def complete_root(self) -> Root | None:
@@ -64,14 +106,14 @@ class Access:
 
     def reopen(self) -> Root | None:
         """The root with whatever was removed below it made again."""
-        with self._lock:
-            self._root = None
+        with self._place.lock:
+            self._place.root = None
         return self.root()
 
     def forget_root(self) -> Root | None:
         """Let go of the root, and return it."""
-        with self._lock:
-            root, self._root = self._root, None
+        with self._place.lock:
+            root, self._place.root = self._place.root, None
             return root
 
     def _open(self, path: str) -> Root | None:
@@ -83,14 +125,15 @@ class Access:
         except RootRefusedError as error:
             if self.settings.explicit:
                 raise
-            self.degraded, self.root_error = str(error), None
+            self._place.degraded, self._place.root_error = str(error), None
             self.degrade("root-refused", self.degraded)
             return None
         except OSError as error:
-            self.degraded, self.root_error = f"{path}: {error.strerror}", error.errno
+            self._place.degraded = f"{path}: {error.strerror}"
+            self._place.root_error = error.errno
             self.degrade(errno_name(error), self.degraded)
             return None
-        self.degraded, self.root_error = "", None
+        self._place.degraded, self._place.root_error = "", None
         if not root.trust.locks:
             events.warn_once(
                 "untrusted",
@@ -110,16 +153,16 @@ class Access:
             now_s=self.clock(),
             resolution_s=self.settings.recency_resolution_s,
             check=Check.DIGESTS if self.settings.verify else Check.MANIFEST,
-            verified=self._verified,
+            verified=self._place.verified,
         )
 
 
-_all: weakref.WeakSet[Access] = weakref.WeakSet()
+_all: weakref.WeakSet[Place] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    for access in list(_all):
-        access.renew_lock()
+    for place in list(_all):
+        place.renew_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -57,9 +57,14 @@ def note(event: str, **fields: object) -> None:
 
 
 class Counters:
-    """Named totals of one cache object; thread-safe."""
+    """Named totals of one cache object, or of one piece of its work; thread-safe.
 
-    def __init__(self) -> None:
+    What a piece of work counts is counted by its `parent` as well, who alone hands it in. So each
+    of many that work at once knows what it did itself, which a difference of totals would not say.
+    """
+
+    def __init__(self, parent: Counters | None = None) -> None:
+        self._parent = parent
         self._lock = threading.Lock()
         self._total: Counter[str] = Counter()
         self._handed_in: Counter[str] = Counter()
@@ -75,6 +80,8 @@ class Counters:
         """Count `amount` more of `name`."""
         with self._lock:
             self._total[name] += amount
+        if self._parent is not None:
+            self._parent.add(name, amount)
 
     def totals(self) -> dict[str, int]:
         """What this object has counted, by name."""
@@ -83,6 +90,9 @@ class Counters:
 
     def hand_in(self, ctl_fd: int) -> None:
         """Add what is new since the last time to `counters` below `ctl_fd` (raises OSError)."""
+        if self._parent is not None:
+            self._parent.hand_in(ctl_fd)
+            return
         with self._lock:
             delta = self._total - self._handed_in
             if not delta:

@@ -35,6 +35,7 @@ from untorn import (
     writing,
 )
 from untorn.access import Access, errno_name
+from untorn.cancel import Cancel
 from untorn.decoder import Decoder
 from untorn.errors import DecoderError, InvalidEntryError, SourceChangedError
 from untorn.extraction import Progress
@@ -45,6 +46,7 @@ from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
 from untorn.request import Request, Resolved, resolve
 from untorn.root import Root
 from untorn.staging import Staging, Workdir
+from untorn.stopwatch import Phase
 from untorn.upkeep import Upkeep
 from untorn.writing import StagingArea
 
@@ -53,56 +55,88 @@ _SOURCE_TRIES = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One request on its way: what it means, who decodes it, under which key, who is told."""
+    """One request on its way: what it means, who decodes it, under which key, who is told.
+
+    `key` is None where there is no cache just now. `cancel` ends it from another thread.
+    """
 
     resolved: Resolved
     decoder: Decoder
-    key: str
-    progress: Progress | None
+    key: str | None
+    progress: Progress | None = None
+    cancel: Cancel | None = None
+
+    @property
+    def entry_key(self) -> str:
+        """The key that frames are staged under; outside of the cache it means nothing."""
+        return self.key or derive_key("uncached")
 
 
 def extract(
     access: Access, upkeep: Upkeep, request: Request, progress: Progress | None = None
 ) -> Frames:
-    """See Cache.extract. A clip that changes under the decoder is tried once more as it is then."""
+    """See Cache.extract."""
     ffmpeg = decoder.find(os.environ)
-    for attempt in range(1, _SOURCE_TRIES + 1):
-        resolved = resolve(request)
+    return obtain(access, upkeep, request, job_of(access, resolve(request), ffmpeg, progress))
+
+
+def job_of(
+    access: Access,
+    resolved: Resolved,
+    ffmpeg: Decoder,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Job:
+    """The job of a request as it was resolved (E1; ClipError if its clip cannot be identified)."""
+    return Job(
+        resolved=resolved,
+        decoder=ffmpeg,
+        key=_key(access, access.root(), resolved, ffmpeg),
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def obtain(access: Access, upkeep: Upkeep, request: Request, job: Job) -> Frames:
+    """The frames of `job`, which `request` became; Cancelled, or raises as Cache.extract does.
+
+    A clip that changes under the decoder is tried once more, as it is then.
+    """
+    for _ in range(_SOURCE_TRIES - 1):
         try:
-            return _extract(access, upkeep, resolved, ffmpeg, progress)
+            return _obtain(access, upkeep, job)
         except SourceChangedError:
             access.counters.add("source_changed")
-            if attempt == _SOURCE_TRIES:
-                raise
-    raise AssertionError("the loop returns or raises")
+        job = job_of(access, resolve(request), job.decoder, job.progress, job.cancel)
+    try:
+        return _obtain(access, upkeep, job)
+    except SourceChangedError:
+        access.counters.add("source_changed")
+        raise
 
 
-def _extract(
-    access: Access, upkeep: Upkeep, resolved: Resolved, ffmpeg: Decoder, progress: Progress | None
-) -> Frames:
+def _obtain(access: Access, upkeep: Upkeep, job: Job) -> Frames:
     root = access.root()
-    key = _key(access, root, resolved, ffmpeg)
-    if root is None or key is None:
-        job = Job(resolved=resolved, decoder=ffmpeg, key=derive_key("uncached"), progress=progress)
+    if root is None or job.key is None:
         return _uncached(access, upkeep, job, writing.no_root(access), None)
-    job = Job(resolved=resolved, decoder=ffmpeg, key=key, progress=progress)
-    found = _find_whole(access, key)
+    found = find_whole(access, job.key)
     if isinstance(found, Frames):
         reading.count(access, found)
         return found
-    turn = _wait_for_turn(access, root, key)
-    try:
-        # Also where nobody was waited for: he may have published between our look and our turn.
-        again = _find_whole(access, key)
-        reading.count(access, again)
-        if isinstance(again, Frames):
-            return again
-        if again.taken:
-            access.counters.add("evicted_under_reader")
-            access.counters.add("re_extracted")
-        return _decode_and_publish(access, upkeep, job, again)
-    finally:
-        turn.land()
+    with access.phase(Phase.EXTRACT):
+        turn = _wait_for_turn(access, root, job)
+        try:
+            # Also where nobody was waited for: he may have published between our look and our turn.
+            again = find_whole(access, job.key)
+            reading.count(access, again)
+            if isinstance(again, Frames):
+                return again
+            if again.taken:
+                access.counters.add("evicted_under_reader")
+                access.counters.add("re_extracted")
+            return _decode_and_publish(access, upkeep, job, again)
+        finally:
+            turn.land()
 
 
 def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder) -> str | None:
@@ -116,8 +150,13 @@ def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder)
         return None
 
 
-def _find_whole(access: Access, key: str) -> Frames | Miss:
+def find_whole(access: Access, key: str) -> Frames | Miss:
     """Look up; a hit whose files an outsider has taken is a miss, and extracted again (R5)."""
+    with access.phase(Phase.LOOKUP):
+        return _find_whole(access, key)
+
+
+def _find_whole(access: Access, key: str) -> Frames | Miss:
     found = reading.find(access, key)
     if isinstance(found, Miss):
         return found
@@ -136,10 +175,13 @@ def _require_there(frames: Frames, names: Sequence[str]) -> None:
         os.stat(name, dir_fd=frames.directory_fd, follow_symlinks=False)
 
 
-def _wait_for_turn(access: Access, root: Root, key: str) -> Flight:
+def _wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
     """Single-flight is thrift: where its lock fails we go without."""
+    pause = None if job.cancel is None else job.cancel.pause
     try:
-        turn = flight.take_off(access.complete_root() or root, key, access.settings.flight_wait_s)
+        turn = flight.take_off(
+            access.complete_root() or root, job.entry_key, access.settings.flight_wait_s, pause
+        )
     except OSError as error:
         events.warn_once("flight", f"single-flight is off: {error}")
         turn = Flight(flight.Role.LED, None)
@@ -153,7 +195,7 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
     need = estimate.need(info, job.resolved.range, expected)
     failure = _room(access, upkeep, need)
     if failure is None:
-        area = writing.stage(access, upkeep, job.key)
+        area = writing.stage(access, upkeep, job.entry_key)
         if isinstance(area.work, Workdir):
             assert area.failure is not None
             area.abandon()
@@ -163,7 +205,7 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
                 space.reserve(area.work, need)
                 count = _decode(job, area, info, expected)
                 access.counters.add("extracted")
-                return _publish(area, miss, count)
+                return _publish(access, area, miss, count)
             except DecoderError:
                 failure = _staging_trouble(area.work)
                 if failure is None:
@@ -174,10 +216,11 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
     return _uncached(access, upkeep, job, failure, miss)
 
 
-def _publish(area: StagingArea, miss: Miss | None, count: int) -> Frames:
+def _publish(access: Access, area: StagingArea, miss: Miss | None, count: int) -> Frames:
     """E7; OSError if the frames are gone, as when an outsider deletes the root under us (D1)."""
     try:
-        frames = area.publish(miss, count=count)
+        with access.phase(Phase.PUBLISH):
+            frames = area.publish(miss, count=count)
     except InvalidEntryError as error:
         raise DecoderError(f"the decoder wrote no sound frames: {error}") from error
     if frames.failure is not None:
@@ -198,6 +241,7 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
             keep_fds=[area.work.fd],
             expected=expected,
             progress=job.progress,
+            cancel=job.cancel,
         )
     except DecoderError:
         # A clip that is being written can make the decoder fail: then the clip is tried again.
@@ -253,11 +297,20 @@ def _uncached(
     access: Access, upkeep: Upkeep, job: Job, failure: Failure, miss: Miss | None
 ) -> Frames:
     """Decode into a private directory outside the cache."""
+    with access.phase(Phase.EXTRACT):
+        return _decode_outside(access, upkeep, job, failure, miss)
+
+
+def _decode_outside(
+    access: Access, upkeep: Upkeep, job: Job, failure: Failure, miss: Miss | None
+) -> Frames:
     info = clip.probe(job.resolved.path)
     expected = estimate.expected_frames(info, job.resolved.range)
     access.counters.add("uncached")
     with contextlib.ExitStack() as stack:
-        area = stack.enter_context(StagingArea(access, upkeep, staging.Workdir(job.key), failure))
+        area = stack.enter_context(
+            StagingArea(access, upkeep, staging.Workdir(job.entry_key), failure)
+        )
         count = _decode(job, area, info, expected)
         access.counters.add("extracted")
-        return _publish(area, miss, count)
+        return _publish(access, area, miss, count)

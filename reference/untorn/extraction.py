@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO
 
+from untorn.cancel import Cancel, kill_group
 from untorn.clip import printable
 from untorn.errors import DecoderError
 
@@ -33,24 +34,28 @@ def run(
     keep_fds: Sequence[int] = (),
     expected: int | None = None,
     progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> None:
     """Run the decoder in `directory` to its end (DecoderError, or OSError if it cannot start).
 
-    `keep_fds` stay open in the decoder. Whatever ends us early (Ctrl-C included) ends it as well.
+    `keep_fds` stay open in the decoder. Whatever ends us early ends it as well: Ctrl-C if this is
+    the main thread, `cancel` (which raises Cancelled here) in any.
     """
+    cancel = cancel or Cancel()
+    cancel.require_going()
     with tempfile.TemporaryFile() as errors:
         started: list[subprocess.Popen[bytes]] = []
         try:
             _start(started, arguments, directory, errors, keep_fds)
             pipe = started[0].stdout
             assert pipe is not None
-            with pipe:
+            with pipe, cancel.ends(started[0]):
                 _follow(pipe, expected, progress)
-                code = started[0].wait()
+                _await_end(started[0])
+            code = started[0].wait()
         except BaseException:
             for process in started:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process)
                 process.wait()
                 if process.stdout is not None:
                     process.stdout.close()
@@ -112,6 +117,12 @@ def _follow(pipe: IO[bytes], expected: int | None, progress: Progress | None) ->
         name, _, value = line.partition(b"=")
         if progress is not None and name == b"frame" and value.strip().isdigit():
             progress(int(value), expected)
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait without reaping: until `cancel` has forgotten the number it must not be another's."""
+    with contextlib.suppress(ChildProcessError):  # the program reaps, or ignores, all its children
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 
 
 def _ending(code: int) -> str:

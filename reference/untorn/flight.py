@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,8 +46,13 @@ class Flight:
             self.claim.release()
 
 
-def take_off(root: Root, key: str, wait_s: float) -> Flight:
-    """Wait for our turn, at most `wait_s` seconds (raises OSError)."""
+def take_off(
+    root: Root, key: str, wait_s: float, pause: Callable[[float], None] | None = None
+) -> Flight:
+    """Wait for our turn, at most `wait_s` seconds (raises OSError).
+
+    `pause` sleeps for so many seconds; what it raises ends the wait.
+    """
     flags = os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS
     claim = Claim(os.open(layout.FLIGHT_LOCK, flags, 0o600, dir_fd=root.ctl_fd))
     try:
@@ -56,7 +62,7 @@ def take_off(root: Root, key: str, wait_s: float) -> Flight:
         deadline = time.monotonic() + wait_s
         pause_s = _FIRST_PAUSE_S
         while (left_s := deadline - time.monotonic()) > 0:
-            time.sleep(min(pause_s, left_s))
+            (pause or time.sleep)(min(pause_s, left_s))
             if syscalls.lock_byte(claim.fd, offset):
                 return Flight(Role.FOLLOWED, claim)
             pause_s = min(pause_s * 2, _LAST_PAUSE_S)

@@ -12,18 +12,32 @@ from untorn.collect import Orders, collect
 from untorn.config import checked_budget, checked_seconds
 from untorn.outcome import Collected, Failure, Skipped, SkipReason, Step
 from untorn.root import Root
+from untorn.stopwatch import Phase
 
 _LOW_WATER = 0.9  # an automatic collect evicts somewhat more, so that the next publish needs none
 _FRUITLESS_PAUSE_S = 30.0  # between automatic collects that found nothing to evict
 _SWEEP_EVERY_S = 24 * 3600.0  # dead staging is reaped though the cache never fills
 
 
+class _Pause:
+    """Until when no collect is begun by itself; one for all that work on one cache object."""
+
+    __slots__ = ("until_s",)
+
+    def __init__(self) -> None:
+        self.until_s = 0.0
+
+
 class Upkeep:
     """What keeps one cache object's root in order."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, pause: _Pause | None = None) -> None:
         self._access = access
-        self._no_collect_before_s = 0.0
+        self._pause = pause or _Pause()
+
+    def apart(self, access: Access) -> Upkeep:
+        """The same upkeep for one piece of work, which `access` counts."""
+        return Upkeep(access, self._pause)
 
     def account(self, root: Root, key: str, size: int) -> None:
         """Count a new entry of `size` bytes, and collect if that is due.
@@ -40,7 +54,7 @@ class Upkeep:
             self._access.counters.add("accounting_failed")
             events.warn_once("accounting", f"the cache's counter was not updated: {error}")
             return
-        if due and time.monotonic() >= self._no_collect_before_s:
+        if due and time.monotonic() >= self._pause.until_s:
             self._collect_by_itself(over=over)
 
     def _sweep_due(self, root: Root) -> bool:
@@ -56,7 +70,7 @@ class Upkeep:
         done = self.collect(int(budget * _LOW_WATER) if over and budget else None)
         if isinstance(done, Skipped) or (over and not done.evicted):
             # A cache full of young or leased entries is not listed anew at each publish.
-            self._no_collect_before_s = time.monotonic() + _FRUITLESS_PAUSE_S
+            self._pause.until_s = time.monotonic() + _FRUITLESS_PAUSE_S
 
     def collect(
         self,
@@ -66,6 +80,16 @@ class Upkeep:
         dry_run: bool = False,
     ) -> Collected | Skipped:
         """One pass; see Cache.collect."""
+        with self._access.phase(Phase.COLLECT):
+            return self._collect(budget_bytes, min_age_s, dry_run=dry_run)
+
+    def _collect(
+        self,
+        budget_bytes: int | Literal["unlimited"] | None,
+        min_age_s: float | None,
+        *,
+        dry_run: bool,
+    ) -> Collected | Skipped:
         access = self._access
         try:
             root = access.complete_root()

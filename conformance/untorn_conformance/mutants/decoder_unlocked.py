@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from untorn import extraction
+from untorn.cancel import Cancel
 from untorn.extraction import Progress
 
 from untorn_conformance.backends.reference import Reference
@@ -40,6 +41,7 @@ def _run_alone(
     keep_fds: Sequence[int] = (),
     expected: int | None = None,
     progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> None:
     del keep_fds
-    _run(arguments, directory, expected=expected, progress=progress)
+    _run(arguments, directory, expected=expected, progress=progress, cancel=cancel)

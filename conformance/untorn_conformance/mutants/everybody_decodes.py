@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from untorn import flight
@@ -26,6 +27,8 @@ def factory() -> Reference:
     return Reference()
 
 
-def _at_once(root: Root, key: str, wait_s: float) -> Flight:
-    del root, key, wait_s
+def _at_once(
+    root: Root, key: str, wait_s: float, pause: Callable[[float], None] | None = None
+) -> Flight:
+    del root, key, wait_s, pause
     return Flight(Role.LED, None)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from untorn import extraction
+from untorn.cancel import Cancel
 from untorn.errors import DecoderError
 from untorn.extraction import Progress
 
@@ -39,6 +40,14 @@ def _run_somehow(
     keep_fds: Sequence[int] = (),
     expected: int | None = None,
     progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> None:
     with contextlib.suppress(DecoderError):
-        _run(arguments, directory, keep_fds=keep_fds, expected=expected, progress=progress)
+        _run(
+            arguments,
+            directory,
+            keep_fds=keep_fds,
+            expected=expected,
+            progress=progress,
+            cancel=cancel,
+        )
