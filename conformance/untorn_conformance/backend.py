@@ -8,6 +8,8 @@ Rule 2: an expected outcome is an answer (a miss, an eviction, an unpublished en
         keeps a verb from answering is a ``BackendError``.
 Rule 3: a handle is the backend's own string, usable until ``release``, ``abandon`` or ``close``.
 Rule 4: payloads travel as files, by path; only names, sizes and digests are in the messages.
+
+Who has more than these verbs declares a capability: ``optional_verbs`` says what they take.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class Verb(StrEnum):
     CLOSE = "close"
     KEY = "key"
     EXTRACT = "extract"
+    RENDER = "render"
     LOG = "log"
     PLANT = "plant"
     FORK = "fork"
@@ -49,6 +52,7 @@ VERB_CAPABILITY: Final[Mapping[Verb, Capability]] = MappingProxyType(
     {
         Verb.KEY: Capability.KEY,
         Verb.EXTRACT: Capability.EXTRACT,
+        Verb.RENDER: Capability.RENDER,
         Verb.LOG: Capability.LOG,
         Verb.PLANT: Capability.PLANT,
         Verb.FORK: Capability.FORK,
@@ -98,6 +102,15 @@ class ExtractOutcome(StrEnum):
     ADOPTED = "adopted"
     UNPUBLISHED = "unpublished"
     UNCACHED = "uncached"
+
+
+class FailedCode(StrEnum):
+    """Why one request of a render could not be met: the errors of the same names say so alone."""
+
+    INVALID_KEY = "invalid-key"
+    BAD_CLIP = "bad-clip"
+    DECODER_FAILED = "decoder-failed"
+    SOURCE_CHANGED = "source-changed"
 
 
 class PlantKind(StrEnum):
@@ -304,6 +317,24 @@ class Extracted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """One request of a render that could not be met; the others are."""
+
+    code: FailedCode
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """One item for each request of a render, in their order, each with a handle of its own.
+
+    Requests that are equal in all axes have an item each, too.
+    """
+
+    items: tuple[Extracted | Failed, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LogEvent:
     """One structured event: ``level`` as in syslog's words, ``cause`` groups equal causes (D3)."""
 
@@ -377,62 +408,3 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release everything; the next verb may be ``open`` again."""
-
-
-class KeyedBackend(Backend, Protocol):
-    """A backend that makes keys [key]."""
-
-    def key(self, *, inputs: Inputs) -> Key:
-        """Make the key of the inputs. Errors: invalid-key."""
-
-
-class ExtractingBackend(Backend, Protocol):
-    """A backend that extracts clips itself [extract]."""
-
-    def extract(self, *, inputs: Inputs) -> Extracted:
-        """Deliver the frames of a clip, from the cache or the decoder.
-
-        Errors: bad-clip, decoder-failed, source-changed.
-        """
-
-
-class LoggingBackend(Backend, Protocol):
-    """A backend whose structured log can be read [log]."""
-
-    def log(self) -> Logged:
-        """Drain the events since the last call."""
-
-
-class PlantingBackend(Backend, Protocol):
-    """A backend that can put a described state in the place of an entry [plant]."""
-
-    def plant(self, *, key: str, kind: PlantKind) -> Planted:
-        """Put the state in place, replacing what is there."""
-
-
-class ForkingBackend(Backend, Protocol):
-    """A backend whose process can fork while it holds entries [fork]."""
-
-    def fork(self, *, exec: bool) -> Forked:  # noqa: A002 (the contract's own word)
-        """Fork a child that keeps what it inherits or, with ``exec``, runs a program; it waits."""
-
-
-class AgingBackend(Backend, Protocol):
-    """A backend whose clock can be moved [virtual-clock]; for others the harness shifts mtimes."""
-
-    def age(self, *, seconds: float) -> None:
-        """Make everything in the cache older by ``seconds``."""
-
-
-VERB_PROTOCOL: Final[Mapping[Verb, type[object]]] = MappingProxyType(
-    {
-        **dict.fromkeys(Verb, Backend),
-        Verb.KEY: KeyedBackend,
-        Verb.EXTRACT: ExtractingBackend,
-        Verb.LOG: LoggingBackend,
-        Verb.PLANT: PlantingBackend,
-        Verb.FORK: ForkingBackend,
-        Verb.AGE: AgingBackend,
-    }
-)
-"""The protocol whose method says what a verb takes and answers."""

@@ -32,6 +32,7 @@ class Capability(StrEnum):
 
     KEY = "key"
     EXTRACT = "extract"
+    RENDER = "render"
     TRANSFORM = "transform"
     SLICE = "slice"
     DEDUPE = "dedupe"
@@ -53,7 +54,6 @@ RESERVED: Final = frozenset(
     {
         Capability.TRANSFORM,
         Capability.SLICE,
-        Capability.DEDUPE,
         Capability.POWER_SAFE,
         Capability.DURABLE,
     }

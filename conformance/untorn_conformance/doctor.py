@@ -9,6 +9,7 @@ in it is told so, and nothing else is concluded.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import secrets
 import shlex
@@ -22,8 +23,19 @@ from typing import Any, Final
 from untorn_stress.worker import EOF_GRACE_S, Worker
 
 from untorn_conformance import contact, registry
-from untorn_conformance.backend import FrameRead, Hit, Miss, Published, Verb
+from untorn_conformance.backend import (
+    Axis,
+    Failed,
+    FailedCode,
+    FrameRead,
+    Hit,
+    Miss,
+    Published,
+    Rendered,
+    Verb,
+)
 from untorn_conformance.backend_file import UnusableBackendError
+from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.registry import BackendSpec
 from untorn_conformance.starting import identify, in_a_line, start_worker
@@ -138,7 +150,7 @@ def _checks(ward: _Ward) -> Iterator[Check]:
         capabilities = ", ".join(sorted(said.capabilities)) or "no capability"
         seen = f"{said.name} {said.version} ({said.language}), declares {capabilities}"
         yield Check(name="hello", word=OK, seen=seen)
-        yield _round_trip(ward, worker)
+        yield _round_trip(ward, worker, renders=Capability.RENDER in said.capabilities)
         yield _end_of_input(worker)
     yield _outside(ward, before)
     yield _sigkill(ward)
@@ -160,8 +172,8 @@ def _of_contact(trouble: contact.Trouble | None) -> Iterator[Check]:
         yield Check(name=trouble.check, word=FAIL, seen=trouble.seen)
 
 
-def _round_trip(ward: _Ward, worker: Worker) -> Check:
-    """Open, miss, stage, publish, hit, read, release, close."""
+def _round_trip(ward: _Ward, worker: Worker, *, renders: bool) -> Check:
+    """Open, render, miss, stage, publish, hit, read, release, close."""
     payload = ward.home / "payload"
     payload.write_bytes(_CONTENT)
     files = [{"name": "frame_00001.png", "path": str(payload)}]
@@ -169,11 +181,28 @@ def _round_trip(ward: _Ward, worker: Worker) -> Check:
     try:
         root = str(ward.home / "root")
         worker.call(Verb.OPEN, root=root, env={}, clock_offset_s=0.0, deadline_s=DEADLINE_S)
-        for told in _play(worker, files, steps):
+        played = itertools.chain(
+            _play_render(worker, ward, steps) if renders else (), _play(worker, files, steps)
+        )
+        for told in played:
             return Check(name="round trip", word=FAIL, seen=told)
     except BackendError as error:
         return Check(name="round trip", word=FAIL, seen=f"{steps[-1]}: {in_a_line(error.message)}")
     return Check(name="round trip", word=OK, seen="miss, publish, hit, the published bytes")
+
+
+def _play_render(worker: Worker, ward: _Ward, steps: list[str]) -> Iterator[str]:
+    """Render nothing, and a clip that is not there; says what is wrong with an answer."""
+    steps.append(Verb.RENDER.value)
+    missing = {Axis.PATH: str(ward.home / "no-clip.mp4"), Axis.FPS: "1", Axis.FORMAT: "png"}
+    for requests in ([], [missing, missing]):
+        answer = worker.call(Verb.RENDER, requests=requests, deadline_s=DEADLINE_S)
+        if not isinstance(answer, Rendered) or len(answer.items) != len(requests):
+            yield f"a render of {len(requests)} requests answered {answer}; an item for each"
+            return
+    for item in answer.items:
+        if not isinstance(item, Failed) or item.code is not FailedCode.BAD_CLIP:
+            yield f"a clip that is not there is to be an item failed, bad-clip, not {item}"
 
 
 def _play(worker: Worker, files: list[dict[str, str]], steps: list[str]) -> Iterator[str]:

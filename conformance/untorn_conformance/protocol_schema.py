@@ -23,8 +23,9 @@ from importlib import resources
 from typing import Any, Final
 
 from untorn_conformance import wire
-from untorn_conformance.backend import PROTOCOL_VERSION, VERB_CAPABILITY, VERB_PROTOCOL, Hello, Verb
+from untorn_conformance.backend import PROTOCOL_VERSION, VERB_CAPABILITY, Hello, Verb
 from untorn_conformance.errors import ERROR_KINDS
+from untorn_conformance.optional_verbs import VERB_PROTOCOL
 
 Schema = dict[str, Any]
 
@@ -66,6 +67,7 @@ def document() -> Schema:
             **{f"request-{verb}": _request(verb) for verb in Verb},
             **answers,
             **{f"ok-{kind}": _ok(kind, shape) for kind, shape in wire.KINDS.items()},
+            **{f"item-{kind}": _ok(kind, shape) for kind, shape in wire.ITEMS.items()},
         },
     }
 
@@ -123,6 +125,9 @@ def _of(hint: Any) -> Schema:
     """The schema of a type annotation, as ``wire`` reads it."""
     origin = typing.get_origin(hint) or hint
     if origin in (typing.Union, types.UnionType):
+        kinds = [kind for kind, shape in wire.ITEMS.items() if shape in typing.get_args(hint)]
+        if kinds:
+            return _any_of(*(f"item-{kind}" for kind in kinds))
         return {"anyOf": [_of(each) for each in typing.get_args(hint)]}
     if dataclasses.is_dataclass(origin):
         return _of_dataclass(typing.cast(type, origin))

@@ -10,6 +10,8 @@ Rule 3: a verb that answers nothing answers ``{"kind": "done"}``.
 Rule 4: lines are ASCII. A name or path that is not UTF-8 travels as lone surrogates, as
         ``os.fsdecode`` makes them, so that every file name survives both directions.
 Rule 5: numbers are JSON numbers; NaN and infinity are not, and are refused.
+Rule 6: where one of several dataclasses may stand, as in the items of ``rendered``, it says its
+        ``kind``, as answers do.
 
 Everything here is pure: values into lines, lines into values. The shapes are the dataclasses and
 signatures in ``backend``; a line that does not fit raises ``ProtocolError`` with a hint.
@@ -22,27 +24,28 @@ import difflib
 import functools
 import inspect
 import json
-import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from untorn_conformance import backend
-from untorn_conformance.backend import VERB_PROTOCOL, Verb
+from untorn_conformance.backend import Verb
 from untorn_conformance.errors import ERROR_KINDS, BackendError, ErrorCode, ProtocolError
+from untorn_conformance.json_line import (
+    JSON_NAMES,
+    Json,
+    Quoting,
+    finite,
+    json_name,
+    parse,
+    refuse,
+)
+from untorn_conformance.optional_verbs import VERB_PROTOCOL
 
 T = TypeVar("T")
-Json: TypeAlias = Any
-"""A value as ``json.loads`` gives it."""
-
-_HINT_STDERR: Final = (
-    "was this line meant for stderr? stdout carries one JSON object a line and nothing else"
-)
-_QUOTED_CHARACTERS: Final = 200
-
 KINDS: Final[Mapping[str, type | None]] = types.MappingProxyType(
     {
         "done": None,
@@ -61,6 +64,7 @@ KINDS: Final[Mapping[str, type | None]] = types.MappingProxyType(
         "stats": backend.Stats,
         "key": backend.Key,
         "extracted": backend.Extracted,
+        "rendered": backend.Rendered,
         "logged": backend.Logged,
         "planted": backend.Planted,
         "forked": backend.Forked,
@@ -68,7 +72,13 @@ KINDS: Final[Mapping[str, type | None]] = types.MappingProxyType(
 )
 """The word that an answer's ``kind`` uses for each dataclass of ``backend``."""
 
+ITEMS: Final[Mapping[str, type]] = types.MappingProxyType(
+    {"extracted": backend.Extracted, "failed": backend.Failed}
+)
+"""The same for the items of a list within an answer (Rule 6)."""
+
 _KIND_OF: Final = {answer: kind for kind, answer in KINDS.items()}
+_KIND_OF_ITEM: Final = {item: kind for kind, item in ITEMS.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,15 +137,15 @@ def warm() -> None:
         arguments_of(verb)
         kinds_of(verb)
         _signature_of(verb)
-    for shape in KINDS.values():
+    for shape in (*KINDS.values(), *ITEMS.values()):
         if shape is not None:
             _hints_of(shape)
 
 
 def decode_request(line: bytes | str) -> Request:
     """Read the line of a request."""
-    message = _object(line)
-    with _Quoting(line):
+    message = parse(line)
+    with Quoting(line):
         _check_fields(message, required=("id", "verb", "args"), where="the request")
         verb = from_plain(Verb, message["verb"], where="verb")
         hints = arguments_of(verb)
@@ -160,8 +170,8 @@ def encode_error(request_id: int, error: BackendError) -> bytes:
 
 def decode_answer(line: bytes | str, *, verb: Verb | None = None) -> Answer:
     """Read the line of an answer or error; with ``verb``, refuse an answer of another verb."""
-    message = _object(line)
-    with _Quoting(line):
+    message = parse(line)
+    with Quoting(line):
         outcome = "error" if "error" in message else "ok"
         _check_fields(message, required=("id", outcome), where="the answer")
         body = from_plain(dict[str, Any], message[outcome], where=outcome)
@@ -174,7 +184,7 @@ def _decode_ok(body: Mapping[str, Json], verb: Verb | None) -> object:
     kind = body.get("kind")
     if not isinstance(kind, str) or kind not in allowed:
         asker = "any verb" if verb is None else f"{verb}"
-        _refuse(f"{kind!r} is not an answer of {asker}", f"allowed: {', '.join(allowed)}")
+        refuse(f"{kind!r} is not an answer of {asker}", f"allowed: {', '.join(allowed)}")
     fields = {name: value for name, value in body.items() if name != "kind"}
     answer = KINDS[kind]
     if answer is None:
@@ -190,14 +200,14 @@ def _check_version(hello: Mapping[str, Json]) -> None:
     said = hello.get("protocol", backend.PROTOCOL_VERSION)
     if said != backend.PROTOCOL_VERSION:
         ours = f"this harness speaks {backend.PROTOCOL_VERSION}"
-        _refuse(f"it speaks protocol {said!r}, {ours}", "update the older of the two")
+        refuse(f"it speaks protocol {said!r}, {ours}", "update the older of the two")
 
 
 def _decode_error(body: Mapping[str, Json]) -> BackendError:
     _check_fields(body, required=("code", "message"), optional=("definite",), where="the error")
     code = from_plain(ErrorCode, body["code"], where="error.code")
     if ERROR_KINDS[code].harness_only:
-        _refuse(f"only the harness says {code}", "a backend that met a surprise says internal")
+        refuse(f"only the harness says {code}", "a backend that met a surprise says internal")
     message = from_plain(str, body["message"], where="error.message")
     if "definite" not in body:
         return BackendError(code, message)
@@ -211,85 +221,6 @@ def _line(message: Mapping[str, object]) -> bytes:
 
 def _id(message: Mapping[str, Json]) -> int:
     return from_plain(int, message["id"], where="id")
-
-
-def _object(line: bytes | str) -> dict[str, Json]:
-    """Parse one line as one JSON object, guessing what its author meant when it is none."""
-    with _Quoting(line):
-        text = _text(line)
-        if not text.strip():
-            _refuse("the line is empty", "one answer is one line, and nothing is between them")
-        try:
-            message = json.loads(
-                text,
-                parse_constant=_refuse_constant,
-                parse_float=_float,
-                object_pairs_hook=_without_duplicates,
-            )
-        except json.JSONDecodeError as error:
-            _refuse(f"not JSON: {error.msg}", _hint_for(text, error))
-        except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
-            _refuse(f"JSON beyond any message: {error}")
-        if not isinstance(message, dict):
-            _refuse(f"JSON, but {_json_name(message)} and not an object", _HINT_STDERR)
-        return message
-
-
-def _text(line: bytes | str) -> str:
-    """Decode strictly: a replaced character would be another file name."""
-    try:
-        return line.decode("utf-8") if isinstance(line, bytes) else line
-    except UnicodeDecodeError:
-        hint = "in a name, each byte 0xNN that is not UTF-8 is written as \\udcNN"
-        _refuse("not UTF-8", hint if line.lstrip()[:1] == b"{" else _HINT_STDERR)
-
-
-def _hint_for(text: str, error: json.JSONDecodeError) -> str:
-    if error.msg == "Extra data" and text.lstrip().startswith("{"):
-        return "two messages in one line? end each with a newline"
-    if text.strip() == "{":
-        return "is this JSON printed over several lines? one message is one line"
-    if text.lstrip().startswith("{"):
-        return "was the line cut short, or written by two threads at once?"
-    return _HINT_STDERR
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    _refuse(f"{name} is not a JSON number", "send it as text, or null where null is allowed")
-
-
-def _float(number: str | int) -> float:
-    """Read a number; JSON may write ``1e999`` or hundreds of digits, but no double holds them."""
-    try:
-        value = float(number)
-    except OverflowError:
-        value = math.inf
-    if math.isinf(value):
-        _refuse("a number is larger than any double")
-    return value
-
-
-def _without_duplicates(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        _refuse(f"the field {twice[0]!r} appears twice in one object")
-    return fields
-
-
-class _Quoting:
-    """Puts the line, shortened, into a ProtocolError that leaves the block."""
-
-    def __init__(self, line: bytes | str) -> None:
-        self._line = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ProtocolError) and not error.line:
-            error.line = self._line.rstrip("\n")[:_QUOTED_CHARACTERS]
 
 
 # --- values ----------------------------------------------------------------------------------
@@ -310,8 +241,13 @@ def to_plain(value: object) -> Any:
     if isinstance(value, frozenset | set):
         return sorted(to_plain(item) for item in value)
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return [to_plain(item) for item in value]
+        return [_item_to_plain(item) for item in value]
     return value
+
+
+def _item_to_plain(item: object) -> Any:
+    kind = _KIND_OF_ITEM.get(type(item))
+    return to_plain(item) if kind is None else {"kind": kind, **to_plain(item)}
 
 
 def from_plain(hint: type[T], value: Json, *, where: str = "value") -> T:
@@ -341,14 +277,21 @@ def _decode(hint: Any, value: Json, where: str) -> object:
 
 
 def _decode_union(options: Sequence[Any], value: Json, where: str) -> object:
-    """Take the first member that accepts the value: the unions here are scalars and null."""
+    """Take the first member that accepts the value, be it a scalar or null; an item says which."""
+    if all(map(dataclasses.is_dataclass, options)):
+        fields = dict(_mapping(value, where))
+        kinds = {_KIND_OF_ITEM[option]: option for option in options}
+        kind = fields.pop("kind", None)
+        if not isinstance(kind, str) or kind not in kinds:
+            refuse(f"{where}.kind must not be {kind!r}", f"allowed: {', '.join(kinds)}")
+        return _decode_dataclass(kinds[kind], fields, where)
     for option in options:
         try:
             return _decode(option, value, where)
         except ProtocolError:
             continue  # the next member may accept it; when none does, the refusal below names all
     names = " or ".join("null" if option is type(None) else option.__name__ for option in options)
-    raise ProtocolError(f"{where} must be {names}, not {_json_name(value)}")
+    raise ProtocolError(f"{where} must be {names}, not {json_name(value)}")
 
 
 def _decode_dataclass(shape: type, value: Json, where: str) -> object:
@@ -379,10 +322,10 @@ def _decode_scalar(kind: type, value: Json, where: str) -> object:
     if issubclass(kind, StrEnum):
         return _decode_enum(kind, value, where)
     if kind is float and type(value) is int:
-        return _float(value)
+        return finite(value)
     if type(value) is not kind:  # not isinstance: True is no number here
-        expected = _JSON_NAMES.get(kind, kind.__name__)
-        _refuse(f"{where} must be {expected}, not {_json_name(value)}")
+        expected = JSON_NAMES.get(kind, kind.__name__)
+        refuse(f"{where} must be {expected}, not {json_name(value)}")
     return value
 
 
@@ -391,7 +334,7 @@ def _decode_enum(kind: type[StrEnum], value: Json, where: str) -> StrEnum:
     if value not in words:
         near = difflib.get_close_matches(str(value), words, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(words)}"
-        _refuse(f"{where} must not be {value!r}", hint)
+        refuse(f"{where} must not be {value!r}", hint)
     return kind(value)
 
 
@@ -400,24 +343,24 @@ def _check_fields(
 ) -> None:
     for name in required:
         if name not in fields:
-            _refuse(f"{where} has no field {name!r}")
+            refuse(f"{where} has no field {name!r}")
     known = (*required, *optional)
     for name in fields:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-            _refuse(f"{where} has an unknown field {name!r}", hint)
+            refuse(f"{where} has an unknown field {name!r}", hint)
 
 
 def _list(value: Json, where: str) -> list[Json]:
     if not isinstance(value, list):
-        _refuse(f"{where} must be an array, not {_json_name(value)}")
+        refuse(f"{where} must be an array, not {json_name(value)}")
     return value
 
 
 def _mapping(value: Json, where: str) -> dict[str, Json]:
     if not isinstance(value, dict):
-        _refuse(f"{where} must be an object, not {_json_name(value)}")
+        refuse(f"{where} must be an object, not {json_name(value)}")
     return value
 
 
@@ -427,22 +370,3 @@ def _is_union(hint: Any) -> bool:
 
 def _options(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if _is_union(hint) else (hint,)
-
-
-_JSON_NAMES: Final[Mapping[type, str]] = {
-    str: "a string",
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
-
-
-def _json_name(value: Json) -> str:
-    return _JSON_NAMES.get(type(value), type(value).__name__)
-
-
-def _refuse(problem: str, hint: str = "") -> NoReturn:
-    raise ProtocolError(problem, hint=hint)

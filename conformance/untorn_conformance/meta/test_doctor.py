@@ -32,8 +32,9 @@ def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_good_adapter_is_well(tmp_path: Path) -> None:
-    done = untorn("doctor", "--backend", fake("well"), "--json", cwd=tmp_path)
+@pytest.mark.parametrize("way", ["well", "renders"])
+def test_a_good_adapter_is_well(tmp_path: Path, way: str) -> None:
+    done = untorn("doctor", "--backend", fake(way), "--json", cwd=tmp_path)
     document: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode, document["well"]) == (0, True), done.stdout
     assert {each["word"] for each in document["checks"]} == {"ok"}
@@ -53,6 +54,9 @@ def test_a_good_adapter_is_well(tmp_path: Path) -> None:
         ("unknown-handles", "round trip", "a handle that never was is to be bad-request, not odd"),
         ("forgets", "round trip", "a lookup after the publish answered Miss"),
         ("invents-bytes", "round trip", "a read of 23 published bytes answered FrameRead"),
+        ("renders-not", "round trip", "render: this backend has no render"),
+        ("renders-all-or-nothing", "round trip", "render: there is no such clip"),
+        ("renders-too-few", "round trip", "a render of 2 requests answered Rendered"),
         ("starts-once", "SIGKILL", "its second start: the worker died in hello"),
         ("writes-outside", "outside", ".acme-state; keep everything below the root"),
     ],

@@ -22,6 +22,8 @@ PACKAGES = {
 LAW = {
     "contract",
     "backend",
+    "optional_verbs",
+    "json_line",
     "wire",
     "errors",
     "history",

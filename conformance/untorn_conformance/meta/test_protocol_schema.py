@@ -96,6 +96,9 @@ WRONG = [
     {**RIGHT_ANSWER, "ok": {"kind": "miss", "reason": "nowhere"}},
     {**RIGHT_ANSWER, "ok": {"kind": "miss", "reason": "absent", "more": 1}},
     {**RIGHT_ANSWER, "ok": {"kind": "missed"}},
+    {"id": 1, "ok": {"kind": "rendered"}},
+    {"id": 1, "ok": {"kind": "rendered", "items": [{"kind": "miss", "reason": "absent"}]}},
+    {"id": 1, "ok": {"kind": "failed", "code": "bad-clip", "message": ""}},
     {"id": 1, "error": {"code": "died", "message": "only the harness says so"}},
     {"id": 1, "error": {"code": "internal"}},
     {**RIGHT_ANSWER, "error": {"code": "internal", "message": ""}},
@@ -110,6 +113,15 @@ def test_it_refuses_what_the_reader_refuses(message: dict[str, Any]) -> None:
     read = wire.decode_request if "verb" in message else wire.decode_answer
     with pytest.raises(ProtocolError):
         read(json.dumps(message))
+
+
+def test_the_items_of_a_render_are_told_apart() -> None:
+    found = {"kind": "extracted", "handle": "h", "files": ["a"], "outcome": "published"}
+    failed = {"kind": "failed", "code": "bad-clip", "message": "no such file"}
+    rendered: dict[str, Any] = {"id": 1, "ok": {"kind": "rendered", "items": [found, failed]}}
+    assert validator("answer-render").is_valid(rendered)
+    rendered["ok"]["items"][1] = {**failed, "code": "internal"}
+    assert not validator("answer-render").is_valid(rendered)
 
 
 def test_an_answer_of_another_verb_is_none_of_this_one() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from untorn_conformance import backend, wire
+from untorn_conformance import backend, optional_verbs, wire
 from untorn_conformance.backend import PROTOCOL_VERSION, Hello, Hit, Miss, MissReason, Verb
 from untorn_conformance.errors import ERROR_KINDS, BackendError, ErrorCode, ProtocolError
 
@@ -86,14 +86,14 @@ def test_an_answer_of_nothing_round_trips() -> None:
 
 def test_every_dataclass_of_the_backend_is_in_the_protocol() -> None:
     declared = {each for _, each in inspect.getmembers(backend, dataclasses.is_dataclass)}
-    inside = {backend.Limits, backend.StagedFile, backend.LogEvent}
+    inside = {backend.Limits, backend.StagedFile, backend.LogEvent, backend.Failed}
     assert declared == {*ANSWERS, *inside}
 
 
 @pytest.mark.parametrize("verb", Verb)
 def test_every_verb_has_a_method_whose_answers_are_kinds(verb: Verb) -> None:
     assert set(wire.kinds_of(verb)) <= set(wire.KINDS)
-    declared = backend.VERB_PROTOCOL[verb]
+    declared = optional_verbs.VERB_PROTOCOL[verb]
     optional = verb in backend.VERB_CAPABILITY
     assert optional == (declared is not backend.Backend)
 
@@ -127,6 +127,47 @@ def test_an_error_without_definite_has_the_certainty_of_its_code() -> None:
     error = wire.decode_answer(line).value
     assert isinstance(error, BackendError)
     assert error.definite is ERROR_KINDS[ErrorCode.INTERNAL].definite is False
+
+
+ITEM = '{"kind":"extracted","handle":"h","files":["a"],"outcome":"hit"}'
+
+
+def rendered(*items: str) -> bytes:
+    return f'{{"id":1,"ok":{{"kind":"rendered","items":[{",".join(items)}]}}}}'.encode()
+
+
+def test_each_item_of_a_render_says_which_it_is() -> None:
+    answer = wire.decode_answer(
+        rendered(ITEM, '{"kind":"failed","code":"bad-clip","message":"no such file"}'),
+        verb=Verb.RENDER,
+    ).value
+    assert isinstance(answer, backend.Rendered)
+    found, failed = answer.items
+    assert found == backend.Extracted(
+        handle="h", files=("a",), outcome=backend.ExtractOutcome.HIT, reason=""
+    )
+    assert failed == backend.Failed(code=backend.FailedCode.BAD_CLIP, message="no such file")
+    assert json.loads(wire.encode_answer(1, answer))["ok"]["items"][0]["kind"] == "extracted"
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        (ITEM.replace("extracted", "published"), "allowed: extracted, failed"),
+        (ITEM.replace('"kind":"extracted",', ""), "items[0].kind must not be None"),
+        (ITEM.replace("hit", "found"), "rendered.items[0].outcome must not be 'found'"),
+        ('{"kind":"failed","code":"internal","message":""}', "items[0].code must not be"),
+        ('{"kind":"failed","code":"bad-clip"}', "items[0] has no field 'message'"),
+        ("null", "items[0] must be an object, not null"),
+    ],
+)
+def test_an_item_that_is_none_is_refused_by_its_place(item: str, told: str) -> None:
+    assert told in str(refusal(rendered(item), Verb.RENDER))
+
+
+def test_a_failed_item_is_no_answer_by_itself() -> None:
+    line = b'{"id":1,"ok":{"kind":"failed","code":"bad-clip","message":""}}'
+    assert "'failed' is not an answer" in str(refusal(line))
 
 
 def test_values_that_never_were_a_line_may_be_infinite() -> None:

@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from untorn_conformance.backend import Failed, FailedCode, Inputs, Rendered
+from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.meta.demo.directory import DirectoryCache
 from untorn_conformance.serve import answer
 
@@ -18,7 +21,22 @@ HELLOS: dict[str, dict[str, object]] = {
     "protocol-2": {"protocol": 2, "features": []},
     "unknown-capability": {"capabilities": ["teleport"]},
     "reserved-capability": {"capabilities": ["durable"]},
+    "renders": {"capabilities": ["render"]},
+    "renders-not": {"capabilities": ["render"]},
+    "renders-all-or-nothing": {"capabilities": ["render"]},
+    "renders-too-few": {"capabilities": ["render"]},
 }
+
+
+class RenderingCache(DirectoryCache):
+    """It has no decoder, so that every request of a render fails."""
+
+    def render(self, *, requests: Sequence[Inputs]) -> Rendered:
+        if WAY == "renders-all-or-nothing" and requests:
+            raise BackendError(ErrorCode.BAD_CLIP, "there is no such clip")
+        answered = len(requests[:1] if WAY == "renders-too-few" else requests)
+        failed = Failed(code=FailedCode.BAD_CLIP, message="there is no such clip")
+        return Rendered(items=(failed,) * answered)
 
 
 def before() -> None:
@@ -71,7 +89,7 @@ def changed(said: dict[str, object]) -> dict[str, object]:
 
 def main() -> None:
     before()
-    backend = DirectoryCache()
+    backend = DirectoryCache() if WAY == "renders-not" else RenderingCache()
     answers = os.fdopen(1, "w")  # buffered in blocks, whatever the environment says of stdout
     for line in sys.stdin.buffer:
         said = changed(json.loads(answer(backend, line)))
