@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import av
 
+from untorn import pacing
 from untorn.errors import ClipError, SourceChangedError
 from untorn.key import SourceIdentity
 
@@ -40,9 +41,17 @@ _HDR_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipInfo:
-    """The first video stream: size in pixels, average rate in frames a second, length in seconds.
+    """The first video stream: size in stored pixels, average rate in frames a second, seconds.
 
-    `duration_s` is None where neither the container nor its packets tell.
+    Stored pixels are what frames consist of: those of an anamorphic clip (`sample_aspect` other
+    than 1, the width of a pixel by its height) are not stretched. Only `rotation_degrees`, by which
+    players turn the picture anticlockwise, is applied: frames come out upright, so that 90 and 270
+    swap width and height.
+
+    `start_s` is when the first picture is shown, counted from the clip's beginning, which its sound
+    may make earlier; `duration_s` counts from there, and is None where neither the container nor
+    its packets tell. `variable_rate`: frames are not evenly spaced; `longest_last_s` is the longest
+    of the last few, which is how far off a stated end may be. `depth_bits` is of one sample.
     """
 
     width: int
@@ -51,6 +60,24 @@ class ClipInfo:
     duration_s: Fraction | None
     pixel_format: str
     transfer: Transfer
+    codec: str = "unknown"
+    alpha: bool = False
+    depth_bits: int = 8
+    variable_rate: bool = False
+    longest_last_s: Fraction | None = None
+    rotation_degrees: int = 0
+    sample_aspect: Fraction = Fraction(1)
+    start_s: Fraction = Fraction(0)
+
+    @property
+    def end_s(self) -> Fraction | None:
+        """When the last picture is over, counted from the clip's beginning."""
+        return None if self.duration_s is None else self.start_s + self.duration_s
+
+    @property
+    def slack_s(self) -> Fraction:
+        """How far off the stated end may be: one frame of the source."""
+        return self.longest_last_s or 1 / self.rate
 
 
 def source_state(path: str) -> SourceState:
@@ -99,27 +126,57 @@ def identify(path: str, state: SourceState, *, by_content: bool) -> SourceIdenti
 
 
 def probe(path: str) -> ClipInfo:
-    """What is in the clip; ClipError if it is no video."""
+    """What is in the clip; ClipError if it is no video, or one that cannot be shown upright."""
     shown = printable(path)
     try:
         with _open(path) as container:
             streams = [s for s in container.streams.video if not _is_cover(s)]
             if not streams:
                 raise ClipError(f"{shown} has no video stream")
-            stream = streams[0]
-            rate = stream.average_rate or stream.guessed_rate
-            if not rate or not stream.width or not stream.height:
+            rate = streams[0].average_rate or streams[0].guessed_rate
+            if not rate or not streams[0].width or not streams[0].height:
                 raise ClipError(f"{shown}: the video stream tells neither its rate nor its size")
-            return ClipInfo(
-                width=stream.width,
-                height=stream.height,
-                rate=Fraction(rate),
-                duration_s=_duration(container, stream),
-                pixel_format=stream.codec_context.pix_fmt or "unknown",
-                transfer=_HDR_TRANSFERS.get(stream.codec_context.color_trc, Transfer.SDR),
-            )
+            info = _info(container, streams[0], Fraction(rate))
     except av.FFmpegError as error:
         raise ClipError(f"{shown} is not a video that can be read: {error.strerror}") from None
+    if info.rotation_degrees % 90:
+        raise ClipError(
+            f"{shown} is to be shown turned by {info.rotation_degrees} degrees: "
+            "frames are made upright by quarter turns alone"
+        )
+    return info
+
+
+def _info(
+    container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction
+) -> ClipInfo:
+    context = stream.codec_context
+    aspect = stream.sample_aspect_ratio
+    walk = pacing.walk(container, stream)
+    picture = walk.picture
+    pixel_format = (picture.format.name if picture else context.pix_fmt) or "unknown"
+    components = av.VideoFormat(pixel_format).components if pixel_format != "unknown" else ()
+    return ClipInfo(
+        width=stream.width,
+        height=stream.height,
+        rate=rate,
+        duration_s=walk.duration_s,
+        pixel_format=pixel_format,
+        transfer=_HDR_TRANSFERS.get(context.color_trc, Transfer.SDR),
+        codec=stream.codec.name,
+        alpha=_has_hidden_alpha(stream) or any(each.is_alpha for each in components),
+        depth_bits=max((each.bits for each in components), default=8),
+        variable_rate=walk.variable,
+        longest_last_s=walk.longest_last_s,
+        rotation_degrees=picture.rotation % 360 if picture else 0,
+        sample_aspect=Fraction(aspect) if aspect else Fraction(1),
+        start_s=walk.start_s,
+    )
+
+
+def _has_hidden_alpha(stream: av.VideoStream) -> bool:
+    """Whether there is a second picture beside each, of alpha: VP8's and VP9's way in WebM."""
+    return stream.codec.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1"
 
 
 def _open(path: str) -> av.container.InputContainer:
@@ -136,22 +193,6 @@ def _open(path: str) -> av.container.InputContainer:
 def _is_cover(stream: av.VideoStream) -> bool:
     """Whether the stream is a still picture attached to an audio file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
-    """The stream's own length, else that of its packets: the container's may be the audio's."""
-    if stream.duration and stream.time_base:
-        return Fraction(stream.duration * stream.time_base)
-    first: Fraction | None = None
-    last: Fraction | None = None
-    for packet in container.demux(stream):
-        if packet.pts is None or packet.time_base is None:
-            continue
-        start = Fraction(packet.pts * packet.time_base)
-        end = start + Fraction((packet.duration or 0) * packet.time_base)
-        first = start if first is None else min(first, start)
-        last = end if last is None else max(last, end)
-    return None if first is None or last is None or last <= first else last - first
 
 
 def _url(path: str) -> str:

@@ -12,8 +12,11 @@ from fractions import Fraction
 
 import ffmpeg
 
+from untorn.clip import ClipInfo
 from untorn.decoder import Decoder
+from untorn.errors import ClipError
 from untorn.key import FrameFormat
+from untorn.transform import Transform
 
 DEFAULT_JPG_QUALITY = 95
 _PLACE_OF_CLIP = "the clip"
@@ -22,28 +25,53 @@ _MICROSECONDS = 10**6
 _STATS_PERIOD_S = 0.2
 
 
+# The native decoders of these pass over the alpha that WebM keeps in a second stream of pictures.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_LAST_MOMENT_S = Fraction(1, 1000)  # a tick of Matroska, which ffmpeg rounds all times to
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """What is decoded: exact seconds, frames a second, format, jpg quality from 1 to 100."""
+    """What is decoded: exact seconds, frames a second, format, jpg quality from 1 to 100.
+
+    With `final_frame` it is one frame: the one that is shown last in the range.
+    """
 
     start_s: Fraction
     duration_s: Fraction | None
     fps: Fraction
     format: FrameFormat
     quality: int | None
+    final_frame: bool = False
+    transform: Transform | None = None
 
 
-def command(decoder: Decoder, clip: str, wanted: Range) -> list[str]:
-    """The ffmpeg command line; frames are written to the current directory."""
-    given: dict[str, str] = {}
-    if wanted.start_s:
-        given["ss"] = _seconds(wanted.start_s, math.floor)
-    if wanted.duration_s is not None:
-        given["t"] = _seconds(wanted.duration_s, math.ceil)
-    stream = ffmpeg.input(_PLACE_OF_CLIP, **given).video
-    stream = stream.filter("fps", fps=f"{wanted.fps.numerator}/{wanted.fps.denominator}")
+def length_s(wanted: Range, info: ClipInfo) -> Fraction | None:
+    """Seconds of the range that the clip fills; None where neither of them tells."""
+    if info.end_s is None:
+        return wanted.duration_s
+    # Evenly spaced frames are counted from the first that is decoded, all others from the start.
+    first_s = wanted.start_s if info.variable_rate else max(wanted.start_s, info.start_s)
+    length = info.end_s - first_s
+    return length if wanted.duration_s is None else min(length, wanted.duration_s)
+
+
+def command(decoder: Decoder, clip: str, wanted: Range, info: ClipInfo) -> list[str]:
+    """The ffmpeg command line; frames are written to the current directory.
+
+    ClipError if the last frame is asked of a clip that does not tell its length.
+
+    A frame of an evenly paced clip is shown from the tick nearest to its time, counted from the
+    first frame that is decoded. Where the pace varies that first frame may be half a second late,
+    so there decoding begins at the key frame before and ticks are counted from the range's start:
+    each frame is within half a tick of what a player shows. (Measured: the plain way and ffmpeg's
+    `-fps_mode cfr` are off by as much as the longest frame.)
+    """
+    stream = ffmpeg.input(_PLACE_OF_CLIP, **_reading(wanted, info)).video
+    stream, limit = _paced(stream, wanted, info)
     target = f"{_FRAME_NAME}.{wanted.format.value}"
-    built = ffmpeg.output(stream, target, f="image2", **_encoding(wanted)).global_args(
+    options = {**_encoding(wanted), **limit}
+    built = ffmpeg.output(stream, target, f="image2", **options).global_args(
         "-hide_banner", "-nostdin", "-loglevel", "error",
         "-progress", "pipe:1", "-stats_period", str(_STATS_PERIOD_S),
     )  # fmt: skip
@@ -51,6 +79,54 @@ def command(decoder: Decoder, clip: str, wanted: Range) -> list[str]:
     # ffmpeg-python hashes its nodes as UTF-8, which the name of a file need not be.
     arguments[arguments.index(_PLACE_OF_CLIP)] = f"file:{clip}"
     return arguments
+
+
+def _reading(wanted: Range, info: ClipInfo) -> dict[str, str | None]:
+    """The options before the clip: its decoder, where it is sought to, how much is read."""
+    given: dict[str, str | None] = {}
+    if info.alpha and info.codec in _ALPHA_DECODERS:
+        given["c:v"] = _ALPHA_DECODERS[info.codec]
+    start_s = _last_moment_s(wanted, info) if wanted.final_frame else wanted.start_s
+    if start_s:
+        given["ss"] = _seconds(start_s, math.floor)
+    if _from_key_frame(wanted, info):
+        given["noaccurate_seek"] = None
+    elif wanted.duration_s is not None:
+        given["t"] = _seconds(wanted.duration_s, math.ceil)
+    return given
+
+
+def _from_key_frame(wanted: Range, info: ClipInfo) -> bool:
+    """Whether frames before the range are decoded too: the one that is still shown is needed."""
+    return wanted.final_frame or info.variable_rate
+
+
+def _paced(
+    stream: ffmpeg.nodes.FilterableStream, wanted: Range, info: ClipInfo
+) -> tuple[ffmpeg.nodes.FilterableStream, dict[str, int]]:
+    """The frames at their ticks, and the option that ends them."""
+    fps = f"{wanted.fps.numerator}/{wanted.fps.denominator}"
+    if not _from_key_frame(wanted, info):
+        return stream.filter("fps", fps=fps), {}
+    # What the container says of the last frame's length may be off by the order of decoding.
+    stream = stream.filter(
+        "tpad", stop_mode="clone", stop_duration=_seconds(info.slack_s, math.ceil)
+    )
+    if wanted.final_frame:
+        return stream.filter("fps", fps=1, start_time=0, round="up"), {"frames:v": 1}
+    length = length_s(wanted, info)
+    limit = {} if length is None else {"frames:v": max(1, round(length * wanted.fps))}
+    return stream.filter("fps", fps=fps, start_time=0), limit
+
+
+def _last_moment_s(wanted: Range, info: ClipInfo) -> Fraction:
+    """Just before the range ends: what is shown then is its last frame."""
+    ends = [] if info.end_s is None else [info.end_s]
+    if wanted.duration_s is not None:
+        ends.append(wanted.start_s + wanted.duration_s)
+    if not ends:
+        raise ClipError("the clip does not tell its length: it has no last frame to seek to")
+    return max(wanted.start_s, min(ends) - min(_LAST_MOMENT_S, 1 / info.rate / 2))
 
 
 def _encoding(wanted: Range) -> dict[str, str | int]:

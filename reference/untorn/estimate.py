@@ -5,39 +5,46 @@ from __future__ import annotations
 import math
 
 from untorn.clip import ClipInfo
-from untorn.command import Range
+from untorn.command import Range, length_s
 from untorn.errors import ClipError, DecoderError
 from untorn.key import FrameFormat
 from untorn.space import Need
 
-# Bytes a frame for each byte of its raw RGB, from testsrc2 and real clips, rounded up.
+# Bytes a frame for each byte of its raw samples, from testsrc2 and real clips, rounded up.
 _BYTES_PER_RAW = {FrameFormat.PNG: 0.7, FrameFormat.JPG: 0.25}
 
 
 def expected_frames(info: ClipInfo, wanted: Range) -> int | None:
     """How many frames the range holds, or None if the clip's length is unknown.
 
-    Raises ClipError if the range starts past the clip's end.
+    Raises ClipError if the clip cannot give what is wanted: the range starts past its end, or jpg
+    would lose its alpha.
     """
-    if info.duration_s is None:
-        return None if wanted.duration_s is None else round(wanted.duration_s * wanted.fps)
-    if wanted.start_s >= info.duration_s:
+    if info.alpha and wanted.format is FrameFormat.JPG:
+        raise ClipError("the clip has alpha, which jpg cannot hold: ask for png")
+    if info.end_s is not None and wanted.start_s >= info.end_s:
         raise ClipError(
             f"the range starts at {float(wanted.start_s):g} s, "
-            f"but the clip ends at {float(info.duration_s):g} s"
+            f"but the clip ends at {float(info.end_s):g} s"
         )
-    length = info.duration_s - wanted.start_s
-    if wanted.duration_s is not None:
-        length = min(length, wanted.duration_s)
-    return max(1, round(length * wanted.fps))
+    if wanted.final_frame:
+        return 1
+    length = length_s(wanted, info)
+    if length is None:
+        return None
+    frames = round(length * wanted.fps)
+    return frames if info.end_s is None else max(1, frames)
 
 
 def need(info: ClipInfo, wanted: Range, expected: int | None) -> Need:
     """A generous estimate of what the frames will take on disk."""
     frames = expected or 1
-    wide = 2 if "p10" in info.pixel_format or "p12" in info.pixel_format else 1
-    raw = info.width * info.height * 3 * wide
-    return Need(size=int(frames * raw * _BYTES_PER_RAW[wanted.format]), files=frames + 2)
+    samples = info.width * info.height * 3
+    if wanted.format is FrameFormat.PNG:  # which keeps alpha and depth
+        samples = (
+            info.width * info.height * (4 if info.alpha else 3) * math.ceil(info.depth_bits / 8)
+        )
+    return Need(size=int(frames * samples * _BYTES_PER_RAW[wanted.format]), files=frames + 2)
 
 
 def require_enough(found: int, info: ClipInfo, wanted: Range, expected: int | None) -> None:

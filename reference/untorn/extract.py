@@ -236,7 +236,7 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
     """E5 and E6: how many frames there are (DecoderError, SourceChangedError, OSError)."""
     try:
         extraction.run(
-            command.command(job.decoder, job.resolved.path, job.resolved.range),
+            command.command(job.decoder, job.resolved.path, job.resolved.range, info),
             area.path,
             keep_fds=[area.work.fd],
             expected=expected,

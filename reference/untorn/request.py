@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -11,6 +11,7 @@ from untorn.clip import SourceState, identify, source_state
 from untorn.command import DEFAULT_JPG_QUALITY, Range
 from untorn.errors import ClipError, KeyInputError
 from untorn.key import FrameFormat, KeyInputs, Rational, compute_key, exact
+from untorn.transform import axis
 
 
 class Identity(StrEnum):
@@ -27,6 +28,10 @@ class Request:
     Numbers may be int, float, Decimal, Fraction or text such as "30000/1001". `duration` None is
     "to the end". `quality` from 1 to 100 is for jpg alone (default 95). `identity` CONTENT reads
     the clip once in full, so that copies of it share an entry.
+
+    Frames have the clip's stored pixels, upright, in png with its alpha and its depth; jpg of a
+    clip with alpha is a ClipError, for it would be lost. `final_frame` asks for one frame, the one
+    that is shown last in the range, whatever `fps` says.
     """
 
     clip: str | os.PathLike[str]
@@ -36,6 +41,7 @@ class Request:
     duration: Rational | None = None
     quality: int | None = None
     identity: Identity = Identity.STAT
+    final_frame: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +64,7 @@ class Resolved:
             start_s=wanted.start_s,
             duration_s=wanted.duration_s,
             quality=wanted.quality,
+            transform=axis(wanted.transform, wanted.final_frame),
         )
 
     def key(self, decoder_fingerprint: str) -> str:
@@ -73,6 +80,7 @@ def resolve(request: Request) -> Resolved:
         fps=exact(request.fps, "fps"),
         format=_format(request.format),
         quality=None,
+        final_frame=request.final_frame,
     )
     wanted = _with_quality(wanted, request.quality)
     try:
@@ -112,13 +120,7 @@ def _with_quality(wanted: Range, quality: int | None) -> Range:
         if quality is not None:
             raise KeyInputError(f"{wanted.format} is lossless: quality is for jpg alone")
         return wanted
-    return Range(
-        start_s=wanted.start_s,
-        duration_s=wanted.duration_s,
-        fps=wanted.fps,
-        format=wanted.format,
-        quality=DEFAULT_JPG_QUALITY if quality is None else quality,
-    )
+    return replace(wanted, quality=DEFAULT_JPG_QUALITY if quality is None else quality)
 
 
 def fraction_text(value: Fraction) -> str:

@@ -96,7 +96,7 @@ class _Composition:
         ffmpeg = decoder.find(os.environ)
         total = 0.0
         for wanted in map(request.resolve, self.requests):
-            line = command.command(ffmpeg, wanted.path, wanted.range)
+            line = command.command(ffmpeg, wanted.path, wanted.range, clip.probe(wanted.path))
             directory = self.home / f"bare-{next(self.numbers)}"
             directory.mkdir()
             total += seconds(partial(_run, line, directory))
