@@ -16,6 +16,10 @@ class ConfigError(UntornError):
     """A setting has a value that means nothing; the message names the variable or argument."""
 
 
+class CompositionError(ConfigError):
+    """A composition file that cannot be read or asks for nothing; the message names the place."""
+
+
 class KeyInputError(UntornError):
     """A key, or an input of a key, is out of range (NaN, infinity, a path in place of a digest)."""
 

@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done (verify: conformant)",
     ExitCode.NON_CONFORMANT: "verify: non-conformant",
-    ExitCode.USAGE: "a bad argument, option or UNTORN_* value",
+    ExitCode.USAGE: "a bad argument, option, composition or UNTORN_* value",
     ExitCode.CLIP: "the clip cannot be used: missing, no video, or the range lies outside it",
     ExitCode.DECODER: "no ffmpeg that runs, or it failed or fell short of frames",
     ExitCode.ROOT: "the cache root is not safe to use or cannot be written",
