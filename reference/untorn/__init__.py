@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from untorn.breakdown import Item, Origin, Phases, Result
 from untorn.cache import Cache, Stats
 from untorn.config import Durability, Settings
 from untorn.errors import (
@@ -46,11 +47,15 @@ __all__ = [
     "Frames",
     "Identity",
     "InvalidEntryError",
+    "Item",
     "KeyInputError",
     "KeyInputs",
     "Miss",
     "MissReason",
+    "Origin",
+    "Phases",
     "Request",
+    "Result",
     "RootRefusedError",
     "Settings",
     "Skipped",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +26,9 @@ from untorn.upkeep import Upkeep
 from untorn.writing import StagingArea
 
 if TYPE_CHECKING:
+    from untorn.breakdown import Result
     from untorn.extraction import Progress
+    from untorn.render import Progress as RenderProgress
     from untorn.request import Request
 
 
@@ -167,6 +169,37 @@ class Cache:
         from untorn.extract import extract  # noqa: PLC0415 - PyAV takes 0.7 s to import
 
         return extract(self.access, self._upkeep, request, progress)
+
+    def render(
+        self,
+        requests: Iterable[Request],
+        *,
+        tone_map: bool = False,
+        slots: int | None = None,
+        progress: RenderProgress | None = None,
+    ) -> Result:
+        """Many clip ranges at once: an item for each request, in order, and what it took.
+
+        Requests that are equal in all axes are extracted once and delivered to each. Up to `slots`
+        decoders run at a time (None: half of the processors). `progress` is called with an item's
+        index, its frames so far and how many there will be, if known: by one thread at a time, and
+        not the caller's; what it raises ends the render. `tone_map` converts HDR clips to SDR.
+
+        A request that cannot be met has its error in its item, as `extract` would raise it, and the
+        others go on. Trouble with the cache degrades as it does there. Raises ConfigError for a bad
+        number of slots and DecoderError if there is no decoder that runs. Ctrl-C ends every decoder
+        and leaves nothing behind.
+        """
+        from untorn.render import render  # noqa: PLC0415 - PyAV takes 0.7 s to import
+
+        return render(
+            self.access,
+            self._upkeep,
+            requests,
+            tone_map=tone_map,
+            slots=slots,
+            progress=progress,
+        )
 
     def collect(
         self,

@@ -18,7 +18,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from untorn import (
     clip,
@@ -28,6 +28,7 @@ from untorn import (
     events,
     extraction,
     flight,
+    probes,
     reading,
     space,
     staging,
@@ -53,11 +54,16 @@ from untorn.writing import StagingArea
 _SOURCE_TRIES = 2
 
 
+class Busy(Exception):  # noqa: N818 - an answer to who did not want to wait, and no error
+    """Somebody else is at this work."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One request on its way: what it means, who decodes it, under which key, who is told.
 
-    `key` is None where there is no cache just now. `cancel` ends it from another thread.
+    `key` is None where there is no cache just now. `cancel` ends it from another thread. One that
+    is not `patient` does not wait for whoever is at the same work: it is Busy.
     """
 
     resolved: Resolved
@@ -65,6 +71,7 @@ class Job:
     key: str | None
     progress: Progress | None = None
     cancel: Cancel | None = None
+    patient: bool = True
 
     @property
     def entry_key(self) -> str:
@@ -98,7 +105,7 @@ def job_of(
 
 
 def obtain(access: Access, upkeep: Upkeep, request: Request, job: Job) -> Frames:
-    """The frames of `job`, which `request` became; Cancelled, or raises as Cache.extract does.
+    """The frames of `job`, which `request` became; Busy, Cancelled, or as Cache.extract raises.
 
     A clip that changes under the decoder is tried once more, as it is then.
     """
@@ -107,7 +114,8 @@ def obtain(access: Access, upkeep: Upkeep, request: Request, job: Job) -> Frames
             return _obtain(access, upkeep, job)
         except SourceChangedError:
             access.counters.add("source_changed")
-        job = job_of(access, resolve(request), job.decoder, job.progress, job.cancel)
+        again = job_of(access, resolve(request), job.decoder, job.progress, job.cancel)
+        job = replace(again, patient=job.patient)
     try:
         return _obtain(access, upkeep, job)
     except SourceChangedError:
@@ -178,19 +186,20 @@ def _require_there(frames: Frames, names: Sequence[str]) -> None:
 def _wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
     """Single-flight is thrift: where its lock fails we go without."""
     pause = None if job.cancel is None else job.cancel.pause
+    wait_s = access.settings.flight_wait_s if job.patient else 0
     try:
-        turn = flight.take_off(
-            access.complete_root() or root, job.entry_key, access.settings.flight_wait_s, pause
-        )
+        turn = flight.take_off(access.complete_root() or root, job.entry_key, wait_s, pause)
     except OSError as error:
         events.warn_once("flight", f"single-flight is off: {error}")
         turn = Flight(flight.Role.LED, None)
+    if turn.role is flight.Role.TIMED_OUT and not job.patient:
+        raise Busy
     access.counters.add(f"flight.{turn.role}")
     return turn
 
 
 def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
-    info = clip.probe(job.resolved.path)
+    info = probes.probe(job.resolved.path, job.resolved.state)
     expected = estimate.expected_frames(info, job.resolved.range)
     need = estimate.need(info, job.resolved.range, expected)
     failure = _room(access, upkeep, need)
@@ -304,7 +313,7 @@ def _uncached(
 def _decode_outside(
     access: Access, upkeep: Upkeep, job: Job, failure: Failure, miss: Miss | None
 ) -> Frames:
-    info = clip.probe(job.resolved.path)
+    info = probes.probe(job.resolved.path, job.resolved.state)
     expected = estimate.expected_frames(info, job.resolved.range)
     access.counters.add("uncached")
     with contextlib.ExitStack() as stack:

@@ -29,6 +29,34 @@ class Hold(Protocol):
         """Let go; a second call does nothing."""
 
 
+class _Share:
+    """One of several holders of one hold, which ends with the last of them.
+
+    Taking from a list is one step, so that no lock is needed: `__del__` may run inside of any.
+    """
+
+    __slots__ = ("_hold", "_others", "_ours")
+
+    def __init__(self, hold: Hold, others: list[int]) -> None:
+        self._hold = hold
+        self._others = others
+        self._ours = [True]
+
+    @property
+    def fd(self) -> int:
+        """The directory's descriptor; negative once this share is released."""
+        return self._hold.fd if self._ours else -1
+
+    def release(self) -> None:
+        """Let go of this share; a second call does nothing."""
+        try:
+            self._ours.pop()
+        except IndexError:
+            return
+        if self._others.pop() == 0:
+            self._hold.release()
+
+
 class Frames:
     """The frames of one extraction, in order; a context manager whose end releases them.
 
@@ -119,6 +147,29 @@ class Frames:
     def release(self) -> None:
         """Let go of the frames; a second call does nothing."""
         self._hold.release()
+
+    def shared(self, count: int) -> list[Frames]:
+        """These frames for `count` holders, this one among them, each of whom releases its own.
+
+        The files stay readable until the last one has.
+        """
+        if count == 1:
+            return [self]
+        hold, others = self._hold, list(range(count))
+        self._hold = _Share(hold, others)
+        return [self, *[self._with(_Share(hold, others)) for _ in range(count - 1)]]
+
+    def _with(self, hold: Hold) -> Frames:
+        return Frames(
+            key=self.key,
+            directory=self.directory,
+            names=self.names,
+            frame_bytes=self.frame_bytes,
+            delivery=self.delivery,
+            hold=hold,
+            miss=self.miss,
+            failure=self.failure,
+        )
 
     def __enter__(self) -> Frames:
         return self

@@ -1,0 +1,325 @@
+"""A render: many requests at once, each extraction done once, and no item harmed by another.
+
+    N1 resolve each request, probe its clip     what is wrong with one is that item's error
+    N2 the key of each                          requests that are equal in all axes become one work
+    N3 look all of them up
+    N4 extract what is missing, in parallel slots
+    N5 an item for each request, in order
+
+All of it happens in threads of our own while the caller's waits. Signal handlers run in the main
+thread: a Ctrl-C so strikes that wait and never the middle of a step, and what is under way is ended
+in order (see cancel): decoders killed, staging dropped, leases released, nothing left behind.
+
+Other renders want the same. A slot holds at most one turn of single-flight at a time, and waits for
+another's only while it holds none: so renders never wait for each other in a circle, whatever the
+order of their requests. Where somebody else is at an extraction the others come first, and it is
+waited for when nothing else is left to do.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+
+from untorn import decoder, extract, probes, reading
+from untorn.access import Access
+from untorn.breakdown import Item, Origin, Result, phases_of
+from untorn.cancel import Cancel, Cancelled
+from untorn.decoder import Decoder
+from untorn.errors import ConfigError, UntornError
+from untorn.extract import Busy, Job
+from untorn.frames import Frames
+from untorn.outcome import Delivery
+from untorn.request import Request, Resolved, resolve
+from untorn.stopwatch import Phase, Stopwatch
+from untorn.upkeep import Upkeep
+
+Progress = Callable[[int, int, int | None], None]
+"""Called with an item's index, its frames written so far and, if known, how many there will be."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Work:
+    """One extraction, and the indices of the requests that it is for."""
+
+    request: Request
+    job: Job
+    indices: list[int] = field(default_factory=list)
+    frames: Frames | None = None
+    error: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.frames is None and self.error is None
+
+
+def render(
+    access: Access,
+    upkeep: Upkeep,
+    requests: Iterable[Request],
+    *,
+    tone_map: bool = False,
+    slots: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """See Cache.render."""
+    if tone_map:
+        raise ConfigError("tone_map: there is no tone mapping yet")
+    if slots is not None and slots < 1:
+        raise ConfigError(f"slots: must be 1 or more, not {slots}")
+    cancel = Cancel()
+    one = _Render(
+        access,
+        upkeep,
+        tuple(requests),
+        slots=slots or default_slots(),
+        teller=_Teller(progress, cancel),
+    )
+    return _wait_for(one.run, cancel)
+
+
+def default_slots() -> int:
+    """Half of the processors that we may use: a decoder has threads of its own."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def _wait_for(run: Callable[[], Result], cancel: Cancel) -> Result:
+    """What `run` returns or raises, in a thread of its own; our own end is its end (see above).
+
+    No handler of a signal runs between the `try` and the start of the thread: so whatever strikes
+    us, `outcome` is filled in the end.
+    """
+    outcome: list[Result | BaseException] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def conduct() -> None:
+        try:
+            outcome.append(run())
+        except BaseException as error:
+            outcome.append(error)
+        finally:
+            done.release()
+
+    try:
+        _thread.start_new_thread(conduct, ())
+        done.acquire()
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
+    except BaseException:
+        while not outcome:
+            _end(cancel, done)
+        if isinstance(outcome[0], Result):
+            outcome[0].release()
+        raise
+
+
+def _end(cancel: Cancel, done: _thread.LockType) -> None:
+    """End what is under way; a second Ctrl-C must not keep us from it."""
+    try:
+        cancel.set()
+        done.acquire()
+    except BaseException:
+        return
+
+
+class _Teller:
+    """Passes progress on, one call at a time whichever slot it comes from.
+
+    What the callback raises ends the render; it must not pass for trouble of a slot's own.
+    """
+
+    def __init__(self, progress: Progress | None, cancel: Cancel) -> None:
+        self.cancel = cancel
+        self.error: BaseException | None = None
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def to(self, indices: Sequence[int]) -> Callable[[int, int | None], None] | None:
+        """The progress of one work, told for each of the items that it is for."""
+        if self._progress is None:
+            return None
+        return lambda done, expected: self._tell(indices, done, expected)
+
+    def whole(self, work: _Work) -> None:
+        """Tell that a work is done."""
+        if work.frames is not None and self._progress is not None:
+            self._tell(work.indices, len(work.frames), len(work.frames))
+
+    def _tell(self, indices: Sequence[int], done: int, expected: int | None) -> None:
+        assert self._progress is not None
+        with self._lock:
+            self.cancel.require_going()
+            try:
+                for index in indices:
+                    self._progress(index, done, expected)
+            except BaseException as error:
+                self.error = error
+                self.cancel.set()
+                raise Cancelled from error
+
+
+class _Render:
+    """One render on its way."""
+
+    def __init__(
+        self,
+        access: Access,
+        upkeep: Upkeep,
+        requests: Sequence[Request],
+        *,
+        slots: int,
+        teller: _Teller,
+    ) -> None:
+        self.watch = Stopwatch()
+        self.access = access.apart(self.watch)
+        self.upkeep = upkeep.apart(self.access)
+        self.requests = requests
+        self.slots = slots
+        self.teller = teller
+        self.cancel = teller.cancel
+        self.errors: dict[int, Exception] = {}
+
+    def run(self) -> Result:
+        """The items and the account; what is no item's error flies, and nothing is held then."""
+        started_s = time.perf_counter()
+        works: list[_Work] = []
+        try:
+            self.access.root()  # a root that somebody chose and that is not safe is no item's error
+            works = self._works()
+            self._look_up(works)
+            self._extract([work for work in works if work.is_open])
+            items = self._items(works)
+        except BaseException:
+            for work in works:
+                if work.frames is not None:
+                    work.frames.release()
+            if self.teller.error is not None:
+                raise self.teller.error from None
+            raise
+        phases = phases_of(
+            self.access.counters.totals(),
+            self.watch.seconds(),
+            total_s=time.perf_counter() - started_s,
+            deduplicated=sum(len(work.indices) - 1 for work in works),
+        )
+        return Result(items, phases)
+
+    # --- N1, N2
+
+    def _works(self) -> list[_Work]:
+        """What there is to do, each once; the requests that cannot be met have their errors."""
+        ffmpeg = decoder.find(os.environ)
+        works: dict[str | Resolved, _Work] = {}
+        for index, request in enumerate(self.requests):
+            self.cancel.require_going()
+            try:
+                job = self._job(request, ffmpeg)
+            except UntornError as error:
+                self.errors[index] = error
+                continue
+            # The key holds every axis; without a cache there is none, but what it is made of.
+            work = works.setdefault(job.key or job.resolved, _Work(request=request, job=job))
+            work.indices.append(index)
+        for work in works.values():
+            work.job = replace(work.job, progress=self.teller.to(work.indices))
+        return list(works.values())
+
+    def _job(self, request: Request, ffmpeg: Decoder) -> Job:
+        with self.watch.on(Phase.RESOLVE):
+            resolved = resolve(request)
+        with self.watch.on(Phase.PROBE):
+            probes.probe(resolved.path, resolved.state)
+        with self.watch.on(Phase.RESOLVE):
+            return extract.job_of(self.access, resolved, ffmpeg, cancel=self.cancel)
+
+    # --- N3, N4
+
+    def _look_up(self, works: Sequence[_Work]) -> None:
+        """Take what is there. A miss is counted when it is extracted, if it is one still."""
+        for work in works:
+            self.cancel.require_going()
+            if work.job.key is None:
+                continue
+            found = extract.find_whole(self.access, work.job.key)
+            if isinstance(found, Frames):
+                work.frames = found
+                reading.count(self.access, found)
+                self.teller.whole(work)
+
+    def _extract(self, works: Sequence[_Work]) -> None:
+        """Each work gets its frames or its error; anything else that is raised ends them all."""
+        if not works:
+            return
+        with ThreadPoolExecutor(min(self.slots, len(works)), "untorn-slot") as pool:
+            pending: set[Future[_Work | None]] = {
+                pool.submit(self._obtain, work, patient=False) for work in works
+            }
+            try:
+                while pending:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for busy in [future.result() for future in done]:
+                        if busy is not None:
+                            pending.add(pool.submit(self._obtain, busy, patient=True))
+            except BaseException:
+                self.cancel.set()
+                raise
+
+    def _obtain(self, work: _Work, *, patient: bool) -> _Work | None:
+        """One slot's turn; the work itself if another is at it and we do not wait yet."""
+        self.cancel.require_going()
+        job = replace(work.job, patient=patient)
+        try:
+            work.frames = extract.obtain(self.access, self.upkeep, work.request, job)
+        except Busy:
+            return work
+        except (UntornError, OSError) as error:
+            work.error = error
+        else:
+            self.teller.whole(work)
+        return None
+
+    # --- N5
+
+    def _items(self, works: Sequence[_Work]) -> list[Item]:
+        items = {
+            index: self._item(index, frames=None, error=error)
+            for index, error in self.errors.items()
+        }
+        for work in works:
+            leader = work.indices[0]
+            held = None if work.frames is None else work.frames.shared(len(work.indices))
+            for place, index in enumerate(work.indices):
+                frames = None if held is None else held[place]
+                items[index] = self._item(index, frames, work.error, leader)
+        return [items[index] for index in range(len(self.requests))]
+
+    def _item(
+        self,
+        index: int,
+        frames: Frames | None,
+        error: Exception | None,
+        leader: int | None = None,
+    ) -> Item:
+        return Item(
+            index=index,
+            request=self.requests[index],
+            frames=frames,
+            error=error,
+            origin=_origin(frames, shared=leader not in (None, index)),
+            leader=None if leader == index else leader,
+        )
+
+
+def _origin(frames: Frames | None, *, shared: bool) -> Origin:
+    if frames is None:
+        return Origin.FAILED
+    if shared:
+        return Origin.SHARED
+    return Origin.HIT if frames.delivery is Delivery.HIT else Origin.EXTRACTED
