@@ -35,6 +35,7 @@ identity = "stat"
 path = "../c.webm"
 start = 7
 quality = 5
+final_frame = true
 """
 
 
@@ -79,6 +80,7 @@ def test_every_key_has_its_meaning() -> None:
             start=Fraction(7),
             quality=5,
             identity=Identity.CONTENT,
+            final_frame=True,
         ),
     )
 
@@ -157,6 +159,8 @@ MISTAKES = {
     f"fps = 1979-05-27\n{CLIP}": ": fps must be a number, or text ",
     f"fps = [30]\n{CLIP}": r": fps must be a number, or text .*, not \[30\]",
     f"tone_map = 1\n{CLIP}": ": tone_map must be true or false, not 1",
+    f"{CLIP}fps = 30\nfinal_frame = 'yes'": ", clip 1 .*: final_frame must be true or false, not ",
+    f"final_frame = true\n{CLIP}": ": final_frame is of one clip",
     f"format = 1\n{CLIP}": ": format must be text, not 1",
     f"{CLIP}fps = 30\nquality = 9.5": r", clip 1 \(line 1\): quality must be a whole number, not 9",
     f"{CLIP}fps = 30\nquality = '9'": ", clip 1 .*: quality must be a whole number, not '9'",

@@ -9,6 +9,7 @@
     path = "a.mp4"             # from the file's own directory
     start = 0.5                # seconds; a number, or text such as "1001/30000"
     duration = 2               # to the end if left out
+    final_frame = true         # one frame, the last of the range
 
 Everything that can be known without looking at a clip is checked here, before anything is decoded;
 what is wrong is one line with the file, and the line and table where that can be told. One range
@@ -50,6 +51,7 @@ _CLIP: Mapping[str, str] = {
     "path": _TEXT,
     "start": _NUMBER,
     "duration": _NUMBER,
+    "final_frame": _FLAG,
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {
     _NUMBER: (int, float, str),
@@ -224,6 +226,7 @@ def _request(
         duration=inputs.duration_s,
         quality=inputs.quality,
         identity=identity,
+        final_frame=table.get("final_frame", False),
     )
 
 
