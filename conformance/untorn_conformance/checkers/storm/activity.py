@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import chain
 from typing import Final
 
 from untorn_conformance.backend import Verb
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.history import Op
 
-_WORKS_ON_A_KEY: Final = frozenset(
-    {Verb.LOOKUP.value, Verb.STAGE.value, Verb.PUBLISH.value, Verb.EXTRACT.value}
+_WORKS: Final = frozenset(
+    each.value for each in (Verb.LOOKUP, Verb.STAGE, Verb.PUBLISH, Verb.EXTRACT, Verb.COLLECT)
 )
 
 
@@ -32,11 +33,13 @@ class Activity:
         return bisect_right(begins, op.ended_ns) - bisect_left(ends, op.began_ns)
 
     def _count(self) -> None:
-        for op in self._timeline.ops:
-            if op.verb in _WORKS_ON_A_KEY or op.verb == Verb.COLLECT:
+        timeline = self._timeline
+        answered = (timeline.hits, timeline.misses, timeline.stages, timeline.made)
+        for op in chain(*answered, timeline.collects, timeline.others, timeline.failed):
+            if op.verb in _WORKS:
                 begins, ends = self._by_key.setdefault(op.key, ([], []))
                 begins.append(op.began_ns)
-                ends.append(self._timeline.end(op))
+                ends.append(timeline.end(op))
         for begins, ends in self._by_key.values():
             begins.sort()
             ends.sort()

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from untorn_conformance.backend import Verb
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import FOREVER, Violation
 from untorn_conformance.errors import ErrorCode
@@ -51,21 +52,23 @@ _OF_THE_SOURCE: Final = frozenset(
 )
 
 
-def judge_answers(timeline: Timeline) -> Iterator[Violation]:
+def judge_answers(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     """H10: judge errors, silence, deaths and the audit's try at every key."""
+    judged.count("H10", len(timeline.ops) - len(timeline.unanswered) - len(timeline.errors))
     for op in timeline.errors:
         if op.reason == ErrorCode.DEADLINE:
-            yield from _silent(timeline, op, op.ended_ns)
+            yield from _silent(timeline, op, op.ended_ns, judged)
         elif op.reason != ErrorCode.DIED and not _is_excused(timeline, op):
+            judged.count("H10")
             rows = (_OWED.get(op.verb, "L2"),) if timeline.is_untroubled(op) else ("D2",)
             told = f"{op.verb} of {op.process} {_ENDED.get(op.reason, _ENDED[''])}{op.reason}"
             yield _finding(rows, told, (op.id,), op.ended_ns)
     if timeline.round.is_whole:
         for op in timeline.unanswered:
             if op.process not in timeline.deaths:
-                yield from _silent(timeline, op, FOREVER)
-    yield from _deaths(timeline)
-    yield from _unpublishable(timeline)
+                yield from _silent(timeline, op, FOREVER, judged)
+    yield from _deaths(timeline, judged)
+    yield from _unpublishable(timeline, judged)
 
 
 def _is_excused(timeline: Timeline, op: Op) -> bool:
@@ -77,20 +80,22 @@ def _is_excused(timeline: Timeline, op: Op) -> bool:
     return refusable and struck
 
 
-def _silent(timeline: Timeline, op: Op, until: int) -> Iterator[Violation]:
+def _silent(timeline: Timeline, op: Op, until: int, judged: Judged) -> Iterator[Violation]:
     if not timeline.troubles.stopped(op.process, op.began_ns, until):
+        judged.count("H10")
         told = f"{op.process} lives, and did not answer {op.verb} {op.key}".rstrip()
         at_ns = op.ended_ns if op.ended_ns >= 0 else op.began_ns
         yield _finding(("L1", "L5"), told, (op.id,), at_ns)
 
 
-def _deaths(timeline: Timeline) -> Iterator[Violation]:
+def _deaths(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     """Rule 3; the last operation that it was asked is named."""
     fallen = {
         each.process: each
         for each in timeline.round.deaths
         if not each.asked and not timeline.troubles.killed(each.process, each.at_ns)
     }
+    judged.count("H10", len(fallen))
     last = {op.process: op for op in timeline.ops if op.process in fallen} if fallen else {}
     for process, death in fallen.items():
         op = last.get(process)
@@ -101,10 +106,12 @@ def _deaths(timeline: Timeline) -> Iterator[Violation]:
         yield _finding(rows, told, (op.id,) if op is not None else (), death.at_ns)
 
 
-def _unpublishable(timeline: Timeline) -> Iterator[Violation]:
+def _unpublishable(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     audit = timeline.round.audit
     if audit is None:
         return
+    tried = () if audit.debris is None else timeline.start.keys  # who did not sweep did not try all
+    judged.count("H10", len({*tried, *audit.unpublishable}))
     killed = any(each.asked for each in timeline.round.deaths)
     for key, why in sorted(audit.unpublishable.items()):
         told = f"the strikes are over, and key {key} cannot be published and read: {why}"

@@ -24,8 +24,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 from untorn_conformance.backend import Verb
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.lives import Lives
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
@@ -33,44 +35,55 @@ from untorn_conformance.checkers.storm.violation import FOREVER, Violation
 from untorn_conformance.history import Op, OpOutcome
 
 
-def judge_collects(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[Violation]:
+def judge_collects(
+    timeline: Timeline, lives: Lives, removals: Removals, weighing: Weighing, judged: Judged
+) -> Iterator[Violation]:
     """H7, rules 1 to 4, for collects that were not struck by moved clocks."""
-    weighing = Weighing(timeline, removals)
-    for op in weighing.lone_collects():
+    for op in weighing.lone_collects:
         moved = removals.ages_moved_from <= op.ended_ns
-        yield from _over_and_unsaid(weighing, op)
+        if weighing.only_entries(op):
+            judged.note("H7", op)
+            yield from _over_and_unsaid(op)
         if not moved:
-            yield from _by_the_budget(weighing, op, "H7", ("G2",))
-    yield from _entries(timeline, lives, removals)
+            yield from _by_the_budget(weighing, op, ("H7", ("G2",)), judged)
+    for op in removals.by_age:
+        judged.note("H7", op)
+    yield from _entries(timeline, lives, removals, judged)
 
 
-def judge_moved_clocks(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
+def judge_moved_clocks(
+    removals: Removals, weighing: Weighing, judged: Judged
+) -> Iterator[Violation]:
     """H11: rules 2 and 3 for collects after ages were moved."""
     if removals.ages_moved_from == FOREVER:
         return
-    weighing = Weighing(timeline, removals)
-    for op in weighing.lone_collects():
+    for op in weighing.lone_collects:
         if removals.ages_moved_from <= op.ended_ns:
-            yield from _by_the_budget(weighing, op, "H11", ("G11",))
+            yield from _by_the_budget(weighing, op, ("H11", ("G11",)), judged)
 
 
-def _over_and_unsaid(weighing: Weighing, op: Op) -> Iterator[Violation]:
+def _over_and_unsaid(op: Op) -> Iterator[Violation]:
     over = op.numbers.get("over_budget_bytes", 0)
-    if over > 0 and not op.numbers.get("protected", 0) and weighing.only_entries(op):
+    if over > 0 and not op.numbers.get("protected", 0):
         message = f"over budget by {over:g} bytes, and nothing is said to have protected it"
         yield _finding("H7", ("G2",), message, op)
 
 
 def _by_the_budget(
-    weighing: Weighing, op: Op, checker: str, rows: tuple[str, ...]
+    weighing: Weighing, op: Op, blamed: tuple[str, tuple[str, ...]], judged: Judged
 ) -> Iterator[Violation]:
+    checker, rows = blamed
     over, evicted = op.numbers.get("over_budget_bytes", 0), op.numbers.get("evicted", 0)
-    if over > 0 and weighing.min_age_s(op) == 0 and weighing.is_alone(op):
-        message = f"over budget by {over:g} bytes with min_age 0, and nobody held anything"
-        yield _finding(checker, rows, message, op)
-    if evicted > 0 and weighing.is_within_budget(op):
-        message = f"{evicted:g} entries were evicted, though all there was is within the budget"
-        yield _finding(checker, ("G11",), message, op)
+    if weighing.min_age_s(op) == 0 and weighing.is_alone(op):
+        judged.note(checker, op)
+        if over > 0:
+            message = f"over budget by {over:g} bytes with min_age 0, and nobody held anything"
+            yield _finding(checker, rows, message, op)
+    if weighing.is_within_budget(op):
+        judged.note(checker, op)
+        if evicted > 0:
+            message = f"{evicted:g} entries were evicted, though all there was is within the budget"
+            yield _finding(checker, ("G11",), message, op)
 
 
 def _finding(checker: str, rows: tuple[str, ...], message: str, op: Op) -> Violation:
@@ -86,20 +99,19 @@ def _finding(checker: str, rows: tuple[str, ...], message: str, op: Op) -> Viola
 class Weighing:
     """What can have weighed when a collect ran."""
 
-    def __init__(self, timeline: Timeline, removals: Removals) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._removals = removals
-        self._begun = sorted(op.began_ns for op in timeline.stages)
+        failed = (op for op in timeline.failed if op.verb == Verb.STAGE)
+        self._begun = sorted(op.began_ns for op in chain(timeline.stages, failed))
         landed = (OpOutcome.PUBLISHED, OpOutcome.ADOPTED)
         self._landed = sorted(op.ended_ns for op in timeline.made if op.outcome in landed)
-        self._busy: list[int] | None = None
+        self._ends_ns: list[int] | None = None
+        self.lone_collects = [] if timeline.extracts else list(self._lone_collects())
 
-    def lone_collects(self) -> Iterator[Op]:
+    def _lone_collects(self) -> Iterator[Op]:
         """Answered collects beside and before which nothing else can have taken anything away."""
         timeline = self._timeline
-        if timeline.extracts:
-            return
-        failed = [op for op in (*timeline.unanswered, *timeline.errors) if _is_collect(op)]
+        failed = [op for op in timeline.failed if _is_collect(op)]
         since = min((op.began_ns for op in failed), default=FOREVER)
         latest = -FOREVER  # collects come in the order in which they were asked
         asked = [*(op.began_ns for op in timeline.collects), FOREVER]
@@ -135,44 +147,34 @@ class Weighing:
         return (len(start.keys) + self.loose(op)) * start.entry_bytes <= budget
 
     def is_alone(self, op: Op) -> bool:
-        """Whether no other operation was under way, no handle held and no work staged."""
+        """Whether no other operation was under way, no handle held and no work staged.
+
+        It is so if as many were over when it began as had been asked before it.
+        """
         ops = self._timeline.ops
         if op.id + 1 < len(ops) and ops[op.id + 1].began_ns <= op.ended_ns:
             return False
-        if not self.only_entries(op):
+        if not self.only_entries(op) or (op.id and ops[op.id - 1].ended_ns >= op.began_ns):
             return False
-        if self._busy is None:
-            self._busy = self._busy_until()
-        return op.id == 0 or self._busy[op.id - 1] < op.began_ns
-
-    def _busy_until(self) -> list[int]:
-        """By operation: until when it or one before it was under way, or held something."""
-        timeline = self._timeline
-        released = {
-            op.via: op.ended_ns
-            for op in timeline.ops
-            if op.verb == Verb.RELEASE and op.outcome is OpOutcome.DONE
-        }
-        gives = {id(op) for op in (*timeline.hits, *timeline.made)}
-        busy, until = [], -FOREVER
-        for op in timeline.ops:
-            ended = timeline.end(op)
-            if id(op) in gives:
-                ended = released.get(op.id, timeline.deaths.get(op.process, FOREVER))
-            until = max(until, ended)
-            busy.append(until)
-        return busy
+        if self._ends_ns is None:
+            self._ends_ns = sorted(self._timeline.over_ns())
+        before = bisect_left(self._ends_ns, op.began_ns)
+        return before >= self._timeline.asked_before[op.id]
 
 
 def _is_collect(op: Op) -> bool:
     return op.verb == Verb.COLLECT
 
 
-def _entries(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[Violation]:
+def _entries(
+    timeline: Timeline, lives: Lives, removals: Removals, judged: Judged
+) -> Iterator[Violation]:
     """Rule 4: the collects' counts, together, against the lives of the round."""
     done = [op for op in timeline.collects if not op.numbers.get("dry_run")]
     if not done or timeline.extracts or timeline.troubles.any_until(FOREVER):
         return
+    for op in done:
+        judged.note("H7", op)
     evicted = sum(op.numbers.get("evicted", 0) for op in done)
     row = "G8" if len(done) > 1 else "G7"
     never = (OpOutcome.ADOPTED, OpOutcome.UNPUBLISHED)
@@ -180,7 +182,7 @@ def _entries(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[V
     if evicted > ever:
         message = f"{evicted:g} evicted entries were counted, and no more than {ever} ever were"
         yield _finding("H7", (row,), message, done[-1])
-    failed = any(_is_collect(op) for op in (*timeline.unanswered, *timeline.errors))
+    failed = any(map(_is_collect, timeline.failed))
     if failed or removals.may_evict_by_itself:
         return
     there = Counter(life.key for life in lives.all)

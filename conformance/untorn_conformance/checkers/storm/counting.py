@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from untorn_conformance.backend import Verb
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Violation
 from untorn_conformance.counters import Counter, Family
@@ -28,70 +30,100 @@ _BY_OUTCOME: Final[Mapping[OpOutcome | None, str]] = {
     OpOutcome.ADOPTED: Counter.ADOPTED.value,
     OpOutcome.UNPUBLISHED: Family.UNPUBLISHED.value,
 }
+_BY_REASON: Final[Mapping[OpOutcome | None, str]] = {
+    OpOutcome.MISS: Family.MISS.of(""),
+    OpOutcome.SKIPPED: Family.COLLECT_SKIPPED.of(""),
+}
 _OF_COLLECTS: Final = (Counter.EVICTED.value, Counter.FREED_BYTES.value, Counter.REAPED.value)
 _UNSETTLED: Final = (None, OpOutcome.ERROR)
+_OPEN: Final = Verb.OPEN.value
+_WHAT: Final = attrgetter("verb", "outcome", "reason")
+_ENDED_NS: Final = attrgetter("ended_ns")
 
 
 @dataclass(slots=True)
 class _Process:
-    """What a process was answered since it opened."""
+    """What a process was answered since it opened: ``answered`` by verb, outcome and reason."""
 
     since_ns: int = 0
-    answered: Tally[str] = field(default_factory=Tally)
-    is_settled: bool = True
-    writes: bool = False
     until_ns: int = 0
+    answered: Tally[tuple[str, OpOutcome | None, str]] = field(default_factory=Tally)
+    collects: Tally[str] = field(default_factory=Tally)
+    new: list[Op] = field(default_factory=list)
+
+    def count(self) -> None:
+        """Count what is new."""
+        self.answered.update(map(_WHAT, self.new))
+        self.until_ns = max((self.until_ns, *map(_ENDED_NS, self.new)))
+        for op in self.new:
+            if op.outcome is OpOutcome.COLLECTED and not op.numbers.get("dry_run"):
+                for name in _OF_COLLECTS:
+                    self.collects[name] += int(op.numbers.get(name, 0))
+        self.new.clear()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all its answers say what it did."""
+        return not any(
+            outcome in _UNSETTLED or verb == Verb.EXTRACT for verb, outcome, _ in self.answered
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether it staged anything."""
+        return any(outcome is OpOutcome.STAGED for _, outcome, _ in self.answered)
+
+    def due(self) -> Tally[str]:
+        """What its counters must say."""
+        due = Tally(self.collects)
+        for (_, outcome, reason), count in self.answered.items():
+            if outcome in _BY_OUTCOME:
+                due[_BY_OUTCOME[outcome]] += count
+            elif outcome in _BY_REASON:
+                due[_BY_REASON[outcome] + reason] += count
+        return due
 
 
-def judge_counters(timeline: Timeline) -> Iterator[Violation]:
+def judge_counters(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     """H8: judge every answer of stats."""
-    if not timeline.counts:
+    if not timeline.counts or not timeline.counted:
         return
-    judged = {op.process for op in timeline.counted}
-    if not judged:
-        return
-    processes = {name: _Process() for name in judged}
+    processes = {op.process: _Process() for op in timeline.counted}
+    read, counted, done = OpOutcome.READ, OpOutcome.COUNTED, OpOutcome.DONE
+    process_of = processes.get
     for chunk in timeline.deadline.chunks(timeline.ops):
         for op in chunk:
-            if op.process not in judged:
-                continue
-            process = processes[op.process]
-            if op.verb == Verb.OPEN and op.outcome is OpOutcome.DONE:
+            outcome = op.outcome
+            if outcome is read:
+                continue  # no counter tells of a read that gave bytes
+            process = process_of(op.process)
+            if process is None:
+                continue  # its counters are never asked for
+            if outcome is counted:
+                process.count()
+                if _is_known(timeline, process, op):
+                    judged.count("H8")
+                    yield from _judge(process, op)
+            elif outcome is done and op.verb == _OPEN:
                 processes[op.process] = _Process(since_ns=op.began_ns)
-            elif op.outcome is OpOutcome.COUNTED:
-                yield from _judge(timeline, process, op)
             else:
-                _count(process, op)
+                process.new.append(op)
 
 
-def _count(process: _Process, op: Op) -> None:
-    outcome, answered = op.outcome, process.answered
-    process.until_ns = max(process.until_ns, op.ended_ns)
-    if outcome in _UNSETTLED or op.verb == Verb.EXTRACT:
-        process.is_settled = False
-    elif outcome is OpOutcome.STAGED:
-        process.writes = True
-    elif outcome is OpOutcome.MISS:
-        answered[Family.MISS.of(op.reason)] += 1
-    elif outcome in _BY_OUTCOME:
-        answered[_BY_OUTCOME[outcome]] += 1
-    elif outcome is OpOutcome.SKIPPED:
-        answered[Family.COLLECT_SKIPPED.of(op.reason)] += 1
-    elif outcome is OpOutcome.COLLECTED and not op.numbers.get("dry_run"):
-        for name in _OF_COLLECTS:
-            answered[name] += int(op.numbers.get(name, 0))
-
-
-def _judge(timeline: Timeline, process: _Process, op: Op) -> Iterator[Violation]:
+def _is_known(timeline: Timeline, process: _Process, op: Op) -> bool:
+    """Whether all is known that these counters count."""
     if not process.is_settled or process.until_ns > op.began_ns:
-        return
-    if timeline.troubles.afflict(process.since_ns, op.ended_ns):
-        return
+        return False
+    return not timeline.troubles.afflict(process.since_ns, op.ended_ns)
+
+
+def _judge(process: _Process, op: Op) -> Iterator[Violation]:
     told = _told(op.numbers)
-    names = {name for name in (*told, *process.answered) if _is_judged(name)}
+    due_by_name = process.due()
+    names = {name for name in (*told, *due_by_name) if _is_judged(name)}
     for name in sorted(names):
         is_least = name in _OF_COLLECTS or name.startswith(Family.COLLECT_SKIPPED.of(""))
-        told_n, due = told.get(name, 0), process.answered[name]
+        told_n, due = told.get(name, 0), due_by_name[name]
         if told_n < due or (told_n > due and not (is_least and process.writes)):
             yield Violation(
                 checker="H8",

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.lives import Life, Lives
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import FOREVER, Violation
@@ -32,8 +33,9 @@ from untorn_conformance.history import Op, OpOutcome
 _TORN: Final = ("P1", "R1")
 
 
-def judge_torn(timeline: Timeline) -> Iterator[Violation]:
+def judge_torn(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     """H1: judge every handle, and every read whose bytes are not as they should be."""
+    judged.count("H1", len(timeline.hits) + len(timeline.made) + timeline.bytes_read)
     frames = timeline.start.frames
     for given in (timeline.hits, timeline.made):
         for chunk in timeline.deadline.chunks(given):
@@ -81,8 +83,9 @@ def _odd(timeline: Timeline, op: Op) -> Violation:
 # --- H2 ------------------------------------------------------------------------------------------
 
 
-def judge_provenance(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
+def judge_provenance(timeline: Timeline, lives: Lives, judged: Judged) -> Iterator[Violation]:
     """H2: judge where every version that was seen comes from."""
+    judged.count("H2", len(lives.all))
     for life in lives.all:
         why = _thin_air(timeline, life)
         if why is not None:
@@ -92,8 +95,8 @@ def judge_provenance(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
         given = read.seen.key if read.seen is not None else ""
         told = f"key {timeline.ops[read.via].key} gave a frame of key {given}"
         yield _finding(("K7", "P1"), told, read, (read.via, read.id))
-    yield from _own(timeline)
-    yield from _before_anything(timeline, lives)
+    yield from _own(timeline, judged)
+    yield from _before_anything(timeline, lives, judged)
 
 
 def _thin_air(timeline: Timeline, life: Life) -> tuple[tuple[str, ...], str] | None:
@@ -114,26 +117,28 @@ def _thin_air(timeline: Timeline, life: Life) -> tuple[tuple[str, ...], str] | N
     return None
 
 
-def _own(timeline: Timeline) -> Iterator[Violation]:
+def _own(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     """Rule 6 for what writers were handed."""
-    versions = timeline.versions.get
+    versions, leases = timeline.versions.get, timeline.leases
+    published, unpublished = OpOutcome.PUBLISHED, OpOutcome.UNPUBLISHED
     for op in timeline.made:
-        version = versions(op.id)
-        if version is None or version == op.version:
+        version, outcome = versions(op.id), op.outcome
+        is_own = outcome is unpublished or (leases and outcome is published)
+        if version is None or not is_own:
             continue
-        if op.outcome is OpOutcome.UNPUBLISHED or (
-            op.outcome is OpOutcome.PUBLISHED and timeline.leases
-        ):
+        judged.count("H2")
+        if version != op.version:
             row = "P5" if op.outcome is OpOutcome.UNPUBLISHED else "P3"
             told = f"{op.process} was told {op.outcome} and reads version {version}"
             yield _finding((row,), told, op, (op.id, timeline.shown[op.id].id))
 
 
-def _before_anything(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
+def _before_anything(timeline: Timeline, lives: Lives, judged: Judged) -> Iterator[Violation]:
     """Rule 7, for handles that were not read: the others have a version."""
     adopted = [op for op in timeline.made if op.outcome is OpOutcome.ADOPTED]
     unread = [*lives.unread, *(op for op in adopted if op.id not in timeline.shown)]
     unread = [op for op in unread if op.key not in timeline.start.present]
+    judged.count("H2", len(unread))
     soonest: dict[str, int] = {}
     for asked in timeline.asked.values() if unread else ():
         if asked.outcome is not OpOutcome.ADOPTED:

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Violation
 from untorn_conformance.history import Op, OpOutcome
 
 
-def judge_held(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
-    """Judge every read that gave no bytes."""
+def judge_held(timeline: Timeline, removals: Removals, judged: Judged) -> Iterator[Violation]:
+    """Judge every read that gave no bytes; those that gave some are as they should be."""
+    judged.count("H4", timeline.bytes_read)
     for chunk in timeline.deadline.chunks(timeline.lost):
         for op in chunk:
             if op.via < 0:
@@ -35,6 +37,7 @@ def judge_held(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
                 continue
             if troubles.harmed_from(born) <= op.ended_ns:
                 continue
+            judged.count("H4")
             found = _judge(timeline, removals, source, op, version)
             if found is not None:
                 yield found

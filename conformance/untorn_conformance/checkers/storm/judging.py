@@ -19,12 +19,16 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from untorn_conformance.checkers.storm.amounts import amounts
 from untorn_conformance.checkers.storm.answers import judge_answers
-from untorn_conformance.checkers.storm.collects import judge_collects, judge_moved_clocks
+from untorn_conformance.checkers.storm.collects import (
+    Weighing,
+    judge_collects,
+    judge_moved_clocks,
+)
 from untorn_conformance.checkers.storm.counting import judge_counters
 from untorn_conformance.checkers.storm.frames import judge_provenance, judge_torn
 from untorn_conformance.checkers.storm.held import judge_held
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.leftovers import judge_leftovers
 from untorn_conformance.checkers.storm.lives import Lives
 from untorn_conformance.checkers.storm.refusals import judge_refusals
@@ -120,9 +124,8 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
 class Judgement:
     """What came of one round: what certainly is wrong, and of which checkers nothing is known.
 
-    ``judged`` is by checker how many things it had before it that it would have blamed if they
-    were wrong: handles, lives, reads, misses, publishes, collects, counts. Where that is 0 a pass
-    says nothing; a checker of which it is not known is absent.
+    ``judged`` is by checker how many things its rules were applied to (`judged.py` says which):
+    where that is 0 a pass says nothing. Of a round that was cut short nothing is told.
     """
 
     violations: tuple[Violation, ...]
@@ -143,6 +146,8 @@ class _Scene:
     timeline: Timeline
     removals: Removals
     lives: Lives
+    weighing: Weighing
+    judged: Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +158,29 @@ class _Family:
     judge: Callable[[_Scene], Iterator[Violation]]
 
 
-_TORN: Final = _Family(("H1",), lambda scene: judge_torn(scene.timeline))
+_TORN: Final = _Family(("H1",), lambda on: judge_torn(on.timeline, on.judged))
 _FAMILIES: Final = (
     _TORN,
-    _Family(("H2",), lambda scene: judge_provenance(scene.timeline, scene.lives)),
-    _Family(("H3", "H4", "H6", "H7"), lambda scene: judge_replaced(scene.timeline, scene.lives)),
+    _Family(("H2",), lambda on: judge_provenance(on.timeline, on.lives, on.judged)),
+    _Family(("H3", "H4", "H6", "H7"), lambda on: judge_replaced(on.timeline, on.lives, on.judged)),
     _Family(
         ("H3", "H4", "H5", "H7"),
-        lambda scene: judge_missed(scene.timeline, scene.lives, scene.removals),
+        lambda on: judge_missed(on.timeline, on.lives, on.removals, on.judged),
     ),
-    _Family(("H4",), lambda scene: judge_held(scene.timeline, scene.removals)),
-    _Family(("H7",), lambda scene: judge_collects(scene.timeline, scene.lives, scene.removals)),
-    _Family(("H7", "H11"), lambda scene: judge_weighed(scene.timeline, scene.removals)),
-    _Family(("H8",), lambda scene: judge_counters(scene.timeline)),
-    _Family(("H9",), lambda scene: judge_leftovers(scene.timeline)),
-    _Family(("H10",), lambda scene: judge_answers(scene.timeline)),
-    _Family(("H10",), lambda scene: judge_waits(scene.timeline)),
-    _Family(("H10",), lambda scene: judge_refusals(scene.timeline)),
-    _Family(("H11",), lambda scene: judge_moved_clocks(scene.timeline, scene.removals)),
+    _Family(("H4",), lambda on: judge_held(on.timeline, on.removals, on.judged)),
+    _Family(
+        ("H7",),
+        lambda on: judge_collects(on.timeline, on.lives, on.removals, on.weighing, on.judged),
+    ),
+    _Family(
+        ("H7", "H11"), lambda on: judge_weighed(on.timeline, on.removals, on.weighing, on.judged)
+    ),
+    _Family(("H8",), lambda on: judge_counters(on.timeline, on.judged)),
+    _Family(("H9",), lambda on: judge_leftovers(on.timeline, on.judged)),
+    _Family(("H10",), lambda on: judge_answers(on.timeline, on.judged)),
+    _Family(("H10",), lambda on: judge_waits(on.timeline)),
+    _Family(("H10",), lambda on: judge_refusals(on.timeline)),
+    _Family(("H11",), lambda on: judge_moved_clocks(on.removals, on.weighing, on.judged)),
 )
 
 
@@ -202,7 +212,8 @@ def _judge(round_: Round, deadline_s: float | None) -> Judgement:
     try:
         timeline = Timeline(round_, deadline)
         removals = Removals(timeline)
-        scene = _Scene(timeline, removals, Lives(timeline, removals))
+        lives, weighing = Lives(timeline, removals), Weighing(timeline)
+        scene = _Scene(timeline, removals, lives, weighing, Judged())
     except OvertimeError:
         return _nothing_known(f"no time was left after {deadline_s} s")
     except Exception as error:  # a crashed checker is an answer: unknown
@@ -214,17 +225,9 @@ def _judge(round_: Round, deadline_s: float | None) -> Judgement:
         if why:
             unknown.update({each: unknown.get(each, why) for each in family.checkers})
     violations.sort(key=lambda each: (each.at_ns, each.operations))
-    judged = _amounts(scene, unknown) if round_.is_whole else {}
+    amounts = scene.judged.amounts(CHECKERS) if round_.is_whole else {}
+    judged = {each: 0 if each in unknown else amount for each, amount in amounts.items()}
     return Judgement(violations=tuple(violations), unknown=unknown, judged=judged)
-
-
-def _amounts(scene: _Scene, unknown: Mapping[str, str]) -> Mapping[str, int]:
-    """How much was judged by those that could; where that cannot be told, nothing is said."""
-    try:
-        every = amounts(scene.timeline, scene.lives, scene.removals)
-    except Exception:  # nonsense of a backend, which crashed its checker too
-        return {}
-    return {checker: 0 if checker in unknown else amount for checker, amount in every.items()}
 
 
 def _run(family: _Family, scene: _Scene, violations: list[Violation]) -> str:

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import FOREVER, Violation
 
 _NAMED = 5
 
 
-def judge_leftovers(timeline: Timeline) -> Iterator[Violation]:
+def judge_leftovers(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     """H9: judge the audit; a round without one is not judged here."""
     audit = timeline.round.audit
     if audit is None:
         return
+    judged.count("H9", int(audit.debris is not None))
     if audit.debris:
         names = ", ".join(audit.debris[:_NAMED])
         more = f" and {len(audit.debris) - _NAMED} more" if len(audit.debris) > _NAMED else ""

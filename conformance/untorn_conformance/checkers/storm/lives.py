@@ -65,6 +65,11 @@ class Life:
             self.held, self.held_op = until_ns, op
 
     @property
+    def was_held(self) -> bool:
+        """Whether a lease held it at any time."""
+        return self.held_op is not None
+
+    @property
     def witnesses(self) -> tuple[int, ...]:
         """The operations that bound it."""
         known = (self.first_op, self.last_op, self.held_op)
@@ -126,11 +131,10 @@ class Lives:
     def _see_hits(self, hits: Sequence[Op]) -> None:
         """Without leases a handle may find its files when they are read, and not before."""
         timeline = self._timeline
-        leases, known, held_until = timeline.leases, self._by_version.get, timeline.held_until
-        version_of = timeline.versions.get
-        for op in hits:
-            number = op.id
-            version = version_of(number)
+        leases, known = timeline.leases, self._by_version.get
+        version_of, shown = timeline.versions.get, timeline.shown
+        for op, until_ns in zip(hits, timeline.held_until(hits), strict=True):
+            version = version_of(op.id)
             if version is None:
                 self.unread.append(op)
                 continue
@@ -138,31 +142,29 @@ class Lives:
             if life is None or life.key != op.key:
                 life = self._life(op.key, version)
             # What `see` and `hold` say, without a call each: there is one of these a lookup.
-            began_ns = op.began_ns
-            ended_ns = op.ended_ns if leases else timeline.shown[number].ended_ns
+            ended_ns = op.ended_ns if leases else shown[op.id].ended_ns
             if ended_ns < life.first:
                 life.first, life.first_op = ended_ns, op
-            if began_ns > life.last:
-                life.last, life.last_op = began_ns, op
-            if leases:
-                until_ns = held_until(op)
-                if until_ns > life.held:
-                    life.held, life.held_op = until_ns, op
+            if op.began_ns > life.last:
+                life.last, life.last_op = op.began_ns, op
+            if leases and until_ns > life.held:
+                life.held, life.held_op = until_ns, op
 
     def _see_made(self, made: Sequence[Op]) -> None:
         timeline = self._timeline
-        for op in made:
-            if op.outcome is OpOutcome.PUBLISHED:
+        leases, shown = timeline.leases, timeline.shown.get
+        published, adopted = OpOutcome.PUBLISHED, OpOutcome.ADOPTED
+        for op, until_ns in zip(made, timeline.held_until(made), strict=True):
+            if op.outcome is published:
                 life, ended_ns = self._life(op.key, op.version), op.ended_ns
-            elif op.outcome is OpOutcome.ADOPTED and op.id in timeline.shown:
-                life = self._life(op.key, timeline.version_of(op))
-                read = timeline.shown[op.id]
-                ended_ns = op.ended_ns if timeline.leases else read.ended_ns
+            elif op.outcome is adopted and (read := shown(op.id)) is not None:
+                life = self._life(op.key, timeline.versions[op.id])
+                ended_ns = op.ended_ns if leases else read.ended_ns
             else:
                 continue
             life.see(op, ended_ns)
-            if timeline.leases:
-                life.hold(op, timeline.held_until(op))
+            if leases:
+                life.hold(op, until_ns)
 
 
 def _first(life: Life) -> int:

@@ -16,7 +16,8 @@ anywhere after a strike; rule 2 where the backend collects by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from itertools import chain
 from typing import Final
 
 from untorn_conformance.backend import UnpublishedReason, Verb
@@ -59,7 +60,7 @@ def judge_refusals(timeline: Timeline) -> Iterator[Violation]:
     ]
     if not refused:
         return
-    tried = _tried_before(timeline)
+    tried = _tried_before(timeline, {op.process for op in refused})
     work, presence = Activity(timeline), Presence(timeline)
     for op in refused:
         staged_ns = timeline.ops[op.via].began_ns if op.via >= 0 else op.began_ns
@@ -75,11 +76,13 @@ def judge_refusals(timeline: Timeline) -> Iterator[Violation]:
             yield _refused(timeline, op, staged_ns)
 
 
-def _tried_before(timeline: Timeline) -> Mapping[int, int]:
-    """By publish: when its process was last asked to open or publish before it."""
+def _tried_before(timeline: Timeline, processes: Set[str]) -> Mapping[int, int]:
+    """By publish of these: when its process was last asked to open or publish before it."""
     last: dict[str, int] = {}
     tried: dict[int, int] = {}
     for op in timeline.ops:
+        if op.process not in processes:
+            continue
         if op.verb == Verb.PUBLISH:
             tried[op.id] = last.get(op.process, op.began_ns)
             last[op.process] = op.began_ns
@@ -95,7 +98,7 @@ def _is_raced(timeline: Timeline, work: Activity, op: Op) -> bool:
 def _refused(timeline: Timeline, op: Op, staged_ns: int) -> Violation:
     collected = any(
         each.began_ns <= op.ended_ns and timeline.end(each) >= staged_ns
-        for some in (timeline.collects, timeline.unanswered, timeline.errors)
+        for some in (timeline.collects, timeline.failed)
         for each in some
         if each.verb == Verb.COLLECT
     )
@@ -137,14 +140,15 @@ class Presence:
         given_up = {
             op.via: op.ended_ns for op in timeline.ops if op.verb in _ENDS and op.is_answered
         }
-        gives = {id(op) for some in (timeline.hits, timeline.made, timeline.stages) for op in some}
+        staged = (op for op in timeline.failed if op.verb == Verb.STAGE)
+        gives = {op.id for op in chain(timeline.hits, timeline.made, timeline.stages, staged)}
         for op in timeline.ops:
             if op.verb == Verb.COLLECT:
                 span = (op.id, op.began_ns, self._ended(op))
                 self._spans.setdefault("", []).append(span)
             elif op.verb in _WORKS:
                 ended = self._ended(op)
-                if id(op) in gives:
+                if op.id in gives:
                     ended = given_up.get(op.id, self._gone(op.process))
                 self._spans.setdefault(op.key, []).append((op.id, op.began_ns, ended))
 

@@ -33,11 +33,18 @@ _NS: Final = 1_000_000_000
 
 
 class Removals:
-    """The moments at which entries may have gone."""
+    """The moments at which entries may have gone.
+
+    ``by_age`` are the answered collects that removed something, and nothing below some age.
+    """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self.may_evict_by_itself = timeline.start.budget_bytes is not None
+        self._moved_from = min(
+            [timeline.troubles.aged_from, *(op.began_ns for op in timeline.ages)]
+        )
+        self.by_age: list[Op] = []
         spans: dict[int, list[tuple[int, int]]] = {}
         for age, begin, end in (*self._collects(), *self._others()):
             spans.setdefault(age, []).append((begin, end))
@@ -47,9 +54,6 @@ class Removals:
         self._ageless = Spans([each for some in spans.values() for each in some])
         harmless = not timeline.troubles.removes.begins
         self._is_plain = harmless and all(age == 0 for age in spans)
-        self._moved_from = min(
-            [timeline.troubles.aged_from, *(op.began_ns for op in timeline.ages)]
-        )
 
     @property
     def ages_moved_from(self) -> int:
@@ -79,8 +83,11 @@ class Removals:
         timeline = self._timeline
         for op in timeline.collects:
             if self._removes(op):
-                yield self._min_age(op), op.began_ns, op.ended_ns
-        for op in (*timeline.unanswered, *timeline.errors):
+                age = self._min_age(op)
+                if age > 0 and op.ended_ns < self._moved_from:
+                    self.by_age.append(op)
+                yield age, op.began_ns, op.ended_ns
+        for op in timeline.failed:
             if op.verb == Verb.COLLECT and not op.numbers.get("dry_run"):
                 yield self._min_age(op) if op.numbers else 0, op.began_ns, timeline.end(op)
 
@@ -103,7 +110,7 @@ class Removals:
         refuses = timeline.troubles.refuses
         if not (self.may_evict_by_itself or refuses.begins):
             return
-        failed = [op for op in (*timeline.unanswered, *timeline.errors) if op.verb in _WRITES]
+        failed = [op for op in timeline.failed if op.verb in _WRITES]
         for op in (*timeline.made, *timeline.stages, *failed):
             end = timeline.end(op)
             if self.may_evict_by_itself or refuses.overlap(op.began_ns, end):

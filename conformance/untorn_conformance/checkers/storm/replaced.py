@@ -22,6 +22,7 @@ from typing import Final
 
 from untorn_conformance.backend import MissReason
 from untorn_conformance.checkers.storm.activity import Activity
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.lives import Life, Lives, Reach
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
@@ -40,13 +41,18 @@ _MISSED: Final[Mapping[Reach, tuple[str, tuple[str, ...], str]]] = {
     Reach.HELD: ("H4", ("R4",), "held by a lease"),
     Reach.YOUNG: ("H7", ("G3",), "there before, and too young for every collect since"),
 }
+_ABSENT: Final = MissReason.ABSENT.value
+_BUSY: Final = MissReason.BUSY.value
 _RESURRECTED: Final = ("H3", ("R2", "G7"), "seen before and after it")
 
 
-def judge_replaced(timeline: Timeline, lives: Lives) -> Iterator[Violation]:
+def judge_replaced(timeline: Timeline, lives: Lives, judged: Judged) -> Iterator[Violation]:
     """Judge every two versions of a key that were there together."""
     for some in lives.by_key.values():
         timeline.deadline.check()
+        for checker in ("H3", "H6"):
+            judged.count(checker, len(some) - 1)
+        judged.count("H4", sum(life.was_held for life in some[:-1]))
         there: list[Life] = []  # what reaches beyond the first of who comes next: at most one
         for life in some:
             there = [each for each in there if each.end > life.first]
@@ -74,37 +80,51 @@ def _together(lives: Lives, one: Life, other: Life) -> Violation:
     )
 
 
-def judge_missed(timeline: Timeline, lives: Lives, removals: Removals) -> Iterator[Violation]:
+def judge_missed(
+    timeline: Timeline, lives: Lives, removals: Removals, judged: Judged
+) -> Iterator[Violation]:
     """Judge every miss of what certainly was there."""
     firsts: dict[str, list[int]] = {}
     cores: dict[str, list[Life]] = {}
     for key, some in lives.by_key.items():
         cores[key] = [each for each in some if each.first < each.end]
         firsts[key] = [each.first for each in cores[key]]
-    work = Activity(timeline)
+    work, struck = Activity(timeline), bool(timeline.troubles)
     for chunk in timeline.deadline.chunks(timeline.misses):
         for op in chunk:
             place = bisect_left(firsts.get(op.key, ()), op.began_ns) - 1
-            if place < 0 or cores[op.key][place].end <= op.ended_ns:
+            if place < 0:
                 continue
             life = cores[op.key][place]
-            busy = op.reason == MissReason.BUSY and work.is_beside(op)
-            if not busy and not _is_excused(timeline, life, op):
+            busy = op.reason == _BUSY and work.is_beside(op)
+            if busy or (struck and _is_excused(timeline, life, op)):
+                continue
+            _count(judged, life, op)
+            if life.end > op.ended_ns:
                 yield _missed(lives, removals, life, op)
+
+
+def _count(judged: Judged, life: Life, op: Op) -> None:
+    judged.count("H5")
+    if op.reason == _ABSENT:
+        judged.count("H3")
+    if life.was_held:
+        judged.count("H4")
 
 
 def _is_excused(timeline: Timeline, life: Life, op: Op) -> bool:
     troubles = timeline.troubles
     if troubles.afflict(op.began_ns, op.ended_ns):
         return True
-    harmed = troubles.harmed_from(timeline.staged_at(life.version)) <= op.ended_ns
-    return harmed and op.reason != MissReason.ABSENT
+    if op.reason == _ABSENT:
+        return False
+    return troubles.harmed_from(timeline.staged_at(life.version)) <= op.ended_ns
 
 
 def _missed(lives: Lives, removals: Removals, life: Life, op: Op) -> Violation:
     by = next(each for each in Reach if lives.reach(life, each) > op.ended_ns)
     checker, rows, why = _MISSED[by]
-    if by is Reach.SEEN and op.reason == MissReason.ABSENT:
+    if by is Reach.SEEN and op.reason == _ABSENT:
         gone = removals.soonest(life.version, life.first, by_age=False)
         checker, rows, why = _RESURRECTED if gone <= op.ended_ns else _MISSED[by]
     return Violation(

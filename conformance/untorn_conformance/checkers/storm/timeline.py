@@ -10,7 +10,9 @@ Rule 4: with leases a handle holds its entry until its release (or close) is ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 from untorn_conformance.backend import Verb
@@ -26,6 +28,15 @@ _UNKNOWN_TO_US: Final = frozenset(
 """Errors that do not say whether the operation had an effect."""
 
 _RESTARTS: Final = frozenset({Verb.OPEN.value, Verb.CLOSE.value})
+_ENDED_NS: Final = attrgetter("ended_ns")
+_RELEASE: Final = Verb.RELEASE.value
+_MADE: Final = (
+    OpOutcome.PUBLISHED,
+    OpOutcome.ADOPTED,
+    OpOutcome.UNPUBLISHED,
+    OpOutcome.UNCACHED,
+)
+_LOST: Final = (OpOutcome.EVICTED, OpOutcome.DAMAGED)
 _MAKES: Final = frozenset({Verb.PUBLISH.value, Verb.EXTRACT.value})
 
 
@@ -34,7 +45,11 @@ class Timeline:
 
     ``odd`` are reads whose bytes are not of their handle's version or not of their frame;
     ``misplaced`` those that showed that their handle's version is of another key. ``shown`` is the
-    first read of each handle, by the id of the operation that gave it, ``versions`` whose it was.
+    first read of each handle, by the id of the operation that gave it, ``versions`` whose it was;
+    ``releases`` the release that it was given up with. ``failed`` is what has no answer, or an
+    error; ``others`` what was done, or skipped, and is in no other list. ``bytes_read`` counts the
+    reads that gave bytes, ``asked_before`` what had been asked before each collect, of what can
+    protect entries.
     """
 
     def __init__(self, round_: Round, deadline: Deadline) -> None:
@@ -50,6 +65,8 @@ class Timeline:
         }
         self._killed = {each.process: each.at_ns for each in round_.deaths if each.asked}
         self.shown: dict[int, Op] = {}
+        self.versions: dict[int, str] = {}
+        self.releases: dict[int, Op] = {}
         self.odd: list[Op] = []
         self.misplaced: list[Op] = []
         self.lost: list[Op] = []
@@ -59,56 +76,64 @@ class Timeline:
         self.stages: list[Op] = []
         self.collects: list[Op] = []
         self.counted: list[Op] = []
+        self.others: list[Op] = []
         self.errors: list[Op] = []
         self.unanswered: list[Op] = []
         self.ages: list[Op] = []
-        self.versions: dict[int, str] = {}
-        self._done: list[Op] = []
-        self._let_go: dict[int, int] = {}
+        self.asked_before: dict[int, int] = {}
+        self.bytes_read = 0
         self._restarted: dict[str, list[int]] = {}
         self._alive: dict[str, int] = {}
-        for chunk in deadline.chunks(round_.ops):
-            self._sort_reads_first(chunk)
-        parts = (self.hits, self.made, self._done, self.unanswered, self.errors)
+        self._sort()
+        self.failed = (*self.unanswered, *self.errors)
+        parts = (self.hits, self.made, self.others, self.failed)
         self.extracts = [op for part in parts for op in part if op.verb == Verb.EXTRACT]
         self.asked = self._asked()
 
-    def _sort_reads_first(self, ops: Sequence[Op]) -> None:
-        """Put each operation where it belongs; the most frequent outcomes get the shortest way."""
-        read, hit, done = OpOutcome.READ, OpOutcome.HIT, OpOutcome.DONE
-        known, odd = self.versions.get, self.odd
-        hits, alive, let_go = self.hits, self._alive, self._let_go
-        staged, miss = OpOutcome.STAGED, OpOutcome.MISS
-        published, adopted = OpOutcome.PUBLISHED, OpOutcome.ADOPTED
-        stages, made, misses = self.stages, self.made, self.misses
-        release = Verb.RELEASE.value
+    def _sort(self) -> None:
+        """Put each operation where it belongs, in one pass."""
+        places = self._places()
+        for chunk in self.deadline.chunks(self.ops):
+            self._sort_chunk(chunk, places)
+
+    def _places(self) -> Mapping[OpOutcome | None, Callable[[Op], None]]:
+        """What takes in an operation that gave no bytes, by its outcome."""
+        places: dict[OpOutcome | None, Callable[[Op], None]] = {
+            OpOutcome.HIT: self.hits.append,
+            OpOutcome.MISS: self.misses.append,
+            OpOutcome.STAGED: self.stages.append,
+            OpOutcome.COLLECTED: self._take_collect,
+            OpOutcome.SKIPPED: self.others.append,
+            OpOutcome.COUNTED: self.counted.append,
+            OpOutcome.DONE: self._take_done,
+            OpOutcome.ERROR: self._take_failed,
+            None: self._take_failed,
+        }
+        places.update(dict.fromkeys(_MADE, self.made.append))
+        places.update(dict.fromkeys(_LOST, self.lost.append))
+        return places
+
+    def _sort_chunk(
+        self, ops: Sequence[Op], places: Mapping[OpOutcome | None, Callable[[Op], None]]
+    ) -> None:
+        """Most are reads, and most of those give what the handle's first gave: the shortest way."""
+        read, version_of, odd = OpOutcome.READ, self.versions.get, self.odd
+        reads = len(ops)
         for op in ops:
-            outcome = op.outcome
-            if outcome is read:
-                seen = op.seen
-                if seen is None or seen.index != op.index:
-                    odd.append(op)
-                    continue
-                version = known(op.via)
-                if version is None:
-                    self._show(op, seen)
-                elif version != seen.version:
-                    odd.append(op)
-            elif outcome is hit:
-                hits.append(op)
-                alive[op.process] = op.began_ns
-            elif outcome is done and op.verb == release:
-                let_go[op.via] = op.began_ns
-                alive[op.process] = op.began_ns
-            elif outcome is staged:
-                stages.append(op)
-            elif outcome is published or outcome is adopted:
-                made.append(op)
-                alive[op.process] = op.began_ns
-            elif outcome is miss:
-                misses.append(op)
-            else:
-                self._sort(op)
+            if op.outcome is not read:
+                reads -= 1
+                places[op.outcome](op)
+                continue
+            seen = op.seen
+            if seen is None or seen.index != op.index:
+                odd.append(op)
+                continue
+            version = version_of(op.via)
+            if version is None:
+                self._show(op, seen)
+            elif version != seen.version:
+                odd.append(op)
+        self.bytes_read += reads
 
     def _show(self, op: Op, seen: Seen) -> None:
         """The first bytes that were read through a handle tell whose it is."""
@@ -117,45 +142,39 @@ class Timeline:
         if op.via >= 0 and self.ops[op.via].key != seen.key:
             self.misplaced.append(op)
 
-    def _sort(self, op: Op) -> None:
-        outcome = op.outcome
-        if outcome is None or outcome is OpOutcome.ERROR:
-            self._sort_failed(op)
-            return
-        self._alive[op.process] = op.began_ns
-        if outcome is OpOutcome.UNPUBLISHED or outcome is OpOutcome.UNCACHED:
-            self.made.append(op)
-        elif outcome is OpOutcome.EVICTED or outcome is OpOutcome.DAMAGED:
-            self.lost.append(op)
-        elif outcome is OpOutcome.COLLECTED:
-            self.collects.append(op)
-        elif outcome is OpOutcome.COUNTED:
-            self.counted.append(op)
-        elif op.verb in _RESTARTS:
-            self._restarted.setdefault(op.process, []).append(op.began_ns)
-        elif op.verb == Verb.AGE:
-            self.ages.append(op)
-        else:
-            self._done.append(op)
+    def _take_collect(self, op: Op) -> None:
+        self.asked_before[op.id] = sum(map(len, self._protecting()))
+        self.collects.append(op)
 
-    def _sort_failed(self, op: Op) -> None:
-        if op.outcome is None:
-            self.unanswered.append(op)
-        else:
-            self.errors.append(op)
-        if op.verb == Verb.RELEASE:
-            self._let_go[op.via] = op.began_ns
-        elif op.verb in _RESTARTS:
+    def _protecting(self) -> tuple[list[Op], ...]:
+        """All but reads and releases: while one of those is under way, a handle is held."""
+        answered = (self.hits, self.made, self.misses, self.stages, self.collects, self.counted)
+        return *answered, self.lost, self.others, self.unanswered, self.errors
+
+    def _take_done(self, op: Op) -> None:
+        if op.verb == _RELEASE:
+            self.releases[op.via] = op
+            return
+        self.others.append(op)
+        self._take_change(op)
+
+    def _take_failed(self, op: Op) -> None:
+        (self.unanswered if op.outcome is None else self.errors).append(op)
+        if op.verb == _RELEASE:
+            self.releases.setdefault(op.via, op)
+        self._take_change(op)
+
+    def _take_change(self, op: Op) -> None:
+        """What changes a process, or the times of all, whether it was told that it did or not."""
+        if op.verb in _RESTARTS:
             self._restarted.setdefault(op.process, []).append(op.began_ns)
         elif op.verb == Verb.AGE:
             self.ages.append(op)
-        elif op.verb == Verb.STAGE:
-            self.stages.append(op)
 
     def _asked(self) -> dict[str, Op]:
         """The operation that was to make each version visible."""
-        failed = (op for op in (*self.unanswered, *self.errors) if op.verb in _MAKES)
-        return {op.version: op for op in (*self.made, *failed) if op.version}
+        failed = (op for op in self.failed if op.verb in _MAKES)
+        return {op.version: op for op in chain(self.made, failed) if op.version}
 
     # --- what others ask
 
@@ -169,15 +188,47 @@ class Timeline:
         """When we killed the process, or before everything if we did not."""
         return min(self._killed.get(process, -FOREVER), self.troubles.killed_from(process))
 
-    def held_until(self, op: Op) -> int:
-        """Until when the handle that this operation gave certainly was held."""
-        until = self._let_go.get(op.id)
-        if until is None:
-            until = self._alive[op.process]
-        if self._restarted and op.process in self._restarted:
-            later = [at for at in self._restarted[op.process] if at >= op.ended_ns]
-            until = min([until, *later])
-        return until
+    def held_until(self, gave: Iterable[Op]) -> list[int]:
+        """Until when each handle that these operations gave certainly was held."""
+        releases, restarted = self.releases.get, self._restarted.get
+        held = []
+        for op in gave:
+            release = releases(op.id)
+            until = self._last_sign(op.process) if release is None else release.began_ns
+            restarts = restarted(op.process)
+            if restarts is not None and restarts[-1] >= op.ended_ns:
+                until = min(until, *(at for at in restarts if at >= op.ended_ns))
+            held.append(until)
+        return held
+
+    def _last_sign(self, process: str) -> int:
+        """The last beginning of what a process answered, but for reads, misses and stages."""
+        if not self._alive:
+            some = (self.hits, self.made, self.others, self.lost, self.collects, self.counted)
+            for op in chain(*some, self.releases.values()):
+                if op.is_answered and op.began_ns > self._alive.get(op.process, -FOREVER):
+                    self._alive[op.process] = op.began_ns
+        return self._alive[process]
+
+    def over_ns(self) -> Iterator[int]:
+        """When each of those that protect anything was over, a handle with its release."""
+        hits, made, *answered, unanswered, errors = self._protecting()
+        for some in (hits, made):
+            yield from self._let_go(some)
+        for some in answered:
+            yield from map(_ENDED_NS, some)
+        for some in (unanswered, errors):
+            yield from map(self.end, some)
+
+    def _let_go(self, gave: Iterable[Op]) -> list[int]:
+        """By when each handle that these operations gave certainly was held no more."""
+        releases, deaths, done = self.releases.get, self.deaths.get, OpOutcome.DONE
+        return [
+            release.ended_ns
+            if (release := releases(op.id)) is not None and release.outcome is done
+            else deaths(op.process, FOREVER)
+            for op in gave
+        ]
 
     def is_untroubled(self, op: Op) -> bool:
         """Whether no calls of it were made to fail, and no files taken from under it."""

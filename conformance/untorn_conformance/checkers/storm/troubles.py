@@ -67,6 +67,10 @@ class Troubles:
             if excuse in each.excuses
         ]
 
+    def __bool__(self) -> bool:
+        """Whether anything struck at all."""
+        return bool(self._bit)
+
     def afflict(self, begin: int, end: int) -> bool:
         """Whether calls may have failed, or files gone, from ``begin`` to ``end``."""
         return bool(self._bit) and (

@@ -22,6 +22,7 @@ from typing import Final
 
 from untorn_conformance.backend import BytesMeaning, Verb
 from untorn_conformance.checkers.storm.collects import Weighing
+from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.removals import SLACK_NS, Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import FOREVER, Violation
@@ -31,10 +32,13 @@ _NS: Final = 1_000_000_000
 _Told = tuple[str, tuple[str, ...], str]
 
 
-def judge_weighed(timeline: Timeline, removals: Removals) -> Iterator[Violation]:
+def judge_weighed(
+    timeline: Timeline, removals: Removals, weighing: Weighing, judged: Judged
+) -> Iterator[Violation]:
     """Judge every collect that ran alone and was weighed."""
-    scene = _Scene(timeline, removals)
-    for op in weighed(timeline):
+    scene = _Scene(timeline, removals, weighing)
+    for op in _weighed(timeline):
+        judged.note("H11" if op.numbers.get("shifted_s", 0) else "H7", op)
         for checker, rows, message in scene.judge(op):
             yield Violation(
                 checker=checker,
@@ -46,7 +50,7 @@ def judge_weighed(timeline: Timeline, removals: Removals) -> Iterator[Violation]
         scene.note(op)
 
 
-def weighed(timeline: Timeline) -> list[Op]:
+def _weighed(timeline: Timeline) -> list[Op]:
     """The weighed collects that certainly ran alone and unhindered."""
     some = [op for op in timeline.collects if {"stood", "stayed"} <= op.numbers.keys()]
     audit = timeline.round.audit
@@ -66,15 +70,14 @@ def weighed(timeline: Timeline) -> list[Op]:
 class _Scene:
     """What came before a weighed collect."""
 
-    def __init__(self, timeline: Timeline, removals: Removals) -> None:
-        self._weighing = Weighing(timeline, removals)
+    def __init__(self, timeline: Timeline, removals: Removals, weighing: Weighing) -> None:
+        self._weighing = weighing
         self._entry_bytes = timeline.start.entry_bytes
         self._moved_from = removals.ages_moved_from
         is_size = timeline.start.limits.get("bytes_meaning") == BytesMeaning.ST_SIZE
         self._thinned = timeline.troubles.removes.overlap(-FOREVER, FOREVER)
         self._tells_bytes = is_size
-        failed = (*timeline.unanswered, *timeline.errors)
-        self._unfinished = any(op.verb == Verb.COLLECT for op in failed)
+        self._unfinished = any(op.verb == Verb.COLLECT for op in timeline.failed)
         self._emptied: Op | None = None
 
     def note(self, op: Op) -> None:
