@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,47 @@ def extract(farm: Farm, worker: Worker, inputs: dict[Axis, str | int | None]) ->
     return Run(answer.files, paths, digests, answer.outcome, seconds)
 
 
-def plain(clip: Path, inputs: dict[Axis, str | int | None], target: Path) -> list[Path]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A clip, what is asked of it, and how a plain run of the decoder gets the same.
+
+    ``before`` are the plain run's options ahead of the clip. ``unsought``: it decodes the clip from
+    its beginning and leaves out what is before the range, because where it seeks into a clip of
+    uneven pace it would begin with the next frame in place of the one that is still shown.
+    """
+
+    clip: str
+    axes: dict[Axis, Any]
+    real: bool = False
+    before: tuple[str, ...] = ()
+    unsought: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The clip, made or fetched if need be."""
+        return real_clip(self.clip) if self.real else fixture_clip(self.clip)
+
+    @property
+    def inputs(self) -> dict[Axis, str | int | None]:
+        """What is asked."""
+        return {Axis.PATH: str(self.path), Axis.FORMAT: "png", **self.axes}
+
+
+def plain(case: Case, target: Path) -> list[Path]:
     """The same range by the decoder alone, with a command written here."""
+    inputs, skipped = case.inputs, 0
     target.mkdir()
-    arguments = ["-ss", str(inputs[Axis.START_S])] if inputs.get(Axis.START_S) else []
+    arguments = list(case.before)
+    if inputs.get(Axis.START_S) and not case.unsought:
+        arguments += ["-ss", str(inputs[Axis.START_S])]
     if inputs.get(Axis.DURATION_S):
         arguments += ["-t", str(inputs[Axis.DURATION_S])]
-    arguments += ["-i", str(clip), "-map", "0:v:0", "-vf", f"fps={inputs[Axis.FPS]}"]
+    arguments += ["-i", str(case.path), "-map", "0:v:0", "-vf", f"fps={inputs[Axis.FPS]}"]
     command = [ffmpeg_exe(), "-nostdin", "-v", "error", *arguments, str(target / "%06d.png")]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    return sorted(target.iterdir())
+    if case.unsought:
+        skipped = int(Fraction(str(inputs[Axis.START_S])) * Fraction(str(inputs[Axis.FPS])))
+    return sorted(target.iterdir())[skipped:]
 
 
 def assert_same_pixels(one: Run, other: Run, what: str) -> None:
@@ -71,14 +103,36 @@ def assert_same_pixels(one: Run, other: Run, what: str) -> None:
     assert found.identical, f"{what}: {found.differences[:3]}"
 
 
-CASES: dict[str, tuple[bool, str, dict[Axis, Any]]] = {
-    "sdr": (False, "sdr", {Axis.FPS: "30"}),
-    "ntsc": (False, "ntsc", {Axis.FPS: "30000/1001"}),
-    "odd": (False, "odd", {Axis.FPS: "30"}),
-    "hdr10": (False, "hdr10", {Axis.FPS: "30"}),
-    "bigbuckbunny": (True, "bigbuckbunny", {Axis.FPS: "5", Axis.DURATION_S: "1"}),
-    "bikes": (True, "bikes", {Axis.FPS: "12.5", Axis.START_S: "1.5", Axis.DURATION_S: "2"}),
-    "carphone": (True, "carphone_pristine", {Axis.FPS: "30000/1001"}),
+AT_25 = {Axis.FPS: "25"}
+CASES = {
+    "sdr": Case(clip="sdr", axes={Axis.FPS: "30"}),
+    "ntsc": Case(clip="ntsc", axes={Axis.FPS: "30000/1001"}),
+    "odd": Case(clip="odd", axes={Axis.FPS: "30"}),
+    "hdr10": Case(clip="hdr10", axes={Axis.FPS: "30"}),
+    "vfr": Case(clip="vfr", axes={Axis.FPS: "30"}),
+    "vfr amid a long frame": Case(
+        clip="vfr", axes={Axis.FPS: "20", Axis.START_S: "0.9"}, unsought=True
+    ),
+    "vfr_matroska": Case(
+        clip="vfr_matroska", axes={Axis.FPS: "20", Axis.START_S: "0.9"}, unsought=True
+    ),
+    "vp8": Case(clip="vp8", axes=AT_25),
+    "alpha_vp8": Case(clip="alpha_vp8", axes=AT_25, before=("-c:v", "libvpx")),
+    "alpha_vp9": Case(clip="alpha_vp9", axes=AT_25, before=("-c:v", "libvpx-vp9")),
+    "prores": Case(clip="prores", axes=AT_25),
+    "alpha_prores": Case(clip="alpha_prores", axes=AT_25),
+    "hevc": Case(clip="hevc", axes=AT_25),
+    "rotated": Case(clip="rotated", axes=AT_25),
+    "anamorphic": Case(clip="anamorphic", axes=AT_25),
+    "bigbuckbunny": Case(
+        clip="bigbuckbunny", axes={Axis.FPS: "5", Axis.DURATION_S: "1"}, real=True
+    ),
+    "bikes": Case(
+        clip="bikes",
+        axes={Axis.FPS: "12.5", Axis.START_S: "1.5", Axis.DURATION_S: "2"},
+        real=True,
+    ),
+    "carphone": Case(clip="carphone_pristine", axes={Axis.FPS: "30000/1001"}, real=True),
 }
 
 
@@ -89,14 +143,13 @@ def test_X1_cold_warm_uncached_and_plain_are_identical(
 ) -> None:
     """A cache that changes a picture is worse than none."""
     farm.needs(Capability.EXTRACT)
-    real, name, axes = CASES[clip_name]
-    clip = real_clip(name) if real else fixture_clip(name)
-    inputs = {Axis.PATH: str(clip), Axis.FORMAT: "png", **axes}
+    case = CASES[clip_name]
+    inputs = case.inputs
     worker = farm.worker()
     cold, warm = extract(farm, worker, inputs), extract(farm, worker, inputs)
     assert (cold.outcome, warm.outcome) == (ExtractOutcome.PUBLISHED, ExtractOutcome.HIT)
     assert (warm.names, warm.digests) == (cold.names, cold.digests)
-    reference = plain(clip, inputs, tmp_path / "plain")
+    reference = plain(case, tmp_path / "plain")
     alone = Run(cold.names, reference, (), ExtractOutcome.UNCACHED, 0.0)
     assert len(reference) == len(cold.paths)
     assert_same_pixels(cold, alone, "cold against ffmpeg alone")
