@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
 import av
 
 from untorn import pacing
+from untorn.colour import HLG, PQ, Colour, Family
 from untorn.errors import ClipError, SourceChangedError
 from untorn.key import SourceIdentity
 
@@ -35,8 +36,8 @@ class Transfer(StrEnum):
     HLG = "arib-std-b67"
 
 
-# The numbers of ITU-T H.273, which every container and decoder shares.
-_HDR_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
+_HDR_TRANSFERS = {PQ: Transfer.PQ, HLG: Transfer.HLG}
+_FULL_RANGE = {1: False, 2: True}  # as ffmpeg numbers them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,7 @@ class ClipInfo:
     rotation_degrees: int = 0
     sample_aspect: Fraction = Fraction(1)
     start_s: Fraction = Fraction(0)
+    colour: Colour = field(default_factory=Colour)
 
     @property
     def end_s(self) -> Fraction | None:
@@ -171,12 +173,33 @@ def _info(
         rotation_degrees=picture.rotation % 360 if picture else 0,
         sample_aspect=Fraction(aspect) if aspect else Fraction(1),
         start_s=walk.start_s,
+        colour=_colour(context, pixel_format),
     )
 
 
 def _has_hidden_alpha(stream: av.VideoStream) -> bool:
     """Whether there is a second picture beside each, of alpha: VP8's and VP9's way in WebM."""
     return stream.codec.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1"
+
+
+def _colour(context: av.VideoCodecContext, pixel_format: str) -> Colour:
+    if pixel_format == "unknown":
+        return Colour()
+    layout = av.VideoFormat(pixel_format, 64, 64)
+    samples = [each for each in layout.components if not each.is_alpha]
+    family = Family.YUV
+    if layout.is_rgb or layout.has_palette:
+        family = Family.RGB
+    elif len(samples) == 1:
+        family = Family.GREY
+    return Colour(
+        family=family,
+        subsampled=any((each.width, each.height) != (64, 64) for each in samples),
+        matrix=context.colorspace,
+        primaries=context.color_primaries,
+        transfer=context.color_trc,
+        full_range=pixel_format.startswith("yuvj") or _FULL_RANGE.get(context.color_range),
+    )
 
 
 def _open(path: str) -> av.container.InputContainer:

@@ -6,7 +6,7 @@ ffmpeg-python builds it from a graph; nothing here starts anything (see extracti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ from untorn.clip import ClipInfo
 from untorn.decoder import Decoder
 from untorn.errors import ClipError
 from untorn.key import FrameFormat
-from untorn.transform import Transform
+from untorn.transform import Filter, Transform, filters
 
 DEFAULT_JPG_QUALITY = 95
 _PLACE_OF_CLIP = "the clip"
@@ -69,6 +69,7 @@ def command(decoder: Decoder, clip: str, wanted: Range, info: ClipInfo) -> list[
     """
     stream = ffmpeg.input(_PLACE_OF_CLIP, **_reading(wanted, info)).video
     stream, limit = _paced(stream, wanted, info)
+    stream = _transformed(stream, wanted.transform, info)
     target = f"{_FRAME_NAME}.{wanted.format.value}"
     options = {**_encoding(wanted), **limit}
     built = ffmpeg.output(stream, target, f="image2", **options).global_args(
@@ -127,6 +128,27 @@ def _last_moment_s(wanted: Range, info: ClipInfo) -> Fraction:
     if not ends:
         raise ClipError("the clip does not tell its length: it has no last frame to seek to")
     return max(wanted.start_s, min(ends) - min(_LAST_MOMENT_S, 1 / info.rate / 2))
+
+
+def _transformed(
+    stream: ffmpeg.nodes.FilterableStream, transform: Transform | None, info: ClipInfo
+) -> ffmpeg.nodes.FilterableStream:
+    if transform is None:
+        return stream
+    made = filters(transform, info)
+    if made.merge is None:
+        return _filtered(stream, made.picture)
+    ways = stream.split()
+    picture, alpha = _filtered(ways[0], made.picture), _filtered(ways[1], made.alpha)
+    return ffmpeg.filter([picture, alpha], made.merge.name, **made.merge.options)
+
+
+def _filtered(
+    stream: ffmpeg.nodes.FilterableStream, steps: Sequence[Filter]
+) -> ffmpeg.nodes.FilterableStream:
+    for step in steps:
+        stream = stream.filter(step.name, **step.options)
+    return stream
 
 
 def _encoding(wanted: Range) -> dict[str, str | int]:

@@ -25,6 +25,7 @@ from untorn.layout import is_key
 _VERSION_TIMEOUT_S = 30.0
 _PAGE_BYTES = 65536
 _MAX_REMEMBERED = 32
+_FILTER_WORDS = 2  # flags and name, before "V->V"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,13 @@ def _locate(chosen: str) -> str:
 @functools.lru_cache(maxsize=8)
 def _version(path: str, _mtime_ns: int, _size: int) -> str:
     """Asked once a process and file: it costs 13 ms, or 80 where linked dynamically."""
+    return _told(path, "-version")
+
+
+def _told(path: str, question: str) -> str:
     try:
         done = subprocess.run(
-            [path, "-hide_banner", "-version"],
+            [path, "-hide_banner", question],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_VERSION_TIMEOUT_S,
@@ -79,8 +84,26 @@ def _version(path: str, _mtime_ns: int, _size: int) -> str:
         reason = error.strerror if isinstance(error, OSError) else "did not answer"
         raise DecoderError(f"cannot run {path}: {reason}") from None
     if done.returncode != 0 or not done.stdout:
-        raise DecoderError(f"{path} -version failed with exit code {done.returncode}")
+        raise DecoderError(f"{path} {question} failed with exit code {done.returncode}")
     return done.stdout.decode("utf-8", "replace")
+
+
+def require_filters(decoder: Decoder, names: frozenset[str]) -> None:
+    """DecoderError naming the filters that this ffmpeg was built without."""
+    try:
+        state = os.stat(decoder.path)
+    except OSError as error:
+        raise DecoderError(f"{VAR_FFMPEG}: {decoder.path}: {error.strerror}") from None
+    missing = names - _filters(decoder.path, state.st_mtime_ns, state.st_size)
+    if missing:
+        words = ", ".join(sorted(missing))
+        raise DecoderError(f"{decoder.path} was built without the filter {words}; set {VAR_FFMPEG}")
+
+
+@functools.lru_cache(maxsize=8)
+def _filters(path: str, _mtime_ns: int, _size: int) -> frozenset[str]:
+    lines = (line.split() for line in _told(path, "-filters").splitlines())
+    return frozenset(words[1] for words in lines if len(words) > _FILTER_WORDS and "->" in words[2])
 
 
 def fingerprint(decoder: Decoder, ctl_fd: int) -> str:

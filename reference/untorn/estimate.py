@@ -41,9 +41,10 @@ def need(info: ClipInfo, wanted: Range, expected: int | None) -> Need:
     frames = expected or 1
     samples = info.width * info.height * 3
     if wanted.format is FrameFormat.PNG:  # which keeps alpha and depth
-        samples = (
-            info.width * info.height * (4 if info.alpha else 3) * math.ceil(info.depth_bits / 8)
-        )
+        depth_bits = info.depth_bits
+        if wanted.transform is not None:
+            depth_bits = 16 if wanted.transform.to_hdr else 8
+        samples = info.width * info.height * (4 if info.alpha else 3) * math.ceil(depth_bits / 8)
     return Need(size=int(frames * samples * _BYTES_PER_RAW[wanted.format]), files=frames + 2)
 
 

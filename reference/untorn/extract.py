@@ -33,6 +33,7 @@ from untorn import (
     space,
     staging,
     syscalls,
+    transform,
     writing,
 )
 from untorn.access import Access, errno_name
@@ -198,8 +199,18 @@ def _wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
     return turn
 
 
+def _examined(job: Job) -> clip.ClipInfo:
+    """What the clip is; ClipError or DecoderError where it cannot become what is asked for."""
+    path, wanted = job.resolved.path, job.resolved.range.transform
+    info = probes.probe(path, job.resolved.state)
+    transform.require_fit(wanted, info, path)
+    if wanted is not None:
+        decoder.require_filters(job.decoder, transform.filters(wanted, info).names)
+    return info
+
+
 def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
-    info = probes.probe(job.resolved.path, job.resolved.state)
+    info = _examined(job)
     expected = estimate.expected_frames(info, job.resolved.range)
     need = estimate.need(info, job.resolved.range, expected)
     failure = _room(access, upkeep, need)
@@ -313,7 +324,7 @@ def _uncached(
 def _decode_outside(
     access: Access, upkeep: Upkeep, job: Job, failure: Failure, miss: Miss | None
 ) -> Frames:
-    info = probes.probe(job.resolved.path, job.resolved.state)
+    info = _examined(job)
     expected = estimate.expected_frames(info, job.resolved.range)
     access.counters.add("uncached")
     with contextlib.ExitStack() as stack:

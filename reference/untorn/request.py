@@ -11,7 +11,7 @@ from untorn.clip import SourceState, identify, source_state
 from untorn.command import DEFAULT_JPG_QUALITY, Range
 from untorn.errors import ClipError, KeyInputError
 from untorn.key import FrameFormat, KeyInputs, Rational, compute_key, exact
-from untorn.transform import axis
+from untorn.transform import Transform, axis, parse
 
 
 class Identity(StrEnum):
@@ -31,7 +31,8 @@ class Request:
 
     Frames have the clip's stored pixels, upright, in png with its alpha and its depth; jpg of a
     clip with alpha is a ClipError, for it would be lost. `final_frame` asks for one frame, the one
-    that is shown last in the range, whatever `fps` says.
+    that is shown last in the range, whatever `fps` says. `transform` converts between SDR and HDR
+    in the decoding pass (see untorn.transform); to HDR is for png alone, of 16 bits a sample.
     """
 
     clip: str | os.PathLike[str]
@@ -42,6 +43,7 @@ class Request:
     quality: int | None = None
     identity: Identity = Identity.STAT
     final_frame: bool = False
+    transform: Transform | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,7 @@ def resolve(request: Request) -> Resolved:
         format=_format(request.format),
         quality=None,
         final_frame=request.final_frame,
+        transform=_transform(request.transform, request.format),
     )
     wanted = _with_quality(wanted, request.quality)
     try:
@@ -113,6 +116,13 @@ def _format(value: FrameFormat | str) -> FrameFormat:
     except ValueError:
         words = ", ".join(FrameFormat)
         raise KeyInputError(f"format must be one of {words}, not {value!r}") from None
+
+
+def _transform(value: Transform | str | None, frame_format: FrameFormat | str) -> Transform | None:
+    transform = parse(value)
+    if transform and transform.to_hdr and _format(frame_format) is FrameFormat.JPG:
+        raise KeyInputError(f"{transform} needs more than the 8 bits of jpg: ask for png")
+    return transform
 
 
 def _with_quality(wanted: Range, quality: int | None) -> Range:

@@ -103,7 +103,7 @@ def assert_distinct(worker: Worker, variants: Iterable[Mapping[Axis, object]]) -
 # --- K1, K2, K4: the key
 
 
-@requires("K1", evidence="18 inputs, 2 processes: other hash seed, locale, time zone, folder")
+@requires("K1", evidence="22 inputs, 2 processes: other hash seed, locale, time zone, folder")
 def test_K1_processes_agree(farm: Farm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of the process that asks gets into a key."""
     farm.needs(Capability.KEY)
@@ -120,7 +120,7 @@ def test_K1_processes_agree(farm: Farm, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert answers[0] == answers[1]
 
 
-@requires("K1", evidence="18 inputs with their axes in two orders, one process")
+@requires("K1", evidence="22 inputs with their axes in two orders, one process")
 def test_K1_the_order_of_the_axes_means_nothing(farm: Farm) -> None:
     """Inputs are a mapping: who builds it in another order gets the same key."""
     farm.needs(Capability.KEY)
@@ -130,7 +130,7 @@ def test_K1_the_order_of_the_axes_means_nothing(farm: Farm) -> None:
         assert refusal(worker, turned) == refusal(worker, vector["inputs"]), vector["name"]
 
 
-@requires("K2", evidence="each of 10 axes changed alone by the smallest step, once with 18 vectors")
+@requires("K2", evidence="each of 10 axes changed alone by the smallest step, once with 22 vectors")
 def test_K2_every_axis_changes_the_key(farm: Farm) -> None:
     """Each input that can change an output byte is in the key, with all its digits."""
     farm.needs(Capability.KEY)
