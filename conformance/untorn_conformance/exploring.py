@@ -28,7 +28,7 @@ from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, Found
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import ALL, TREES, scenario
+from untorn_stress.scenarios import ALL, NATURAL, TREES, scenario
 from untorn_stress.token import TokenError
 
 from untorn_conformance import subjects
@@ -141,7 +141,7 @@ def explore_command(
     try:
         _visit_all(opened, wishes, journal, progress)
     except TreeUnavailableError as error:
-        if tree is not None and tree not in TREES:
+        if tree is not None and tree not in NATURAL:
             raise TokenError(str(error)) from error
         journal.stop(error)
     except (*OUT_OF_HAND, FixtureError) as error:

@@ -46,6 +46,7 @@ class Profile:
     kill_preemptions: int = 0
     failing_calls: int | None = 16
     failing_extractions: int | None = 30
+    failing_renders: int | None = 4
     limits_cases: bool = True
 
 
@@ -65,6 +66,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
                 kill_preemptions=1,
                 failing_calls=None,
                 failing_extractions=None,
+                failing_renders=None,
                 limits_cases=False,
             ),
         )

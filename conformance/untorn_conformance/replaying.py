@@ -22,7 +22,7 @@ from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.run import Run, Step, is_kill
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import TREES
+from untorn_stress.scenarios import NATURAL
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token, TokenError, check_fits
@@ -111,7 +111,7 @@ def _check_backend(token: Token) -> None:
 
 def _carried_tree(token: Token, saved: Counterexample | None) -> Tree | None:
     """The tree that the file brings along, where it is not one that every backend can make."""
-    if saved is None or token.tree in TREES:
+    if saved is None or token.tree in NATURAL:
         return None
     try:
         return tree_text.from_json(saved.tree)

@@ -33,12 +33,12 @@ from untorn_stress.names import Names
 from untorn_stress.narration import Narrator
 from untorn_stress.payloads import Payloads
 from untorn_stress.player import Ledger, Player
-from untorn_stress.programs import afterwards, collector
+from untorn_stress.programs import collector
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath, Debris
 from untorn_stress.rules.judge import judge
 from untorn_stress.run import Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
-from untorn_stress.scenarios import labels_of
+from untorn_stress.scenarios import asked_afterwards
 from untorn_stress.schedulers.protocol import Ending, Executed, Footprint, Moment, Option
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture, lost_bytes
@@ -413,8 +413,7 @@ class GatedSystem:
 
     def look_afterwards(self, tree: Tree) -> Aftermath:
         """What fresh workers find below the root, where this tree is."""
-        labels = labels_of(self.scenario, self._start.name)
-        played = self.play_alone([program for label in labels for program in afterwards(label)])
+        played = self.play_alone(asked_afterwards(self.scenario, self._start.name))
         debris = None if self._reclaim is None else self._reclaim(tree)
         return Aftermath(operations=played.operations(), debris=debris)
 

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,17 +30,27 @@ from untorn_conformance import probe
 from untorn_conformance.backend import Limits, Verb
 from untorn_conformance.contract import Capability
 
+from untorn_stress import undisturbed
 from untorn_stress.ensemble import Cast, Ensemble
 from untorn_stress.gate.supervisor import MOST_STEPS, STEP_DEADLINE_S, Rules
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.grain import Grain
 from untorn_stress.names import Names
-from untorn_stress.payloads import LABELS, Payloads
+from untorn_stress.payloads import LABELS, Footage, Payloads
+from untorn_stress.programs import requester_of
 from untorn_stress.reclaiming import PlayIn, Reclaiming
 from untorn_stress.rules.history import Debris
 from untorn_stress.run import Operation, Run
 from untorn_stress.scenario import Play, Program, Scenario, Source, Thin
-from untorn_stress.scenarios import SOURCES, TREES, alone, harvest_name, is_damaged, prepare
+from untorn_stress.scenarios import (
+    NATURAL,
+    SOURCES,
+    TREES,
+    alone,
+    harvest_name,
+    is_damaged,
+    prepare,
+)
 from untorn_stress.stops import Stop, stops
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture
@@ -84,7 +95,8 @@ class Patience:
 class Laboratory:
     """A context manager: closing it ends all processes and removes the directory.
 
-    ``unavailable`` says of natural trees that were asked for why they cannot be made.
+    ``unavailable`` says of natural trees that were asked for why they cannot be made, ``not_told``
+    of requests of clips why their frames are not judged.
     """
 
     def __init__(
@@ -117,7 +129,9 @@ class Laboratory:
         self._natural: dict[str, Start] = {}
         self.unavailable: dict[str, str] = {}
         self._harvest: dict[str, Start] | None = None
-        self._reclaiming: Reclaiming | None = None
+        self._reclaiming: dict[str, Reclaiming] = {}
+        self._rendered: dict[str, Start] = {}
+        self.not_told = ""
         self._bystander: GatedSystem | None = None
 
     def __enter__(self) -> Laboratory:
@@ -153,6 +167,8 @@ class Laboratory:
 
         ``kills`` offers deaths besides steps, ``errnos`` each errno that a call can return.
         """
+        if Capability.RENDER in scenario.needs:
+            self._learn(scenario)
         rules = replace(
             self._true,
             grain=self.grain,
@@ -177,7 +193,9 @@ class Laboratory:
             phase=phase,
             kills=kills,
             errnos=errnos,
-            reclaim=self.reclaim if "C3" in scenario.requirements else None,
+            reclaim=partial(self.reclaim, undisturbed=self._rendered.get(scenario.name))
+            if "C3" in scenario.requirements
+            else None,
         )
 
     def _ensemble(self, rules: Rules) -> Ensemble:
@@ -201,7 +219,7 @@ class Laboratory:
 
     def start(self, name: str) -> Start:
         """The initial tree of that name, natural or harvested. Raises TreeUnavailableError."""
-        if name in TREES:
+        if name in NATURAL:
             return self.natural(name)
         found = self.harvest().get(name)
         if found is None:
@@ -326,6 +344,29 @@ class Laboratory:
                 names.pid("", pid)
         return digest(tree, names, mtimes=False)
 
+    # --- clips -----------------------------------------------------------------------------------
+
+    def _learn(self, scenario: Scenario) -> None:
+        """What the scenario's requests give, and leave, when nothing befalls them; once."""
+        if scenario.name in self._rendered:
+            return
+        empty, own = self.natural("empty"), self.natural(scenario.tree)
+        alone: dict[str, Footage] = {}
+        for inputs in undisturbed.requests_of(scenario.programs, self.payloads):
+            played = self._play_in(empty.tree, [requester_of(inputs)])
+            alone |= undisturbed.footage_of(played, self.payloads)
+        played = self._play_in(own.tree, scenario.programs)
+        self._rendered[scenario.name] = self.take("rendered")
+        together = undisturbed.footage_of(played, self.payloads)
+        told = undisturbed.agreeing(alone, together)
+        self.payloads.footage.update(told)
+        asked = undisturbed.requests_of(scenario.programs, self.payloads)
+        if len(told) < len(asked):
+            self.not_told = (
+                f"{len(asked) - len(told)} of {len(asked)} requests do not give the same bytes "
+                "alone and in a render, both undisturbed"
+            )
+
     # --- debris ----------------------------------------------------------------------------------
 
     @property
@@ -335,21 +376,26 @@ class Laboratory:
             return "the backend's grace for the dead is not known"
         return self.why_not(_PUBLISHED)
 
-    def reclaim(self, tree: Tree, play: PlayIn | None = None) -> Debris | None:
-        """What a fresh collector leaves of the tree when it is old; None if that is undecidable."""
+    def reclaim(
+        self, tree: Tree, play: PlayIn | None = None, *, undisturbed: Start | None = None
+    ) -> Debris | None:
+        """What a fresh collector leaves of the tree when it is old; None if that is undecidable.
+
+        The measure is what it leaves of ``undisturbed``, by default of an undisturbed publish.
+        """
         limits = self.subject.limits
         if limits is None or self.not_reclaimed:
             return None
-        if self._reclaiming is None:
-            published = self.natural(_PUBLISHED)
-            self._reclaiming = Reclaiming(
+        measure = undisturbed or self.natural(_PUBLISHED)
+        if measure.name not in self._reclaiming:
+            self._reclaiming[measure.name] = Reclaiming(
                 self.root,
                 limits,
                 self._names,
                 ages=Capability.VIRTUAL_CLOCK in self.subject.capabilities,
-                published=published.tree,
+                published=measure.tree,
             )
-        return self._reclaiming.reclaim(tree, play or self._play_in)
+        return self._reclaiming[measure.name].reclaim(tree, play or self._play_in)
 
     def _play_in(self, tree: Tree, programs: Sequence[Program]) -> tuple[Operation, ...]:
         Restorer(self.root).restore(tree)
@@ -386,6 +432,6 @@ def _sees_inodes(scenario: Scenario, payloads: Payloads) -> bool:
     """
     asked = [next(program(payloads), None) for program in scenario.programs]
     verbs = [None if ask is None else ask.verb for ask in asked]
-    makers = sum(verb in {Verb.STAGE, Verb.EXTRACT} for verb in verbs)
+    makers = sum(verb in {Verb.STAGE, Verb.EXTRACT, Verb.RENDER} for verb in verbs)
     removers = makers + verbs.count(Verb.COLLECT)
     return makers > 0 and removers > 1

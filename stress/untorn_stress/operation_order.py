@@ -24,7 +24,7 @@ from untorn_conformance.backend import Verb
 from untorn_stress.player import Asked
 from untorn_stress.schedulers.protocol import Footprint
 
-_ORDERED: Final = frozenset({Verb.LOOKUP, Verb.PUBLISH, Verb.COLLECT, Verb.EXTRACT})
+_ORDERED: Final = frozenset({Verb.LOOKUP, Verb.PUBLISH, Verb.COLLECT, Verb.EXTRACT, Verb.RENDER})
 _BEGINS: Final = _ORDERED | {Verb.RELEASE}
 _ENDS: Final = _ORDERED | {Verb.READ}
 

@@ -10,6 +10,9 @@ Source: "recoverability" of Kingsbury and Alvaro, Elle (VLDB 2020): a read names
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,16 +44,26 @@ class Origin:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What a request of a clip gives when nothing befalls it: names, and SHA-256 of each frame."""
+
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
 class Payloads:
     """The files below ``folder``, which is not touched before ``files`` is asked.
 
     ``frames`` is the number of files of every entry: two are enough for a mixed one, and few keep
     schedules few. ``clip`` is the path of the video that programs extract, where they do.
+    ``footage`` is what requests of it give, by ``request``, as far as that is known.
     """
 
     def __init__(self, folder: Path, *, frames: int = 2, clip: str = "") -> None:
         self.names: Final = tuple(f"frame_{number:05d}.png" for number in range(1, frames + 1))
         self.clip: Final = clip
+        self.footage: Final[dict[str, Footage]] = {}
         self._folder = folder
         self._labels = {self.key(label): label for label in LABELS}
         self._origins = {
@@ -93,6 +106,19 @@ class Payloads:
                 path.chmod(0o644)
             staged.append({"name": name, "path": str(path)})
         return staged
+
+    def other_clip(self) -> str:
+        """The path of a second clip: the same video, which lies elsewhere. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"other{Path(self.clip).suffix}"
+        if not path.exists():
+            shutil.copyfile(self.clip, path)
+            path.chmod(0o644)
+        return str(path)
+
+    def request(self, inputs: object) -> str:
+        """One text for all ways to write the inputs of one extraction; "" for what is none."""
+        return json.dumps(dict(inputs), sort_keys=True) if isinstance(inputs, Mapping) else ""
 
 
 def content(label: str, writer: str, index: int) -> bytes:

@@ -14,6 +14,7 @@ from untorn_conformance.backend import (
     Extracted,
     Hit,
     Published,
+    Rendered,
     Staged,
     Unpublished,
     Verb,
@@ -85,6 +86,44 @@ def requester(fps: str = "1") -> Program:
     def request(payloads: Payloads) -> Generator[Ask, object, None]:
         assert payloads.clip, "the scenario extracts, and whoever runs it named no clip"
         inputs = {Axis.PATH: payloads.clip, Axis.FPS: fps, Axis.FORMAT: "png"}
+        yield from _use((yield Ask(verb=Verb.EXTRACT, args={"inputs": inputs})))
+
+    return request
+
+
+def composition(payloads: Payloads) -> list[dict[Axis, str]]:
+    """A render of few frames: two ranges that overlap, another clip, and what ``requester`` asks.
+
+    The ranges share whole frames, so that a cache that can may decode them at once.
+    """
+    assert payloads.clip, "the scenario renders, and whoever runs it named no clip"
+    still = {Axis.PATH: payloads.clip, Axis.FPS: "1", Axis.FORMAT: "png"}
+    moving = {**still, Axis.FPS: "2", Axis.DURATION_S: "1"}
+    return [
+        moving,
+        {**moving, Axis.START_S: "0.5"},
+        {**still, Axis.PATH: payloads.other_clip()},
+        still,
+    ]
+
+
+def renderer() -> Program:
+    """Render the composition, use what comes of it, and ask what was logged and counted."""
+
+    def render(payloads: Payloads) -> Generator[Ask, object, None]:
+        answer = yield Ask(verb=Verb.RENDER, args={"requests": composition(payloads)})
+        for item in answer.items if isinstance(answer, Rendered) else ():
+            yield from _use(item)
+        yield Ask(verb=Verb.LOG)
+        yield Ask(verb=Verb.STATS)
+
+    return render
+
+
+def requester_of(inputs: object) -> Program:
+    """Extract what these inputs say, and use its frames."""
+
+    def request(_: Payloads) -> Generator[Ask, object, None]:
         yield from _use((yield Ask(verb=Verb.EXTRACT, args={"inputs": inputs})))
 
     return request

@@ -20,7 +20,15 @@ from typing import Final
 from untorn_conformance.contract import Capability
 
 from untorn_stress.payloads import HARVEST_WRITER, LABELS, NATURAL_WRITER
-from untorn_stress.programs import collector, in_turn, reader, requester, writer
+from untorn_stress.programs import (
+    afterwards,
+    collector,
+    in_turn,
+    reader,
+    renderer,
+    requester,
+    writer,
+)
 from untorn_stress.scenario import (
     KeyState,
     Locks,
@@ -63,6 +71,14 @@ TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
 )
 """The natural trees by name."""
 
+EXTRACTED_TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
+    {"extracted": NaturalTree(name="extracted", steps=(Play(program=requester()),), holds={})}
+)
+"""Trees that take a decoder to make: for scenarios that have one, and never harvested from."""
+
+NATURAL: Final[Mapping[str, NaturalTree]] = MappingProxyType({**TREES, **EXTRACTED_TREES})
+"""All trees that are made and not harvested."""
+
 SOURCES: Final = (
     Source(
         name="collect",
@@ -104,9 +120,9 @@ What removes comes first: others stumble over the half that it left in an entry'
 def prepare(tree_name: str) -> tuple[Play | Thin, ...]:
     """The steps that make a natural tree of a root that was opened once.
 
-    Raises KeyError for a name that is not in ``TREES``.
+    Raises KeyError for a name that is not in ``NATURAL``.
     """
-    return TREES[tree_name].steps
+    return NATURAL[tree_name].steps
 
 
 def harvest_name(digest: str, *, of_damaged: bool) -> str:
@@ -116,7 +132,7 @@ def harvest_name(digest: str, *, of_damaged: bool) -> str:
 
 def starts_of(tree_name: str) -> Mapping[str, KeyState]:
     """What each label holds at the start of a run from this tree, natural or harvested."""
-    natural = TREES.get(tree_name)
+    natural = NATURAL.get(tree_name)
     if natural is not None:
         return {label: natural.holds.get(label, KeyState.ABSENT) for label in LABELS}
     is_of_sound = tree_name.startswith(_HARVEST) and not tree_name.startswith(_HARVEST_OF_DAMAGED)
@@ -139,6 +155,15 @@ def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:
         return ()
     begins = TREES.get(tree_name, TREES[scenario.tree])
     return tuple(sorted({"k", *begins.holds, *scenario.labels}))
+
+
+def asked_afterwards(scenario: Scenario, tree_name: str) -> tuple[Program, ...]:
+    """What fresh workers are asked when a run is over: each label, or the same render again."""
+    if Capability.RENDER in scenario.needs:
+        return scenario.programs
+    return tuple(
+        program for label in labels_of(scenario, tree_name) for program in afterwards(label)
+    )
 
 
 def _pair(
@@ -338,7 +363,30 @@ FAILING_EXTRACTION: Final = replace(
 )
 """The same with a decoder."""
 
-ALL: Final = (*SCENARIOS, *LONE, *FAILING, FAILING_EXTRACTION)
+_RENDERS: Final = frozenset({Capability.EXTRACT, Capability.RENDER})
+
+FAILING_RENDER: Final = replace(
+    _failing("render", "A render of four requests, one of them warm.", "extracted", renderer()),
+    requirements=("D2", "D3", "L2", "X1"),
+    needs=_RENDERS,
+)
+"""The same with several."""
+
+RENDER_ALONE: Final = replace(
+    _lone("render", "A render of four requests, one of them warm, alone.", "extracted", renderer()),
+    requirements=("C1", "C2", "C3"),
+    needs=_RENDERS,
+)
+"""A render that may be killed."""
+
+ALL: Final = (
+    *SCENARIOS,
+    *LONE,
+    *FAILING,
+    FAILING_EXTRACTION,
+    FAILING_RENDER,
+    RENDER_ALONE,
+)
 """Every scenario that has a name."""
 
 

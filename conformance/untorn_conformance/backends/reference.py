@@ -32,6 +32,8 @@ CAPABILITIES = frozenset(
     {
         Capability.KEY,
         Capability.EXTRACT,
+        Capability.RENDER,
+        Capability.DEDUPE,
         Capability.SINGLE_FLIGHT,
         Capability.LEASE,
         Capability.CONFIG,
@@ -78,7 +80,9 @@ class Reference:
 
     def preload(self) -> None:
         """Import what is otherwise imported late, while the files can be read."""
-        import untorn.extract  # noqa: F401, PLC0415
+        import untorn.render  # noqa: F401, PLC0415
+
+        from untorn_conformance.backends import reference_render  # noqa: F401, PLC0415
 
     def renew(self) -> bool:
         """Be as when this was made, in a new process; False where something is held still."""
@@ -214,26 +218,24 @@ class Reference:
 
     def extract(self, *, inputs: Inputs) -> protocol.Extracted:
         """Extract a clip range through the cache."""
-        from untorn.request import Request  # noqa: PLC0415 - imports PyAV
+        from untorn_conformance.backends import reference_render  # noqa: PLC0415 - imports PyAV
 
-        start, quality = inputs.get(Axis.START_S), inputs.get(Axis.QUALITY)
-        duration = inputs.get(Axis.DURATION_S)
         with _Translated():
-            request = Request(
-                clip=str(inputs[Axis.PATH]),
-                fps=inputs.get(Axis.FPS) or 0,
-                format=str(inputs.get(Axis.FORMAT) or FrameFormat.PNG),
-                start=0 if start is None else start,
-                duration=duration,
-                quality=None if quality is None else int(quality),
-            )
-            frames = self._open_cache.extract(request)
-        return protocol.Extracted(
-            handle=self._keep(frames),
-            files=frames.names,
-            outcome=protocol.ExtractOutcome(frames.delivery.value),
-            reason="" if frames.failure is None else str(frames.failure),
-        )
+            frames = self._open_cache.extract(reference_render.request_of(inputs))
+        return reference_render.extracted(self._keep(frames), frames)
+
+    def render(self, *, requests: Sequence[Inputs]) -> protocol.Rendered:
+        """Extract many clip ranges through the cache at once."""
+        from untorn_conformance.backends import reference_render  # noqa: PLC0415 - imports PyAV
+
+        with _Translated():
+            result = self._open_cache.render(map(reference_render.request_of, requests))
+            try:
+                items = [reference_render.answer_of(each, self._keep) for each in result]
+            except BaseException:
+                result.release()
+                raise
+        return protocol.Rendered(items=tuple(items))
 
     # --- the rest
 

@@ -12,7 +12,7 @@ from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
 
 KILLS: Final = frozenset({"K2"})
-MAY_FAIL: Final = frozenset({"X1"})
+MAY_FAIL: Final = frozenset({"K6", "X1"})
 SHOWN_BY: Final[Shown] = (
     Case(
         file="test_key.py", id="K2.every_axis_changes_the_key", says="one key for different inputs"

@@ -76,9 +76,9 @@ def test_D1_extracts_without_a_root(farm: Farm) -> None:
 class SmallDisk:
     """A worker whose root is a file system of its own, and what only a full one shows."""
 
-    def __init__(self, farm: Farm, *, inodes: int) -> None:
+    def __init__(self, farm: Farm, *, inodes: int, size_bytes: int = SMALL_BYTES) -> None:
         self._farm = farm
-        inside = small_file_system(farm.root, size_bytes=SMALL_BYTES, inodes=inodes)
+        inside = small_file_system(farm.root, size_bytes=size_bytes, inodes=inodes)
         self.worker = farm.worker(inside=inside)
         self.root = Path(f"/proc/{self.worker.pid}/root{farm.root}")
         self._filled = 0

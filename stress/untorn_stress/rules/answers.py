@@ -7,7 +7,8 @@ Rule 2: who is told unpublished for an errno is told which, and at which step.
 What follows a death may not either: then it is C1 for who reads and C2 for who writes, or C4.
 
 Not flagged: what only the harness says (died, deadline, not a message): that is no answer of the
-backend; and, of an extraction that met a fault, the clear error of its decoder.
+backend; of an extraction that met a fault, the clear error of its decoder; unsupported, of a verb
+that was not declared.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from untorn_conformance.backend import Unpublished, UnpublishedReason, Verb
+from untorn_conformance.backend import VERB_CAPABILITY, Unpublished, UnpublishedReason, Verb
 from untorn_conformance.errors import ERROR_KINDS, BackendError, ErrorCode
 
 from untorn_stress.rules.history import History
@@ -36,7 +37,7 @@ _OWED: Final[Mapping[Verb, str]] = MappingProxyType(
 )
 """The row that says what each verb answers instead of an error."""
 
-_OF_THE_DECODER: Final = frozenset({ErrorCode.DECODER_FAILED, ErrorCode.BAD_CLIP})
+OF_THE_DECODER: Final = frozenset({ErrorCode.DECODER_FAILED, ErrorCode.BAD_CLIP})
 
 
 _READING: Final = frozenset({Verb.LOOKUP, Verb.READ, Verb.RELEASE})
@@ -46,7 +47,7 @@ def judge_answers(history: History) -> Iterator[Finding]:
     """Judge every error, and every refusal to publish."""
     for operation in history.operations:
         answer = operation.answer
-        if isinstance(answer, BackendError) and not _is_excused(operation, answer):
+        if isinstance(answer, BackendError) and not _is_excused(history, operation, answer):
             message = f"{operation.verb} of {operation.worker} ended in an error: {answer}"
             yield history.finding(_row(history, operation), "error", message, operation)
         elif history.faulted and isinstance(answer, Unpublished) and _lacks_a_reason(answer):
@@ -66,8 +67,11 @@ def _lacks_a_reason(answer: Unpublished) -> bool:
     return answer.reason is UnpublishedReason.ERRNO and not (answer.errno and answer.step)
 
 
-def _is_excused(operation: Operation, error: BackendError) -> bool:
+def _is_excused(history: History, operation: Operation, error: BackendError) -> bool:
+    if error.code is ErrorCode.UNSUPPORTED:
+        needed = VERB_CAPABILITY.get(operation.verb)
+        return needed is not None and needed not in history.capabilities
     met_a_fault = operation.verb is Verb.EXTRACT and operation.faults
     return ERROR_KINDS[error.code].harness_only or (
-        bool(met_a_fault) and error.code in _OF_THE_DECODER
+        bool(met_a_fault) and error.code in OF_THE_DECODER
     )

@@ -23,6 +23,7 @@ from untorn_conformance.backend import (
     FrameRead,
     Hit,
     Published,
+    Rendered,
     Skipped,
     Staged,
     Unpublished,
@@ -75,6 +76,7 @@ class Holding:
     """One handle: the operation and answer that gave it, the reads through it, its release.
 
     ``label`` is None where the key is not ours. ``writer`` is whose work was published, or "".
+    ``inputs`` are those of the extraction that it is of, None where nothing was extracted.
     """
 
     source: Operation
@@ -83,6 +85,7 @@ class Holding:
     writer: str
     reads: tuple[Operation, ...]
     release: Operation | None
+    inputs: object = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +105,7 @@ class _Open:
     answer: Handed
     label: str | None
     writer: str
+    inputs: object
     reads: list[Operation] = field(default_factory=list)
     release: Operation | None = None
 
@@ -330,7 +334,7 @@ def history_of(
         for number, each in enumerate(aftermath.operations)
     )
     operations = (*run.operations, *after)
-    holdings, publishes = _handles(operations, payloads)
+    holdings, publishes = handles_of(operations, payloads)
     return History(
         run=run,
         scenario=scenario,
@@ -347,7 +351,7 @@ def history_of(
     )
 
 
-def _handles(
+def handles_of(
     operations: tuple[Operation, ...], payloads: Payloads
 ) -> tuple[list[Holding], list[Publish]]:
     """Follow each worker's handles; a backend may use the text of a released one again."""
@@ -370,11 +374,22 @@ def _handles(
         answer = operation.answer
         if isinstance(answer, Staged):
             staged[operation.worker, answer.handle] = operation
-        elif isinstance(answer, _HANDED_OUT):
-            handle = _Open(source=operation, answer=answer, label=label, writer=writer)
-            held[operation.worker, answer.handle] = handle
+        for given, inputs in _handed_out(operation):
+            handle = _Open(operation, given, label, writer, inputs)
+            held[operation.worker, given.handle] = handle
             opened.append(handle)
     return [_closed(each) for each in opened], publishes
+
+
+def _handed_out(operation: Operation) -> Iterator[tuple[Handed, object]]:
+    """What an answer hands out, with the inputs of what was extracted."""
+    answer, requests = operation.answer, operation.args.get("requests")
+    if isinstance(answer, _HANDED_OUT):
+        yield answer, operation.args.get("inputs")
+    elif isinstance(answer, Rendered) and isinstance(requests, list):
+        for item, inputs in zip(answer.items, requests, strict=False):
+            if isinstance(item, Extracted):
+                yield item, inputs
 
 
 def _closed(handle: _Open) -> Holding:
@@ -385,4 +400,5 @@ def _closed(handle: _Open) -> Holding:
         writer=handle.writer,
         reads=tuple(handle.reads),
         release=handle.release,
+        inputs=handle.inputs,
     )

@@ -24,6 +24,7 @@ from untorn_stress.rules.found import judge_found
 from untorn_stress.rules.held import judge_held
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath, History, history_of
 from untorn_stress.rules.reclaimed import judge_reclaimed
+from untorn_stress.rules.rendered import judge_rendered
 from untorn_stress.rules.untrusted import judge_untrusted
 from untorn_stress.rules.whole import judge_whole
 from untorn_stress.rules.winner import judge_winner
@@ -41,6 +42,7 @@ RULES: Final[tuple[Rule, ...]] = (
     judge_answers,
     judge_untrusted,
     judge_flight,
+    judge_rendered,
     judge_aftermath,
     judge_reclaimed,
 )
