@@ -33,7 +33,8 @@ class Profile:
     ``plans`` are examples of the concurrent machine, ``sequences`` of the sequential one, each of
     at most ``steps`` rules. ``seed`` None draws a fresh one each time. Of two workers one is killed
     in schedules of at most ``kill_preemptions``, and ``failing_calls`` of their calls are made to
-    fail; of an extraction so many with a decoder as ``failing_extractions`` says; None is all.
+    fail; of an extraction so many with a decoder as ``failing_extractions`` says, and of a render
+    ``failing_renders``, which dies at as many of its steps; None is all.
     ``limits_cases``: a case that takes very long hangs, and is given up.
     """
 

@@ -22,7 +22,7 @@ from untorn_conformance.backend import (
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_stress import undisturbed
-from untorn_stress.payloads import Footage, Payloads
+from untorn_stress.payloads import Payloads, RequestFrames
 from untorn_stress.programs import renderer, requester_of
 from untorn_stress.rules.history import Aftermath
 from untorn_stress.rules.judge import judge
@@ -41,7 +41,7 @@ RIGHT = {"a": ("a1", "a2"), "b": ("b1", "b2")}
 def payloads(tmp_path: Path) -> Payloads:
     made = Payloads(tmp_path / "payload", clip="/clips/a.mp4")
     for inputs, digests in zip((ONE, TWO), RIGHT.values(), strict=True):
-        made.footage[made.request(inputs)] = Footage(NAMES, digests)
+        made.footage[made.request(inputs)] = RequestFrames(NAMES, digests)
     return made
 
 

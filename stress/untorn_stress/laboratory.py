@@ -36,7 +36,7 @@ from untorn_stress.gate.supervisor import MOST_STEPS, STEP_DEADLINE_S, Rules
 from untorn_stress.gated import GatedSystem, Start
 from untorn_stress.grain import Grain
 from untorn_stress.names import Names
-from untorn_stress.payloads import LABELS, Footage, Payloads
+from untorn_stress.payloads import LABELS, Payloads, RequestFrames
 from untorn_stress.programs import requester_of
 from untorn_stress.reclaiming import PlayIn, Reclaiming
 from untorn_stress.rules.history import Debris
@@ -351,7 +351,7 @@ class Laboratory:
         if scenario.name in self._rendered:
             return
         empty, own = self.natural("empty"), self.natural(scenario.tree)
-        alone: dict[str, Footage] = {}
+        alone: dict[str, RequestFrames] = {}
         for inputs in undisturbed.requests_of(scenario.programs, self.payloads):
             played = self._play_in(empty.tree, [requester_of(inputs)])
             alone |= undisturbed.footage_of(played, self.payloads)

@@ -45,7 +45,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class RequestFrames:
     """What a request of a clip gives when nothing befalls it: names, and SHA-256 of each frame."""
 
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Payloads:
     def __init__(self, folder: Path, *, frames: int = 2, clip: str = "") -> None:
         self.names: Final = tuple(f"frame_{number:05d}.png" for number in range(1, frames + 1))
         self.clip: Final = clip
-        self.footage: Final[dict[str, Footage]] = {}
+        self.footage: Final[dict[str, RequestFrames]] = {}
         self._folder = folder
         self._labels = {self.key(label): label for label in LABELS}
         self._origins = {

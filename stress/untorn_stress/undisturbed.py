@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from untorn_conformance.backend import Extracted, FrameRead
 
-from untorn_stress.payloads import Footage, Payloads
+from untorn_stress.payloads import Payloads, RequestFrames
 from untorn_stress.rules.history import Holding, handles_of
 from untorn_stress.run import Operation
 from untorn_stress.scenario import Ask, Program
@@ -32,11 +32,11 @@ def _inputs(ask: Ask | None) -> list[object]:
     return list(requests) if isinstance(requests, Sequence) else []
 
 
-def footage_of(operations: tuple[Operation, ...], payloads: Payloads) -> dict[str, Footage]:
+def footage_of(operations: tuple[Operation, ...], payloads: Payloads) -> dict[str, RequestFrames]:
     """What these operations were handed out, whole, by request."""
     holdings, _ = handles_of(operations, payloads)
     return {
-        payloads.request(each.inputs): Footage(each.answer.files, digests)
+        payloads.request(each.inputs): RequestFrames(each.answer.files, digests)
         for each in holdings
         if isinstance(each.answer, Extracted)
         if len(digests := _digests(each)) == len(each.answer.files)
@@ -48,6 +48,8 @@ def _digests(holding: Holding) -> tuple[str, ...]:
     return tuple(each.sha256 for each in reads if isinstance(each, FrameRead))
 
 
-def agreeing(alone: dict[str, Footage], together: dict[str, Footage]) -> dict[str, Footage]:
+def agreeing(
+    alone: dict[str, RequestFrames], together: dict[str, RequestFrames]
+) -> dict[str, RequestFrames]:
     """The footage that was the same both times."""
     return {each: found for each, found in alone.items() if together.get(each) == found}
