@@ -36,6 +36,7 @@ path = "../c.webm"
 start = 7
 quality = 5
 final_frame = true
+transform = "hdr2sdr"
 """
 
 
@@ -81,6 +82,7 @@ def test_every_key_has_its_meaning() -> None:
             quality=5,
             identity=Identity.CONTENT,
             final_frame=True,
+            transform="hdr2sdr",
         ),
     )
 
@@ -183,6 +185,8 @@ MISTAKES = {
     f"{CLIP}fps = 30\nduration = 0": ", clip 1 .*: duration must be above 0",
     f"{CLIP}fps = 30\nformat = 'gif'": ", clip 1 .*: format must be one of png, jpg, not 'gif'",
     f"{CLIP}fps = 30\nidentity = 'name'": ", clip 1 .*: identity must be one of stat, content",
+    f"{CLIP}fps = 30\ntransform = 'sepia'": ", clip 1 .*: .*sepia",
+    f"{CLIP}fps = 30\nformat = 'jpg'\ntransform = 'sdr2hdr-smpte2084'": ", clip 1 .*: .* of jpg",
     f"{CLIP}fps = 30\nquality = 90": ", clip 1 .*: png is lossless: quality is for jpg alone",
     f"{CLIP}fps = 30\nformat = 'jpg'\nquality = 0": ", clip 1 .*: quality must be a whole number",
     f"quality = 101\nformat = 'jpg'\nfps = 30\n{CLIP}": ", clip 1 .*: quality must be a whole",

@@ -1,4 +1,4 @@
-"""The cache's own commands: extract, gc, stats, doctor (`python -m untorn`).
+"""The cache's own commands: extract, render, gc, stats, doctor (`python -m untorn`).
 
 What a script wants goes to stdout (the directory, or one JSON object with --json); what a person
 wants goes to stderr. Colours and progress appear on a terminal only.
@@ -88,6 +88,30 @@ def extract_command(**options: Any) -> None:
     from untorn.cli_extract import extract  # noqa: PLC0415 - imports PyAV, which takes 0.7 s
 
     extract(**options)
+
+
+@cli.command("render")
+@click.argument("composition_file", type=click.Path(), metavar="COMPOSITION")
+@click.option("--out", type=click.Path(), metavar="DIR", help="Put the frames there, a directory "
+    "a clip: clip_001, clip_002, ...; each appears whole or not at all.")  # fmt: skip
+@click.option("--copy", is_flag=True, help="Copy frames that could be linked: yours to change.")
+@click.option("--tone-map/--no-tone-map", default=None, help="Make SDR of HDR clips, or do not; "
+    "as the file says if left out.")  # fmt: skip
+@click.option("--slots", type=click.IntRange(min=1), help="Decoders at a time; half of the "
+    "processors if left out.")  # fmt: skip
+@_root_option
+@_json_option
+def render_command(**options: Any) -> None:
+    """Make the frames of all clips of a COMPOSITION, or find them; print a directory a clip.
+
+    A composition is a TOML file: fps, format, quality, identity and tone_map for all clips, and a
+    [[clip]] for each with path, start, duration, fps, format, quality, identity, final_frame,
+    transform. Equal ranges are made once. A clip that fails is named, has an empty line in place of
+    its directory, and harms no other: exit code 8.
+    """
+    from untorn.cli_render import render  # noqa: PLC0415 - imports PyAV, which takes 0.7 s
+
+    render(**options)
 
 
 @cli.command("gc")

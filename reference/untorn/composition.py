@@ -10,6 +10,7 @@
     start = 0.5                # seconds; a number, or text such as "1001/30000"
     duration = 2               # to the end if left out
     final_frame = true         # one frame, the last of the range
+    transform = "hdr2sdr"      # a conversion of this clip alone; see untorn.transform
 
 Everything that can be known without looking at a clip is checked here, before anything is decoded;
 what is wrong is one line with the file, and the line and table where that can be told. One range
@@ -30,8 +31,8 @@ from typing import Any, TypeVar
 
 from untorn.clip import printable
 from untorn.errors import CompositionError, KeyInputError
-from untorn.key import FrameFormat, KeyInputs, SourceIdentity, exact
-from untorn.request import Identity, Request
+from untorn.key import FrameFormat, exact
+from untorn.request import Identity, Request, range_of
 
 MAX_BYTES = 16 * 1024 * 1024  # about 200,000 clips: more is not a composition
 
@@ -52,6 +53,7 @@ _CLIP: Mapping[str, str] = {
     "start": _NUMBER,
     "duration": _NUMBER,
     "final_frame": _FLAG,
+    "transform": _TEXT,
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {
     _NUMBER: (int, float, str),
@@ -202,32 +204,22 @@ def _request(
         raise CompositionError(f"{place}: no fps, and none above the first [[clip]]")
     try:
         frame_format = _word(FrameFormat, "format", value("format", FrameFormat.PNG))
-        # A default quality is for the clips that can have one, a clip's own must be one of them.
-        quality = value("quality") if frame_format is FrameFormat.JPG else table.get("quality")
-        if quality is not None and frame_format is not FrameFormat.JPG:
-            raise KeyInputError(f"{frame_format} is lossless: quality is for jpg alone")
-        inputs = KeyInputs(  # the key's own rules judge the range
-            source=SourceIdentity(path=path, mtime_ns=0, size=0),
-            decoder="unknown",
+        request = Request(
+            clip=os.path.join(directory, path),
             fps=exact(fps, "fps"),
             format=frame_format,
-            start_s=exact(table.get("start", 0), "start"),
-            duration_s=exact(table["duration"], "duration") if "duration" in table else None,
-            quality=quality,
+            start=exact(table.get("start", 0), "start"),
+            duration=exact(table["duration"], "duration") if "duration" in table else None,
+            # A default quality is for the clips that can have one, a clip's own must be for it.
+            quality=value("quality") if frame_format is FrameFormat.JPG else table.get("quality"),
+            identity=_word(Identity, "identity", value("identity", Identity.STAT)),
+            final_frame=table.get("final_frame", False),
+            transform=table.get("transform"),
         )
-        identity = _word(Identity, "identity", value("identity", Identity.STAT))
+        range_of(request)
     except KeyInputError as error:
         raise CompositionError(f"{place}: {printable(str(error))}") from None
-    return Request(
-        clip=os.path.join(directory, path),
-        fps=inputs.fps,
-        format=inputs.format,
-        start=inputs.start_s,
-        duration=inputs.duration_s,
-        quality=inputs.quality,
-        identity=identity,
-        final_frame=table.get("final_frame", False),
-    )
+    return request
 
 
 _Word = TypeVar("_Word", bound=StrEnum)

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     ROOT = 5
     PARTIAL = 6
     INVALID = 7
+    SOME_FAILED = 8
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -38,6 +39,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.ROOT: "the cache root is not safe to use or cannot be written",
     ExitCode.PARTIAL: "verify: partial (0 with --allow-partial)",
     ExitCode.INVALID: "verify: no verdict is possible",
+    ExitCode.SOME_FAILED: "render: a clip failed, and is named; every other one was delivered",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; nothing half done is left",
     ExitCode.TERMINATED: "stopped by SIGTERM; nothing half done is left",
 }

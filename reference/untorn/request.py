@@ -10,7 +10,14 @@ from fractions import Fraction
 from untorn.clip import SourceState, identify, source_state
 from untorn.command import DEFAULT_JPG_QUALITY, Range
 from untorn.errors import ClipError, KeyInputError
-from untorn.key import FrameFormat, KeyInputs, Rational, compute_key, exact
+from untorn.key import (
+    FrameFormat,
+    KeyInputs,
+    Rational,
+    SourceIdentity,
+    compute_key,
+    exact,
+)
 from untorn.transform import Transform, axis, parse
 
 
@@ -76,6 +83,18 @@ class Resolved:
 
 def resolve(request: Request) -> Resolved:
     """The request with every value checked; KeyInputError or ClipError say what is wrong."""
+    wanted = range_of(request)
+    try:
+        path = os.path.realpath(os.fsdecode(os.fspath(request.clip)))
+        return Resolved(
+            path=path, state=source_state(path), identity=request.identity, range=wanted
+        )
+    except ValueError as error:  # an embedded NUL
+        raise ClipError(f"not a path: {error}") from None
+
+
+def range_of(request: Request) -> Range:
+    """What is asked for, exactly, with no look at the clip (KeyInputError); pure."""
     wanted = Range(
         start_s=exact(request.start, "start"),
         duration_s=None if request.duration is None else exact(request.duration, "duration"),
@@ -86,27 +105,20 @@ def resolve(request: Request) -> Resolved:
         transform=_transform(request.transform, request.format),
     )
     wanted = _with_quality(wanted, request.quality)
-    try:
-        path = os.path.realpath(os.fsdecode(os.fspath(request.clip)))
-        resolved = Resolved(
-            path=path, state=source_state(path), identity=request.identity, range=wanted
-        )
-    except ValueError as error:  # an embedded NUL
-        raise ClipError(f"not a path: {error}") from None
-    resolved_range_is_valid(resolved)
-    return resolved
+    _require_valid(wanted)
+    return wanted
 
 
-def resolved_range_is_valid(resolved: Resolved) -> None:
+def _require_valid(wanted: Range) -> None:
     """Let the key's own rules judge the range, so that they are written once (KeyInputError)."""
     KeyInputs(
-        source=identify(resolved.path, resolved.state, by_content=False),
-        fps=resolved.range.fps,
-        format=resolved.range.format,
+        source=SourceIdentity(path="", mtime_ns=0, size=0),
+        fps=wanted.fps,
+        format=wanted.format,
         decoder="unknown",
-        start_s=resolved.range.start_s,
-        duration_s=resolved.range.duration_s,
-        quality=resolved.range.quality,
+        start_s=wanted.start_s,
+        duration_s=wanted.duration_s,
+        quality=wanted.quality,
     )
 
 
