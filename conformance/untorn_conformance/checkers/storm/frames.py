@@ -122,9 +122,11 @@ def _own(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
     versions, leases = timeline.versions.get, timeline.leases
     published, unpublished = OpOutcome.PUBLISHED, OpOutcome.UNPUBLISHED
     for op in timeline.made:
-        version, outcome = versions(op.id), op.outcome
-        is_own = outcome is unpublished or (leases and outcome is published)
-        if version is None or not is_own:
+        outcome = op.outcome
+        if outcome is not unpublished and not (leases and outcome is published):
+            continue
+        version = versions(op.id)
+        if version is None:
             continue
         judged.count("H2")
         if version != op.version:
@@ -135,9 +137,7 @@ def _own(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
 
 def _before_anything(timeline: Timeline, lives: Lives, judged: Judged) -> Iterator[Violation]:
     """Rule 7, for handles that were not read: the others have a version."""
-    adopted = [op for op in timeline.made if op.outcome is OpOutcome.ADOPTED]
-    unread = [*lives.unread, *(op for op in adopted if op.id not in timeline.shown)]
-    unread = [op for op in unread if op.key not in timeline.start.present]
+    unread = [op for op in lives.unread if op.key not in timeline.start.present]
     judged.count("H2", len(unread))
     soonest: dict[str, int] = {}
     for asked in timeline.asked.values() if unread else ():

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
 
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
@@ -34,6 +35,10 @@ class Reach(IntEnum):
     UNREMOVED = 1
     HELD = 2
     YOUNG = 3
+
+
+_OWN: Final = (OpOutcome.UNPUBLISHED, OpOutcome.UNCACHED)
+_SEEN, _HELD, _YOUNG = Reach.SEEN, Reach.HELD, Reach.YOUNG
 
 
 class Life:
@@ -59,11 +64,6 @@ class Life:
         if op.began_ns > self.last:
             self.last, self.last_op = op.began_ns, op
 
-    def hold(self, op: Op, until_ns: int) -> None:
-        """A lease held it from the operation's answer on."""
-        if until_ns > self.held:
-            self.held, self.held_op = until_ns, op
-
     @property
     def was_held(self) -> bool:
         """Whether a lease held it at any time."""
@@ -79,7 +79,7 @@ class Life:
 class Lives:
     """All lives of a round: by version, and by key in the order of ``first``.
 
-    ``unread`` are hits of which no frame was read: nobody knows of which version.
+    ``unread`` are hits and adoptions of which no frame was read: nobody knows of which version.
     """
 
     def __init__(self, timeline: Timeline, removals: Removals) -> None:
@@ -91,14 +91,13 @@ class Lives:
         self.unread: list[Op] = []
         for key, version in timeline.start.present.items():
             self._life(key, version).first = -FOREVER
-        for chunk in timeline.deadline.chunks(timeline.hits):
-            self._see_hits(chunk)
-        for chunk in timeline.deadline.chunks(timeline.made):
-            self._see_made(chunk)
+        for some in (timeline.hits, timeline.made):
+            for chunk in timeline.deadline.chunks(some):
+                self._see(chunk)
         self.by_key: dict[str, list[Life]] = {}
-        for some in timeline.deadline.chunks(self.all):
-            for life in some:
-                life.end = self.reach(life, Reach.YOUNG)
+        for few in timeline.deadline.chunks(self.all):
+            for life in few:
+                life.end = self.reach(life, _YOUNG)
                 self.by_key.setdefault(life.key, []).append(life)
         for those in self.by_key.values():
             those.sort(key=_first)
@@ -108,13 +107,18 @@ class Lives:
 
         Not before ``first``: it may be less than that.
         """
-        if by is Reach.SEEN:
-            return life.last
-        last, soonest = life.last, self._removals.soonest
-        if by >= Reach.HELD and life.held > last:
-            harmed = self._timeline.troubles.harmed_from(self._timeline.staged_at(life.version))
-            last = max(last, min(life.held, harmed))
-        return max(last, soonest(life.version, last, by_age=by >= Reach.YOUNG))
+        last = life.last
+        if by is _SEEN:
+            return last
+        if by >= _HELD and life.held > last:
+            last = max(last, min(life.held, self._harmed_from(life)))
+        return max(last, self._removals.soonest(life.version, last, by_age=by is _YOUNG))
+
+    def _harmed_from(self, life: Life) -> int:
+        troubles = self._timeline.troubles
+        if not troubles.removes.begins:
+            return FOREVER
+        return troubles.harmed_from(self._timeline.staged_at(life.version))
 
     def _life(self, key: str, version: str) -> Life:
         life = self._by_version.get(version)
@@ -128,43 +132,33 @@ class Lives:
                 self.all.append(life)
         return life
 
-    def _see_hits(self, hits: Sequence[Op]) -> None:
-        """Without leases a handle may find its files when they are read, and not before."""
-        timeline = self._timeline
-        leases, known = timeline.leases, self._by_version.get
-        version_of, shown = timeline.versions.get, timeline.shown
-        for op, until_ns in zip(hits, timeline.held_until(hits), strict=True):
-            version = version_of(op.id)
-            if version is None:
-                self.unread.append(op)
-                continue
+    def _see(self, gave: Sequence[Op]) -> None:
+        """See what these were given, and until when they held it.
+
+        Without leases a handle may find its files when they are read, and not before.
+        """
+        timeline, known = self._timeline, self._by_version.get
+        leases, shown, released = timeline.leases, timeline.shown, timeline.held_until
+        version_of, published = timeline.versions.get, OpOutcome.PUBLISHED
+        for op in gave:
+            if op.outcome is published:
+                version, ended_ns = op.version, op.ended_ns
+            elif op.outcome in _OWN:
+                continue  # nobody else sees it
+            else:
+                found = version_of(op.id)
+                if found is None:
+                    self.unread.append(op)
+                    continue
+                version, ended_ns = found, op.ended_ns if leases else shown[op.id].ended_ns
             life = known(version)
             if life is None or life.key != op.key:
                 life = self._life(op.key, version)
-            # What `see` and `hold` say, without a call each: there is one of these a lookup.
-            ended_ns = op.ended_ns if leases else shown[op.id].ended_ns
-            if ended_ns < life.first:
-                life.first, life.first_op = ended_ns, op
-            if op.began_ns > life.last:
-                life.last, life.last_op = op.began_ns, op
-            if leases and until_ns > life.held:
-                life.held, life.held_op = until_ns, op
-
-    def _see_made(self, made: Sequence[Op]) -> None:
-        timeline = self._timeline
-        leases, shown = timeline.leases, timeline.shown.get
-        published, adopted = OpOutcome.PUBLISHED, OpOutcome.ADOPTED
-        for op, until_ns in zip(made, timeline.held_until(made), strict=True):
-            if op.outcome is published:
-                life, ended_ns = self._life(op.key, op.version), op.ended_ns
-            elif op.outcome is adopted and (read := shown(op.id)) is not None:
-                life = self._life(op.key, timeline.versions[op.id])
-                ended_ns = op.ended_ns if leases else read.ended_ns
-            else:
-                continue
             life.see(op, ended_ns)
             if leases:
-                life.hold(op, until_ns)
+                until_ns = released(op)
+                if until_ns > life.held:
+                    life.held, life.held_op = until_ns, op
 
 
 def _first(life: Life) -> int:

@@ -20,7 +20,7 @@ from untorn_conformance.checkers.storm.troubles import Troubles
 from untorn_conformance.checkers.storm.violation import FOREVER, Deadline
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import ERROR_KINDS, ErrorCode
-from untorn_conformance.history import Op, OpOutcome, Round, Seen
+from untorn_conformance.history import Op, OpOutcome, Round
 
 _UNKNOWN_TO_US: Final = frozenset(
     code.value for code in ErrorCode if not ERROR_KINDS[code].definite
@@ -118,29 +118,26 @@ class Timeline:
     ) -> None:
         """Most are reads, and most of those give what the handle's first gave: the shortest way."""
         read, version_of, odd = OpOutcome.READ, self.versions.get, self.odd
+        shown, versions, every = self.shown, self.versions, self.ops
         reads = len(ops)
         for op in ops:
             if op.outcome is not read:
                 reads -= 1
                 places[op.outcome](op)
                 continue
-            seen = op.seen
+            seen, via = op.seen, op.via
             if seen is None or seen.index != op.index:
                 odd.append(op)
                 continue
-            version = version_of(op.via)
-            if version is None:
-                self._show(op, seen)
+            version = version_of(via)
+            if version is None:  # the first bytes that were read through a handle tell whose it is
+                shown[via] = op
+                versions[via] = seen.version
+                if via >= 0 and every[via].key != seen.key:
+                    self.misplaced.append(op)
             elif version != seen.version:
                 odd.append(op)
         self.bytes_read += reads
-
-    def _show(self, op: Op, seen: Seen) -> None:
-        """The first bytes that were read through a handle tell whose it is."""
-        self.shown[op.via] = op
-        self.versions[op.via] = seen.version
-        if op.via >= 0 and self.ops[op.via].key != seen.key:
-            self.misplaced.append(op)
 
     def _take_collect(self, op: Op) -> None:
         self.asked_before[op.id] = sum(map(len, self._protecting()))
@@ -188,18 +185,14 @@ class Timeline:
         """When we killed the process, or before everything if we did not."""
         return min(self._killed.get(process, -FOREVER), self.troubles.killed_from(process))
 
-    def held_until(self, gave: Iterable[Op]) -> list[int]:
-        """Until when each handle that these operations gave certainly was held."""
-        releases, restarted = self.releases.get, self._restarted.get
-        held = []
-        for op in gave:
-            release = releases(op.id)
-            until = self._last_sign(op.process) if release is None else release.began_ns
-            restarts = restarted(op.process)
-            if restarts is not None and restarts[-1] >= op.ended_ns:
-                until = min(until, *(at for at in restarts if at >= op.ended_ns))
-            held.append(until)
-        return held
+    def held_until(self, op: Op) -> int:
+        """Until when the handle that this operation gave certainly was held."""
+        release = self.releases.get(op.id)
+        until = self._last_sign(op.process) if release is None else release.began_ns
+        restarts = self._restarted.get(op.process)
+        if restarts is not None and restarts[-1] >= op.ended_ns:
+            until = min(until, *(at for at in restarts if at >= op.ended_ns))
+        return until
 
     def _last_sign(self, process: str) -> int:
         """The last beginning of what a process answered, but for reads, misses and stages."""
