@@ -192,6 +192,8 @@ class Audit:
     ``counted_bytes`` what the backend holds itself to occupy (None where it does not say),
     ``disk_bytes`` what its entries weigh on disk in the meaning of bytes of its limits.
     ``unpublishable`` are keys that could not be published and read once all strikes were over.
+    ``had_room``: the file system was seen to have far more room than anything here needs, when the
+    round began and when it ended.
     """
 
     at_ns: int
@@ -199,6 +201,7 @@ class Audit:
     counted_bytes: int | None = None
     disk_bytes: int | None = None
     unpublishable: Mapping[str, str] = field(default_factory=dict)
+    had_room: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -190,6 +190,40 @@ def test_H7_excuses_a_collect_beside_or_after_one_that_may_not_be_over(
     assert "H7" not in found(told)
 
 
+def struck(killed_budget: float | None = None, **limits: float) -> Told:
+    """A collect from 3 to 4 is killed at 4, or calls fail; one sweeps at 14; one at 24 evicts."""
+    told = Told(entry_bytes=10, keys=("a", "b", "c", "d"), limits=limits)
+    if killed_budget is None:
+        told.strike(3, 4, Excuse.REFUSES)
+    else:
+        told.collect("c1", 3, None, budget_bytes=killed_budget)
+        told.death("c1", 4)
+    told.collect("c2", 14, 15, 0, budget_bytes=40)
+    told.collect("c2", 24, 25, 1, budget_bytes=40)
+    return told
+
+
+@pytest.mark.parametrize("killed_budget", [None, 0])
+def test_H7_judges_again_when_what_was_left_half_gone_has_been_swept(
+    killed_budget: float | None,
+) -> None:
+    """The collect at 14 sweeps what is left of the dead if their grace is less than 10 ms."""
+    assert found(struck(killed_budget)) == {}  # nobody says what the grace is
+    assert found(struck(killed_budget, reap_grace_s=0.01)) == {}
+    assert found(struck(killed_budget, reap_grace_s=0.009)) == {"H7": {"G11"}}
+
+
+def test_H7_what_was_cut_short_itself_has_swept_nothing() -> None:
+    told = struck(0, reap_grace_s=0.009)
+    told.strike(14.5, 14.6, Excuse.REFUSES)
+    assert found(told) == {}
+
+
+def test_H7_a_killed_collect_that_was_within_budget_excuses_nothing() -> None:
+    assert found(struck(40)) == {"H7": {"G11"}}
+    assert found(struck(39)) == {}
+
+
 def test_H7_a_dry_run_says_what_would_be() -> None:
     told = Told(entry_bytes=10)
     told.collect("c", 5, 6, 1, budget_bytes=30, dry_run=1, over_budget_bytes=5)

@@ -310,6 +310,25 @@ def test_H5_a_backend_that_extracts_may_make_room() -> None:
         assert found(told) == {}
 
 
+def test_H5_a_backend_that_extracts_makes_no_room_where_there_was_enough() -> None:
+    told = published()
+    told.op("e", 3, None, "extract", key="b")
+    told.death("e", 4)
+    told.miss("r", 5, 6, "a")
+    told.audited(had_room=True)
+    assert found(told) == {"H5": {"R2"}}
+    told.strike(3.5, 3.6, Excuse.REFUSES)  # a full disk, say
+    assert found(told) == {}
+
+
+def test_H5_a_backend_with_a_budget_may_collect_when_it_extracts() -> None:
+    told = published(budget_bytes=10)
+    told.op("e", 3, 4, "extract", key="b", outcome=OpOutcome.UNCACHED)
+    told.miss("r", 5, 6, "a")
+    told.audited(had_room=True)
+    assert found(told) == {}
+
+
 # --- H6: one winner, and it stays
 
 

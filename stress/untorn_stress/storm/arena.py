@@ -35,6 +35,8 @@ from untorn_stress.storm.enclosure import REFUSED
 from untorn_stress.storm.nursery import PACKET_BYTES
 from untorn_stress.storm.owning import PREFIX, own, remove_stale, remove_tree
 
+_ROOMY_BYTES: Final = 1 << 30
+_ROOMY_INODES: Final = 100_000
 START_DEADLINE_S: Final = 60.0
 ANSWER_DEADLINE_S: Final = 120.0
 """How long the nursery may take to kill all."""
@@ -140,6 +142,13 @@ class Arena:
     def privileged(self) -> bool:
         """Whether permissions mean nothing to the workers."""
         return os.getuid() == 0 and self.stormed.user is None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the root's file system has far more room than a storm can fill."""
+        there = os.statvfs(self.seen_root)
+        inodes = there.f_favail if there.f_files else _ROOMY_INODES  # some file systems count none
+        return there.f_bavail * there.f_frsize >= _ROOMY_BYTES and inodes >= _ROOMY_INODES
 
     def make_root(self) -> None:
         """Make the root, the workers' own; one that is there is left. Raises OSError."""

@@ -94,8 +94,8 @@ class Audited:
     leaks: list[str] = field(default_factory=list)
     at_ns: int = 0
 
-    def audit(self, usual: Usual) -> Audit:
-        """The last line of the round's history."""
+    def audit(self, usual: Usual, *, had_room: bool = False) -> Audit:
+        """The last line of the round's history; ``had_room`` as it says."""
         weighed = self.weights.get(usual.weighing)
         return Audit(
             at_ns=self.at_ns,
@@ -103,6 +103,7 @@ class Audited:
             counted_bytes=None if weighed is None else self.counted_bytes,
             disk_bytes=weighed,
             unpublishable=self.unpublishable,
+            had_room=had_room,
         )
 
 

@@ -204,10 +204,12 @@ class Storm:
             _Onlooker(self.account),
             ground.footage,
         )
+        had_room = ground.arena.has_room
         fray.rage(is_over)
         _tidy(ground.arena)
         found = self._audit(ground, recorder, usual=ground.usual)
-        recorder.audit(found.audit(ground.usual))
+        had_room = had_room and ground.arena.has_room
+        recorder.audit(found.audit(ground.usual, had_room=had_room))
         self._conclude(ground, plan, recorder, fray, found)
 
     def _conclude(

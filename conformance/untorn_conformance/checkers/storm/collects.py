@@ -13,10 +13,10 @@ all, though it is within budget, or keeps all, though nothing protects it, went 
 
 That what is younger than min_age was evicted is H7 too, and found where lives are compared.
 
-Not flagged: a collect that answers while calls fail or files go, or after files went; one beside
-another that evicts; how much more than needed is evicted by one that was over budget; in which
-order; anything where clips are extracted too: nobody knows the entries of those. Unpublished work
-may weigh as much as an entry, or nothing.
+Not flagged: a collect while calls fail, files go or another evicts, nor after that, or after one
+that was cut short and had something to evict, until a whole collect swept what may be left of it;
+how much more than needed is evicted by one that was over budget; anything where clips are extracted
+too: nobody knows the entries of those. Unpublished work may weigh as much as an entry, or nothing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
+from typing import Final
 
 from untorn_conformance.backend import Verb
 from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.lives import Lives
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.timeline import Timeline
+from untorn_conformance.checkers.storm.troubles import Spans
 from untorn_conformance.checkers.storm.violation import FOREVER, Violation
 from untorn_conformance.history import Op, OpOutcome
+
+_NS: Final = 1_000_000_000
 
 
 def judge_collects(
@@ -109,23 +113,57 @@ class Weighing:
         self.lone_collects = [] if timeline.extracts else list(self._lone_collects())
 
     def _lone_collects(self) -> Iterator[Op]:
-        """Answered collects beside and before which nothing else can have taken anything away."""
-        timeline = self._timeline
-        failed = [op for op in timeline.failed if _is_collect(op)]
-        since = min((op.began_ns for op in failed), default=FOREVER)
+        """Answered collects beside which, and before which, nothing else took anything away.
+
+        What took something before matters until all that it may have left was swept: see
+        ``_unsettled``.
+        """
+        unsettled = self._unsettled()
         latest = -FOREVER  # collects come in the order in which they were asked
-        asked = [*(op.began_ns for op in timeline.collects), FOREVER]
-        for number, op in enumerate(timeline.collects, 1):
+        collects = self._timeline.collects
+        asked = [*(op.began_ns for op in collects), FOREVER]
+        for number, op in enumerate(collects, 1):
             began_ns, ended_ns = op.began_ns, op.ended_ns
-            if since <= ended_ns or timeline.troubles.any_until(ended_ns):
-                return
-            if latest < began_ns and ended_ns < asked[number] and not op.numbers.get("dry_run"):
-                yield op
+            is_lone = latest < began_ns and ended_ns < asked[number]
             latest = max(latest, ended_ns)
+            if not is_lone or op.numbers.get("dry_run"):
+                continue
+            if not unsettled.overlap(began_ns, ended_ns):
+                yield op
+
+    def _unsettled(self) -> Spans:
+        """When entries may be half gone: while calls failed, files went or a collect was cut short.
+
+        And until a whole collect swept after it, that began later than the grace of dead work.
+        """
+        timeline = self._timeline
+        cut = [
+            (op.began_ns, timeline.end(op))
+            for op in timeline.failed
+            if _is_collect(op) and not op.numbers.get("dry_run") and not self._kept_all(op)
+        ]
+        troubles = Spans([*timeline.troubles.refuses, *timeline.troubles.removes, *cut])
+        grace_s = timeline.start.limits.get("reap_grace_s")
+        grace_ns = FOREVER if grace_s is None else int(grace_s * _NS)
+        whole = [
+            op
+            for op in (timeline.collects if list(troubles) and grace_ns < FOREVER else ())
+            if not op.numbers.get("dry_run") and not troubles.overlap(op.began_ns, op.ended_ns)
+        ]
+        begins = [op.began_ns for op in whole]
+        ends: list[tuple[int, int]] = []
+        for begin, end in troubles:
+            place = bisect_right(begins, end + grace_ns)
+            ends.append((begin, whole[place].ended_ns if place < len(whole) else FOREVER))
+        return Spans(ends)
+
+    def _kept_all(self, cut: Op) -> bool:
+        """Whether a collect that did not answer had nothing to evict, by what it was asked."""
+        return bool(cut.numbers) and self.is_within_budget(cut)
 
     def loose(self, op: Op) -> int:
         """How many stagings may have weighed while this collect ran."""
-        begun = bisect_right(self._begun, op.ended_ns)
+        begun = bisect_right(self._begun, self._timeline.end(op))
         return begun - bisect_left(self._landed, op.began_ns)
 
     def only_entries(self, op: Op) -> bool:

@@ -5,8 +5,9 @@ Rule 1: only collects remove entries: those that evicted something, and those wi
         nothing, unless calls failed or files went beneath it.
 Rule 2: none removes what is younger than its min_age, as long as nobody has moved the times. What
         was staged later than that before a collect's end is too young for it.
-Rule 3: a backend that was configured with a budget may collect whenever it stages or publishes;
-        any may make room when it extracts, and when calls fail while it stages or publishes.
+Rule 3: a backend that was configured with a budget may collect whenever it stages, publishes or
+        extracts; any may make room when calls fail meanwhile, and when it extracts, unless there
+        was room enough all the time.
 Rule 4: what a strike harmed may go at any later time.
 """
 
@@ -105,9 +106,12 @@ class Removals:
     def _others(self) -> Iterator[tuple[int, int, int]]:
         timeline = self._timeline
         age = max(0, int((timeline.start.min_age_s or 0) * _NS))
+        refuses, audit = timeline.troubles.refuses, timeline.round.audit
+        is_roomy = audit is not None and audit.had_room
         for op in timeline.extracts:
-            yield age, op.began_ns, timeline.end(op)
-        refuses = timeline.troubles.refuses
+            end = timeline.end(op)
+            if not is_roomy or self.may_evict_by_itself or refuses.overlap(op.began_ns, end):
+                yield age, op.began_ns, end
         if not (self.may_evict_by_itself or refuses.begins):
             return
         failed = [op for op in timeline.failed if op.verb in _WRITES]

@@ -12,7 +12,7 @@ Rule 5: ``kills`` and ``stops`` excuse processes, not entries.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from untorn_conformance.checkers.storm.violation import FOREVER
 from untorn_conformance.history import Excuse, Round
@@ -31,6 +31,10 @@ class Spans:
                 self.begins.append(begin)
                 self.ends.append(end)
 
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Each of them, from its begin to its end."""
+        return zip(self.begins, self.ends, strict=True)
+
     def overlap(self, begin: int, end: int) -> bool:
         """Whether one of them has a moment in common with this closed interval."""
         place = bisect_left(self.ends, begin)
@@ -43,8 +47,7 @@ class Spans:
 
     def within(self, begin: int, end: int) -> int:
         """How much of this interval they cover."""
-        spans = zip(self.begins, self.ends, strict=True)
-        return sum(max(0, min(ends, end) - max(begins, begin)) for begins, ends in spans)
+        return sum(max(0, min(ends, end) - max(begins, begin)) for begins, ends in self)
 
 
 class Troubles:
