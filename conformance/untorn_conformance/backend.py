@@ -158,6 +158,14 @@ class Setting(StrEnum):
     VERIFY = "verify"
 
 
+class SourceKind(StrEnum):
+    """What a clip is, by how its code values mean light."""
+
+    SDR = "sdr"
+    PQ = "pq"
+    HLG = "hlg"
+
+
 Inputs: TypeAlias = Mapping[Axis, str | int | float | None]
 """Values by axis; an axis that is absent keeps the keys made before it existed (K4)."""
 
@@ -175,7 +183,11 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hello:
-    """Who the backend is, what it declares and what it promises."""
+    """Who the backend is, what it declares and what it promises.
+
+    ``transforms`` are the texts of the axis of that name that it knows [transform], each with the
+    kind of clip that it is for: ``{"hdr2sdr": "pq"}``. They are made from that clip as png.
+    """
 
     name: str
     version: str
@@ -184,6 +196,7 @@ class Hello:
     limits: Limits
     protocol: int = PROTOCOL_VERSION
     variables: Mapping[Setting, str] = field(default_factory=dict)
+    transforms: Mapping[str, SourceKind] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -238,3 +238,66 @@ def test_sdr_becomes_the_hdr_of_the_standards(
     assert np.abs(centres(picture)[..., :3] - wanted).max() <= TOLERANCE_CODES[transform]
     if kind.alpha:
         assert set(np.unique(picture[..., 3])) <= {*range(32600, 32900)}
+
+
+def gradient(transfer: str, folder: Path) -> Path:
+    """Two rows of 64 squares: a ramp of grey, and colours of every hue; BT.2020, of 16 bits."""
+    wave = "32767*(1+cos(2*PI*(floor(X/8)/64-{turn}/3)))"
+    channels = (
+        f"{name}=if(lt(Y\\,8)\\,65535*floor(X/8)/63\\,{wave.format(turn=turn)})"
+        for turn, name in enumerate("rgb")
+    )
+    tags = f"range=pc:colorspace=gbr:color_primaries=bt2020:color_trc={transfer}"
+    source = f"color=size=512x16:rate=1:duration=1,format=gbrp16le,geq={':'.join(channels)}"
+    target = folder / "gradient.mkv"
+    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-f", "lavfi", "-i"]
+    command += [f"{source},setparams={tags}", "-c:v", "ffv1", str(target)]
+    subprocess.run(command, check=True)
+    return target
+
+
+def stored_gradient(path: Path) -> Light:
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    return np.asarray(frame.to_ndarray(format="gbrp16le")[4::8, 4::8] / 65535.0)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "light_of"), [("smpte2084", pq_light), ("arib-std-b67", hlg_light)]
+)
+def test_hdr_becomes_the_sdr_of_the_curve(
+    root: Path, tmp_path: Path, transfer: str, light_of: Callable[[Light], Light]
+) -> None:
+    path = gradient(transfer, tmp_path)
+    picture = converted(root, path, SDR)
+    light = between(light_of(stored_gradient(path)), BT2020, BT709)
+    wanted = sdr_signal(tone_mapped(light)) * 255
+    assert (str(picture.dtype), picture.shape) == ("uint8", (16, 512, 3))
+    assert np.abs(picture[4::8, 4::8] - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_tone_mapped_greys_stay_grey_and_in_order(
+    root: Path, tmp_path: Path, transfer: str
+) -> None:
+    greys = converted(root, gradient(transfer, tmp_path), SDR)[4, 4::8].astype(int)
+    assert (greys.max(-1) - greys.min(-1)).max() <= 1
+    assert (np.diff(greys[:, 1]) >= 0).all()
+    assert (greys[0].tolist(), greys[-1].tolist()) == ([0] * 3, [255] * 3)
+
+
+def test_white_stays_near_white(root: Path, tmp_path: Path) -> None:
+    path = gradient("smpte2084", tmp_path)
+    nits = pq_light(stored_gradient(path))[0, :, 1]
+    greys = converted(root, path, SDR)[4, 4::8, 1]
+    assert abs(np.interp(WHITE_NITS, nits, greys) - 217) <= 2
+    assert (greys[nits > 1000] == 255).all()
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_channels_keep_their_places(root: Path, tmp_path: Path, transfer: str) -> None:
+    path = gradient(transfer, tmp_path)
+    hues, wanted = converted(root, path, SDR)[12, 4::8], stored_gradient(path)[1]
+    for channel in range(3):
+        pure = np.argmax(wanted[:, channel] - wanted.sum(-1))
+        assert hues[pure].argmax() == channel

@@ -147,6 +147,8 @@ def _to_sdr(info: ClipInfo) -> list[Filter]:
         _format("gbrpf32le"),
         Filter(name="tonemap", options=mapping),
         _zscale({"t": "bt709", "m": "gbr", "r": "pc"}),
+        # Else ffmpeg makes YUV for jpg by the matrix that the source had.
+        Filter(name="setparams", options={"colorspace": "gbr", "range": "pc"}),
     ]
 
 

@@ -22,7 +22,7 @@ from untorn.frames import EvictedError, Frames
 from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, exact
 
 from untorn_conformance import backend as protocol
-from untorn_conformance.backend import Axis, Inputs, PlantKind, Setting
+from untorn_conformance.backend import Axis, Inputs, PlantKind, Setting, SourceKind
 from untorn_conformance.backends.reference_plant import plant
 from untorn_conformance.backends.reference_staging import Work
 from untorn_conformance.contract import Capability
@@ -32,6 +32,7 @@ CAPABILITIES = frozenset(
     {
         Capability.KEY,
         Capability.EXTRACT,
+        Capability.TRANSFORM,
         Capability.RENDER,
         Capability.DEDUPE,
         Capability.SINGLE_FLIGHT,
@@ -48,6 +49,11 @@ CAPABILITIES = frozenset(
 )
 
 _FLIGHT_WAIT_S = 10.0  # a case can see a wait end, and no slow machine ends one by itself
+_TRANSFORMS = {
+    "sdr2hdr-smpte2084": SourceKind.SDR,
+    "sdr2hdr-arib-std-b67": SourceKind.SDR,
+    "hdr2sdr": SourceKind.PQ,
+}
 _CODES: Mapping[type[Exception], ErrorCode] = {
     untorn.SourceChangedError: ErrorCode.SOURCE_CHANGED,
     untorn.ClipError: ErrorCode.BAD_CLIP,
@@ -112,6 +118,7 @@ class Reference:
                 Setting.MIN_AGE_S: config.VAR_MIN_AGE_S,
                 Setting.VERIFY: config.VAR_VERIFY,
             },
+            transforms=_TRANSFORMS,
         )
 
     def open(self, *, root: str | None, env: Mapping[str, str], clock_offset_s: float) -> None:

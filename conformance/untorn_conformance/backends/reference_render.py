@@ -27,6 +27,7 @@ _IN_THE_CACHE: Final = frozenset({Delivery.HIT, Delivery.PUBLISHED, Delivery.ADO
 def request_of(inputs: Inputs) -> Request:
     """The request that a clip's axes are."""
     start, quality = inputs.get(Axis.START_S), inputs.get(Axis.QUALITY)
+    transform = inputs.get(Axis.TRANSFORM)
     return Request(
         clip=str(inputs[Axis.PATH]),
         fps=inputs.get(Axis.FPS) or 0,
@@ -34,6 +35,7 @@ def request_of(inputs: Inputs) -> Request:
         start=0 if start is None else start,
         duration=inputs.get(Axis.DURATION_S),
         quality=None if quality is None else int(quality),
+        transform=None if transform is None else str(transform),
     )
 
 
