@@ -42,6 +42,10 @@ from untorn.upkeep import Upkeep
 Progress = Callable[[int, int, int | None], None]
 """Called with an item's index, its frames written so far and, if known, how many there will be."""
 
+# The kernel may hand a signal to any thread, and does so while others start decoders. The main
+# thread then runs its handler when it runs next: so it must not sleep for good.
+_SIGNAL_DELAY_S = 0.1
+
 
 @dataclass(kw_only=True, slots=True)
 class _Work:
@@ -108,7 +112,8 @@ def _wait_for(run: Callable[[], Result], cancel: Cancel) -> Result:
 
     try:
         _thread.start_new_thread(conduct, ())
-        done.acquire()
+        while not done.acquire(timeout=_SIGNAL_DELAY_S):
+            pass
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
@@ -124,7 +129,7 @@ def _end(cancel: Cancel, done: _thread.LockType) -> None:
     """End what is under way; a second Ctrl-C must not keep us from it."""
     try:
         cancel.set()
-        done.acquire()
+        done.acquire(timeout=_SIGNAL_DELAY_S)
     except BaseException:
         return
 
