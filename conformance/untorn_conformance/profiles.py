@@ -47,7 +47,7 @@ class Profile:
     kill_preemptions: int = 0
     failing_calls: int | None = 16
     failing_extractions: int | None = 30
-    failing_renders: int | None = 4
+    failing_renders: int | None = 3
     limits_cases: bool = True
 
 

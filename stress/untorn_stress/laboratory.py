@@ -130,7 +130,7 @@ class Laboratory:
         self.unavailable: dict[str, str] = {}
         self._harvest: dict[str, Start] | None = None
         self._reclaiming: dict[str, Reclaiming] = {}
-        self._rendered: dict[str, Start] = {}
+        self._rendered: dict[tuple[str, tuple[Program, ...]], Start] = {}
         self.not_told = ""
         self._bystander: GatedSystem | None = None
 
@@ -193,7 +193,7 @@ class Laboratory:
             phase=phase,
             kills=kills,
             errnos=errnos,
-            reclaim=partial(self.reclaim, undisturbed=self._rendered.get(scenario.name))
+            reclaim=partial(self.reclaim, undisturbed=self._rendered.get(_playing(scenario)))
             if "C3" in scenario.requirements
             else None,
         )
@@ -348,7 +348,7 @@ class Laboratory:
 
     def _learn(self, scenario: Scenario) -> None:
         """What the scenario's requests give, and leave, when nothing befalls them; once."""
-        if scenario.name in self._rendered:
+        if _playing(scenario) in self._rendered:
             return
         empty, own = self.natural("empty"), self.natural(scenario.tree)
         alone: dict[str, RequestFrames] = {}
@@ -356,7 +356,7 @@ class Laboratory:
             played = self._play_in(empty.tree, [requester_of(inputs)])
             alone |= undisturbed.footage_of(played, self.payloads)
         played = self._play_in(own.tree, scenario.programs)
-        self._rendered[scenario.name] = self.take("rendered")
+        self._rendered[_playing(scenario)] = self.take("rendered")
         together = undisturbed.footage_of(played, self.payloads)
         told = undisturbed.agreeing(alone, together)
         self.payloads.footage.update(told)
@@ -423,6 +423,11 @@ _PUBLISHED: Final = "published"
 _NOBODY: Final = Scenario(
     name="nobody", title="Nobody.", programs=(), tree="empty", requirements=(), preemptions=0
 )
+
+
+def _playing(scenario: Scenario) -> tuple[str, tuple[Program, ...]]:
+    """What is done from where: scenarios that differ in neither leave the same."""
+    return scenario.tree, scenario.programs
 
 
 def _sees_inodes(scenario: Scenario, payloads: Payloads) -> bool:

@@ -364,16 +364,17 @@ FAILING_EXTRACTION: Final = replace(
 """The same with a decoder."""
 
 _RENDERS: Final = frozenset({Capability.EXTRACT, Capability.RENDER})
+_render: Final = renderer()
 
 FAILING_RENDER: Final = replace(
-    _failing("render", "A render of four requests, one of them warm.", "extracted", renderer()),
+    _failing("render", "A render of four requests, one of them warm.", "extracted", _render),
     requirements=("D2", "D3", "L2", "X1"),
     needs=_RENDERS,
 )
 """The same with several."""
 
 RENDER_ALONE: Final = replace(
-    _lone("render", "A render of four requests, one of them warm, alone.", "extracted", renderer()),
+    _lone("render", "A render of four requests, one of them warm, alone.", "extracted", _render),
     requirements=("C1", "C2", "C3"),
     needs=_RENDERS,
 )

@@ -29,9 +29,12 @@ MOST_RUNS = 10_000
 DRAWN_SEED = 1901
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rendering(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
-    """The backend under the gate, with a clip to render, held at each call on data."""
+    """The backend under the gate, with a clip to render, held at each call on data.
+
+    One for both cases: what renders give undisturbed takes as long to learn as some faults.
+    """
     trial = request.config.stash[TRIAL]
     greeting = trial.greet()
     if greeting.hello is not None and Capability.RENDER not in greeting.hello.capabilities:
