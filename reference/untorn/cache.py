@@ -183,7 +183,9 @@ class Cache:
         Requests that are equal in all axes are extracted once and delivered to each. Up to `slots`
         decoders run at a time (None: half of the processors). `progress` is called with an item's
         index, its frames so far and how many there will be, if known: by one thread at a time, and
-        not the caller's; what it raises ends the render. `tone_map` converts HDR clips to SDR.
+        not the caller's; what it raises ends the render. Where any clip is HDR, SDR clips are
+        converted to what most of the HDR ones are; with `tone_map` HDR clips are converted to SDR.
+        A request that names its own `transform` is left out of that.
 
         A request that cannot be met has its error in its item, as `extract` would raise it, and the
         others go on. Trouble with the cache degrades as it does there. Raises ConfigError for a bad

@@ -1,6 +1,7 @@
 """A render: many requests at once, each extraction done once, and no item harmed by another.
 
-    N1 resolve each request, probe its clip     what is wrong with one is that item's error
+    N1 resolve each request, probe its clip     what is wrong with one is that item's error;
+                                                where any clip is HDR, SDR ones are converted
     N2 the key of each                          requests that are equal in all axes become one work
     N3 look all of them up
     N4 extract what is missing, in parallel slots
@@ -22,21 +23,23 @@ import _thread
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from untorn import decoder, extract, probes, reading
+from untorn import decoder, events, extract, probes, reading, transform
 from untorn.access import Access
 from untorn.breakdown import Item, Origin, Result, phases_of
 from untorn.cancel import Cancel, Cancelled
-from untorn.decoder import Decoder
+from untorn.clip import ClipInfo
 from untorn.errors import ConfigError, UntornError
 from untorn.extract import Busy, Job
 from untorn.frames import Frames
 from untorn.outcome import Delivery
 from untorn.request import Request, Resolved, resolve
 from untorn.stopwatch import Phase, Stopwatch
+from untorn.transform import Transform
 from untorn.upkeep import Upkeep
 
 Progress = Callable[[int, int, int | None], None]
@@ -45,6 +48,15 @@ Progress = Callable[[int, int, int | None], None]
 # The kernel may hand a signal to any thread, and does so while others start decoders. The main
 # thread then runs its handler when it runs next: so it must not sleep for good.
 _SIGNAL_DELAY_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Source:
+    """A request that means something, and what is in its clip."""
+
+    request: Request
+    resolved: Resolved
+    info: ClipInfo
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,8 +84,6 @@ def render(
     progress: Progress | None = None,
 ) -> Result:
     """See Cache.render."""
-    if tone_map:
-        raise ConfigError("tone_map: there is no tone mapping yet")
     if slots is not None and slots < 1:
         raise ConfigError(f"slots: must be 1 or more, not {slots}")
     cancel = Cancel()
@@ -81,6 +91,7 @@ def render(
         access,
         upkeep,
         tuple(requests),
+        tone_map=tone_map,
         slots=slots or default_slots(),
         teller=_Teller(progress, cancel),
     )
@@ -179,6 +190,7 @@ class _Render:
         upkeep: Upkeep,
         requests: Sequence[Request],
         *,
+        tone_map: bool,
         slots: int,
         teller: _Teller,
     ) -> None:
@@ -186,6 +198,7 @@ class _Render:
         self.access = access.apart(self.watch)
         self.upkeep = upkeep.apart(self.access)
         self.requests = requests
+        self.tone_map = tone_map
         self.slots = slots
         self.teller = teller
         self.cancel = teller.cancel
@@ -221,28 +234,60 @@ class _Render:
     def _works(self) -> list[_Work]:
         """What there is to do, each once; the requests that cannot be met have their errors."""
         ffmpeg = decoder.find(os.environ)
+        sources = self._sources()
+        converted = self._conversions(sources)
         works: dict[str | Resolved, _Work] = {}
-        for index, request in enumerate(self.requests):
-            self.cancel.require_going()
-            try:
-                job = self._job(request, ffmpeg)
-            except UntornError as error:
-                self.errors[index] = error
-                continue
-            # The key holds every axis; without a cache there is none, but what it is made of.
-            work = works.setdefault(job.key or job.resolved, _Work(request=request, job=job))
-            work.indices.append(index)
+        for index, source in sources.items():
+            with self._blamed_on(index), self.watch.on(Phase.RESOLVE):
+                request, resolved = source.request, source.resolved
+                wanted = converted.get(index)
+                if wanted is not None:
+                    request = replace(request, transform=wanted)
+                    resolved = resolve(request)
+                job = extract.job_of(self.access, resolved, ffmpeg, cancel=self.cancel)
+                # The key holds every axis; without a cache there is none, but what it is made of.
+                work = works.setdefault(job.key or resolved, _Work(request=request, job=job))
+                work.indices.append(index)
         for work in works.values():
             work.job = replace(work.job, progress=self.teller.to(work.indices))
         return list(works.values())
 
-    def _job(self, request: Request, ffmpeg: Decoder) -> Job:
-        with self.watch.on(Phase.RESOLVE):
-            resolved = resolve(request)
-        with self.watch.on(Phase.PROBE):
-            probes.probe(resolved.path, resolved.state)
-        with self.watch.on(Phase.RESOLVE):
-            return extract.job_of(self.access, resolved, ffmpeg, cancel=self.cancel)
+    def _sources(self) -> dict[int, _Source]:
+        """What each request means and what is in its clip, by the request's index."""
+        sources = {}
+        for index, request in enumerate(self.requests):
+            with self._blamed_on(index):
+                with self.watch.on(Phase.RESOLVE):
+                    resolved = resolve(request)
+                with self.watch.on(Phase.PROBE):
+                    info = probes.probe(resolved.path, resolved.state)
+                sources[index] = _Source(request=request, resolved=resolved, info=info)
+        return sources
+
+    def _conversions(self, sources: Mapping[int, _Source]) -> dict[int, Transform | None]:
+        """What each request needs so that all frames are of one kind.
+
+        Each clip has one voice, however often it is asked for. A request that says for itself what
+        is to be done stands apart.
+        """
+        asking = {n: one for n, one in sources.items() if one.request.transform is None}
+        infos = {one.resolved.path: one.info for one in asking.values()}
+        if transform.mixed([*infos.values()]) and not self.tone_map:
+            events.warn_once(
+                "mixed-hdr", "PQ and HLG sources meet in one render: each of them keeps its kind"
+            )
+        wanted = transform.preflight([*infos.values()], tone_map=self.tone_map)
+        by_path = dict(zip(infos, wanted, strict=True))
+        return {index: by_path[one.resolved.path] for index, one in asking.items()}
+
+    @contextmanager
+    def _blamed_on(self, index: int) -> Iterator[None]:
+        """A block whose errors are those of one request, and of no other."""
+        self.cancel.require_going()
+        try:
+            yield
+        except UntornError as error:
+            self.errors[index] = error
 
     # --- N3, N4
 
