@@ -80,6 +80,7 @@ def cli() -> None:
 @click.option("--start", default="0", show_default=True, help="Seconds into the clip.")
 @click.option("--duration", help="Seconds; to the end if left out.")
 @click.option("--quality", type=int, help="1 to 100, for jpg alone (95 if left out).")
+@click.option("--final-frame", is_flag=True, help="One frame: the last one shown in the range.")
 @click.option("--output", type=click.Path(), help="Copy the frames into this new directory.")
 @_root_option
 @_json_option

@@ -34,6 +34,7 @@ def extract(
     start: str,
     duration: str | None,
     quality: int | None,
+    final_frame: bool,
     output: str | None,
     cache_dir: str | None,
     as_json: bool,
@@ -46,6 +47,7 @@ def extract(
         start=start,
         duration=duration,
         quality=quality,
+        final_frame=final_frame,
     )
     if output is not None and os.path.lexists(output):
         raise ConfigError(f"--output: {printable(output)} exists already")

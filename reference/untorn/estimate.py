@@ -51,9 +51,16 @@ def need(info: ClipInfo, wanted: Range, expected: int | None) -> Need:
 def require_enough(found: int, info: ClipInfo, wanted: Range, expected: int | None) -> None:
     """DecoderError if the decoder fell short: no frame, or more than a source frame too few.
 
-    One source frame of slack, because where the last frame ends is the container's guess.
+    One source frame of slack, because where the last frame ends is the container's guess. ClipError
+    if there is no frame because the range lies within one that began before it.
     """
     if found == 0:
+        length = length_s(wanted, info)
+        if length is not None and length < info.slack_s:
+            raise ClipError(
+                f"no frame of the clip begins in the range: it is {float(length):g} s long, "
+                f"and a frame is {float(info.slack_s):g} s"
+            )
         raise DecoderError("the decoder wrote no frame for this range")
     slack = max(1, math.ceil(wanted.fps / info.rate))
     if expected is not None and found < expected - slack:

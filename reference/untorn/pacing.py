@@ -2,10 +2,15 @@
 
 Read from the index of a QuickTime or MP4 file, which states every frame; from all packets where the
 stream does not tell its length; else from the first packets alone.
+
+That index counts by decoding: where pictures are decoded out of their order, the lengths of the
+last ones are those of others, and even the stated length of the stream may be short of its last
+picture. So the last packets are read there as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,22 +41,32 @@ class Walk:
 def walk(container: av.container.InputContainer, stream: av.VideoStream) -> Walk:
     """Read as little of the clip as tells; av.FFmpegError if it cannot be read."""
     base = Fraction(stream.time_base or Fraction(1, _MICROSECONDS))
-    stated = stream.duration * base if stream.duration else None
+    stated = stream.duration or None
     ticks = _index_ticks(container, stream)
     most = None if stated is None else 1 if ticks else _FIRST_PACKETS
     picture, spans = _packets(container, stream, most)
     starts = sorted(start for start, _ in spans)
-    if not ticks:
-        ticks = starts if most is None or len(starts) < most else starts[:-_REORDERED]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(ticks)]
-    variable = _is_variable(gaps)
-    last = max(gaps[-_REORDERED:], default=0) * base if variable and gaps else None
+    settled, first = starts, min(starts, default=0)
+    if ticks and stream.codec_context.has_b_frames:
+        settled = _last_starts(container, stream, ticks)
+    elif most is not None and len(starts) >= most:
+        settled = starts[:-_REORDERED]
+    variable = _is_variable(ticks) or _is_variable(settled)
+    if stated is None:
+        stated = max((end for _, end in spans), default=first) - first
+    end, last = first + stated, max(settled, default=first)
+    longest: Fraction | None = None
+    if variable:
+        if last >= end:  # one frame after it, of the rate by which all times are whole
+            end = last + int(1 / (Fraction(stream.base_rate or 1) * base))
+        gaps = [end - last, *_gaps(settled)[-_REORDERED:], *_gaps(ticks)[-_REORDERED:]]
+        longest = max(gaps) * base
     return Walk(
         picture=picture,
         start_s=_start(container, stream, starts, base),
-        duration_s=stated or _length(spans, base),
+        duration_s=(end - first) * base or None,
         variable=variable,
-        longest_last_s=last,
+        longest_last_s=longest,
     )
 
 
@@ -80,6 +95,21 @@ def _packets(
     return picture, spans
 
 
+def _last_starts(
+    container: av.container.InputContainer, stream: av.VideoStream, ticks: Sequence[int]
+) -> list[int]:
+    """When the last pictures are shown: their packets, less those whose neighbours are not read."""
+    starts: list[int] = []
+    with contextlib.suppress(av.FFmpegError):  # cut short: for the decoder to tell
+        container.seek(ticks[-2 * _REORDERED :][0], stream=stream, any_frame=True)
+        starts = sorted(
+            packet.pts
+            for packet in container.demux(stream)
+            if packet.pts is not None and not packet.is_discard
+        )
+    return starts if len(starts) >= len(ticks) else starts[_REORDERED:]
+
+
 def _decoded(packet: av.Packet[av.VideoStream]) -> av.VideoFrame | None:
     """The packet's first picture, if there is one: damage is the decoder's to tell."""
     try:
@@ -89,17 +119,14 @@ def _decoded(packet: av.Packet[av.VideoStream]) -> av.VideoFrame | None:
     return next((frame for frame in frames if isinstance(frame, av.VideoFrame)), None)
 
 
-def _is_variable(gaps: Sequence[int]) -> bool:
+def _gaps(ticks: Sequence[int]) -> list[int]:
+    return [later - earlier for earlier, later in itertools.pairwise(ticks)]
+
+
+def _is_variable(ticks: Sequence[int]) -> bool:
     """Whether frames are spaced by more than the rounding of even times to whole ticks."""
+    gaps = _gaps(ticks)
     return bool(gaps) and max(gaps) - min(gaps) > 1
-
-
-def _length(spans: Sequence[tuple[int, int]], base: Fraction) -> Fraction | None:
-    """From the first packet's start to the last one's end; None if that is nothing."""
-    if not spans:
-        return None
-    ticks = max(end for _, end in spans) - min(start for start, _ in spans)
-    return ticks * base if ticks > 0 else None
 
 
 def _start(
