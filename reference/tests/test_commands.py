@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from untorn.exit_codes import MEANINGS, ExitCode
+from untorn.transform import Transform
 from untorn_fixtures.clips import clip
 
 REFERENCE = Path(__file__).resolve().parents[1]
@@ -72,6 +73,8 @@ BAD_VALUES = {
     "start negative": ("--fps", "30", "--start", "-1"),
     "duration 0": ("--fps", "30", "--duration", "0"),
     "quality of png": ("--fps", "30", "--quality", "90"),
+    "transform": ("--fps", "30", "--transform", "hdr"),
+    "HDR in jpg": ("--fps", "30", "--format", "jpg", "--transform", "sdr2hdr-smpte2084"),
     "quality 0": ("--fps", "30", "--format", "jpg", "--quality", "0"),
     "no fps": (),
     "unknown option": ("--fps", "30", "--sideways"),
@@ -98,6 +101,26 @@ def test_a_broken_clip_is_named_and_nothing_is_published(
     assert done.stderr.startswith(b"untorn: ")
     assert not list((tmp_path / "root").glob("v1/*"))
     assert not list((tmp_path / "root").glob("staging/*"))
+
+
+def test_a_conversion_has_an_entry_of_its_own(untorn: Run) -> None:
+    short = ("extract", str(clip("hdr10")), "--fps", "5", "--duration", "0.2")
+    plain, mapped = untorn(*short), untorn(*short, "--transform", "hdr2sdr")
+    again = untorn(*short, "--transform", "hdr2sdr")
+    assert mapped.stderr.startswith(b"miss (absent): ")
+    assert again.stderr.startswith(b"hit: ")
+    assert mapped.stdout == again.stdout != plain.stdout
+
+
+def test_a_conversion_that_does_not_fit_is_a_mistake_of_the_clip(untorn: Run) -> None:
+    done = untorn("extract", str(clip("sdr")), "--fps", "5", "--transform", "hdr2sdr")
+    assert done.returncode == ExitCode.CLIP
+    assert done.stderr.strip().endswith(b"is SDR already: hdr2sdr is for PQ and HLG")
+
+
+def test_help_names_every_conversion(untorn: Run) -> None:
+    text = untorn("extract", "--help", COLUMNS="200").stdout.decode()
+    assert all(name in text for name in Transform)
 
 
 def test_a_missing_clip_a_directory_and_a_range_past_the_end(untorn: Run, tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def cli() -> None:
 @click.option("--duration", help="Seconds; to the end if left out.")
 @click.option("--quality", type=int, help="1 to 100, for jpg alone (95 if left out).")
 @click.option("--final-frame", is_flag=True, help="One frame: the last one shown in the range.")
+@click.option("--transform", help="Convert in the decoding pass: sdr2hdr-smpte2084 (PQ) and "
+    "sdr2hdr-arib-std-b67 (HLG) make 16-bit png of SDR; hdr2sdr tone maps.")  # fmt: skip
 @click.option("--output", type=click.Path(), help="Copy the frames into this new directory.")
 @_root_option
 @_json_option

@@ -35,6 +35,7 @@ def extract(
     duration: str | None,
     quality: int | None,
     final_frame: bool,
+    transform: str | None,
     output: str | None,
     cache_dir: str | None,
     as_json: bool,
@@ -48,6 +49,7 @@ def extract(
         duration=duration,
         quality=quality,
         final_frame=final_frame,
+        transform=transform,
     )
     if output is not None and os.path.lexists(output):
         raise ConfigError(f"--output: {printable(output)} exists already")
