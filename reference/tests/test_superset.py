@@ -132,6 +132,25 @@ def test_another_axis_is_no_slice(changes: dict[str, Any]) -> None:
     assert superset.sliceable(info, longer, dataclasses.replace(shorter, **changes)) is None
 
 
+@pytest.mark.parametrize(
+    ("clip", "asked"),
+    [
+        ({"variable_rate": True}, {}),
+        ({"start_s": Fraction(1, 2)}, {}),
+        ({}, {"final_frame": True}),
+    ],
+    ids=["uneven pace", "late pictures", "final frame"],
+)
+def test_what_is_not_counted_from_the_clips_beginning_is_no_slice(
+    clip: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    info = dataclasses.replace(info_of(Fraction(30), 300), **clip)
+    longer = dataclasses.replace(range_of(Fraction(30), Fraction(0), Fraction(4)), **asked)
+    shorter = dataclasses.replace(longer, start_s=Fraction(1), duration_s=Fraction(1))
+    assert superset.sliceable(info, longer, shorter) is None
+    assert superset.plan([(info, resolved_of(longer)), (info, resolved_of(shorter))]) == []
+
+
 def test_the_end_of_a_clip_of_unknown_length_is_no_slice() -> None:
     info = dataclasses.replace(info_of(Fraction(30), 60), duration_s=None)
     longer = range_of(Fraction(30), Fraction(0), None)

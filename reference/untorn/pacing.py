@@ -135,8 +135,12 @@ def _start(
     starts: Sequence[int],
     base: Fraction,
 ) -> Fraction:
-    """The first picture's time, from the beginning that ffmpeg counts from: the container's."""
+    """The first picture's time, from the beginning that ffmpeg counts from: the container's.
+
+    That is stated in whole microseconds, so that less than one is nothing.
+    """
     first = stream.start_time if stream.start_time is not None else min(starts, default=None)
     if first is None or container.start_time is None:
         return Fraction(0)
-    return max(Fraction(0), first * base - Fraction(container.start_time, _MICROSECONDS))
+    start = first * base - Fraction(container.start_time, _MICROSECONDS)
+    return start if start * _MICROSECONDS >= 1 else Fraction(0)

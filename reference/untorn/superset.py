@@ -75,7 +75,13 @@ class Kept:
 
 
 def kept(info: ClipInfo, wanted: Range) -> Kept | None:
-    """What the decoder keeps of a range; None where B does not hold or the end is not known."""
+    """What the decoder keeps of a range; None where B does not hold or the end is not known.
+
+    None also for what is decoded otherwise: an uneven pace, pictures that do not begin with the
+    clip, and a final frame, which is no part of a longer range's one frame.
+    """
+    if info.variable_rate or info.start_s or wanted.final_frame:
+        return None
     first = math.ceil(wanted.start_s * info.rate)
     if (first / info.rate - wanted.start_s) * wanted.fps >= _HALF:
         return None
