@@ -14,6 +14,7 @@ test: setup
 
 # Tests that take too long for every change.
 nightly: setup
+	UNTORN_TEST_FARM=16 $(BIN)/pytest reference/tests/test_farm.py
 	$(BIN)/pytest -n auto --nightly -m nightly conformance/untorn_conformance/meta
 	$(BIN)/pytest -n auto conformance/ --effort nightly $(CONFORMANCE_FLAGS)
 
