@@ -320,6 +320,25 @@ def expected(sdr: Path, tmp_path: Path, decoder: ScriptedDecoder) -> list[bytes]
 
 
 @pytest.fixture
+def alone(tmp_path: Path, sdr: Path, decoder: ScriptedDecoder) -> list[bytes]:
+    """Twelve frames from half a second on, as they are decoded alone, in another root."""
+    assert decoder.decodes() == 0
+    with (
+        Cache.open(tmp_path / "alone") as other,
+        other.extract(Request(clip=sdr, fps=30, start="0.5", duration="0.4")) as frames,
+    ):
+        return [frames.read(index) for index in range(len(frames))]
+
+
+@pytest.fixture
+def whole_key(cache: Cache, sdr: Path, alone: list[bytes]) -> str:
+    """The key of the whole clip, which is warm."""
+    assert alone
+    with cache.extract(Request(clip=sdr, fps=30)) as frames:
+        return frames.key
+
+
+@pytest.fixture
 def empty(root: Path) -> Callable[[], bool]:
     """Whether the cache holds no entry and no debris."""
     places = [root / name for name in ("v1", "staging", "trash")]

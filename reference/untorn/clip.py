@@ -131,8 +131,8 @@ def probe(path: str) -> ClipInfo:
     """What is in the clip; ClipError if it is no video, or one that cannot be shown upright."""
     shown = printable(path)
     try:
-        with _open(path) as container:
-            streams = [s for s in container.streams.video if not _is_cover(s)]
+        with open_container(path) as container:
+            streams = [s for s in container.streams.video if not is_cover(s)]
             if not streams:
                 raise ClipError(f"{shown} has no video stream")
             rate = streams[0].average_rate or streams[0].guessed_rate
@@ -202,7 +202,7 @@ def _colour(context: av.VideoCodecContext, pixel_format: str) -> Colour:
     )
 
 
-def _open(path: str) -> av.container.InputContainer:
+def open_container(path: str) -> av.container.InputContainer:
     """Open a clip whatever the encoding of its titles, which are no matter of ours.
 
     PyAV up to 18 decodes them strictly unless it is told otherwise; 19 knows no such word.
@@ -213,7 +213,7 @@ def _open(path: str) -> av.container.InputContainer:
         return av.open(_url(path), mode="r", metadata_errors="replace")
 
 
-def _is_cover(stream: av.VideoStream) -> bool:
+def is_cover(stream: av.VideoStream) -> bool:
     """Whether the stream is a still picture attached to an audio file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 

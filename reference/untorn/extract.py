@@ -3,6 +3,7 @@
     E1 resolve the request, fingerprint the decoder        -> the key
     E2 look it up                                          hit: done
     E3 single-flight: wait for whoever is at it, look up again
+       Is it part of a longer entry? Then cut it out of that (see warm)
     E4 room for it? collect once if not; still not: uncached
     E5 decode into locked staging, which the decoder's own lock keeps alive
     E6 count the frames, see that the clip held still      else nothing is published
@@ -34,22 +35,25 @@ from untorn import (
     staging,
     syscalls,
     transform,
+    warm,
     writing,
 )
 from untorn.access import Access, errno_name
 from untorn.cancel import Cancel
+from untorn.clip import ClipInfo
 from untorn.decoder import Decoder
 from untorn.errors import DecoderError, InvalidEntryError, SourceChangedError
 from untorn.extraction import Progress
 from untorn.flight import Flight
 from untorn.frames import Frames
-from untorn.key import derive_key
+from untorn.key import KeyInputs, compute_key, derive_key
 from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
 from untorn.request import Request, Resolved, resolve
 from untorn.root import Root
 from untorn.staging import Staging, Workdir
 from untorn.stopwatch import Phase
 from untorn.upkeep import Upkeep
+from untorn.warm import Cut
 from untorn.writing import StagingArea
 
 _SOURCE_TRIES = 2
@@ -63,12 +67,14 @@ class Busy(Exception):  # noqa: N818 - an answer to who did not want to wait, an
 class Job:
     """One request on its way: what it means, who decodes it, under which key, who is told.
 
-    `key` is None where there is no cache just now. `cancel` ends it from another thread. One that
-    is not `patient` does not wait for whoever is at the same work: it is Busy.
+    `inputs` are the key's axes; both are None where there is no cache just now. `cancel` ends it
+    from another thread. One that is not `patient` does not wait for whoever is at the same work: it
+    is Busy.
     """
 
     resolved: Resolved
     decoder: Decoder
+    inputs: KeyInputs | None
     key: str | None
     progress: Progress | None = None
     cancel: Cancel | None = None
@@ -96,12 +102,29 @@ def job_of(
     cancel: Cancel | None = None,
 ) -> Job:
     """The job of a request as it was resolved (E1; ClipError if its clip cannot be identified)."""
+    inputs = _inputs(access, access.root(), resolved, ffmpeg)
     return Job(
         resolved=resolved,
         decoder=ffmpeg,
-        key=_key(access, access.root(), resolved, ffmpeg),
+        inputs=inputs,
+        key=None if inputs is None else compute_key(inputs),
         progress=progress,
         cancel=cancel,
+    )
+
+
+def with_range(job: Job, resolved: Resolved) -> Job:
+    """The job of another range of the same clip, for nobody's progress (KeyInputError)."""
+    inputs = job.inputs
+    if inputs is not None:
+        wanted = resolved.range
+        inputs = replace(inputs, start_s=wanted.start_s, duration_s=wanted.duration_s)
+    return replace(
+        job,
+        resolved=resolved,
+        inputs=inputs,
+        key=None if inputs is None else compute_key(inputs),
+        progress=None,
     )
 
 
@@ -133,7 +156,7 @@ def _obtain(access: Access, upkeep: Upkeep, job: Job) -> Frames:
         reading.count(access, found)
         return found
     with access.phase(Phase.EXTRACT):
-        turn = _wait_for_turn(access, root, job)
+        turn = wait_for_turn(access, root, job)
         try:
             # Also where nobody was waited for: he may have published between our look and our turn.
             again = find_whole(access, job.key)
@@ -143,17 +166,19 @@ def _obtain(access: Access, upkeep: Upkeep, job: Job) -> Frames:
             if again.taken:
                 access.counters.add("evicted_under_reader")
                 access.counters.add("re_extracted")
-            return _decode_and_publish(access, upkeep, job, again)
+            return _make(access, upkeep, job, again)
         finally:
             turn.land()
 
 
-def _key(access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder) -> str | None:
-    """The key; None where there is no root, and so no need to fingerprint the decoder."""
+def _inputs(
+    access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder
+) -> KeyInputs | None:
+    """The key's axes; None where there is no root, and so no need to fingerprint the decoder."""
     if root is None:
         return None
     try:
-        return resolved.key(decoder.fingerprint(ffmpeg, root.ctl_fd))
+        return resolved.key_inputs(decoder.fingerprint(ffmpeg, root.ctl_fd))
     except OSError as error:
         access.degrade(errno_name(error), f"the decoder cannot be fingerprinted: {error}")
         return None
@@ -170,7 +195,7 @@ def _find_whole(access: Access, key: str) -> Frames | Miss:
     if isinstance(found, Miss):
         return found
     try:
-        _require_there(found, (found.names[0], found.names[-1]))
+        require_there(found, (found.names[0], found.names[-1]))
     except OSError as error:
         found.release()
         detail = f"{errno_name(error)} on a frame"
@@ -178,13 +203,13 @@ def _find_whole(access: Access, key: str) -> Frames | Miss:
     return found
 
 
-def _require_there(frames: Frames, names: Sequence[str]) -> None:
+def require_there(frames: Frames, names: Sequence[str]) -> None:
     """OSError if a frame that is held is gone: leases bind processes of ours alone."""
     for name in names:
         os.stat(name, dir_fd=frames.directory_fd, follow_symlinks=False)
 
 
-def _wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
+def wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
     """Single-flight is thrift: where its lock fails we go without."""
     pause = None if job.cancel is None else job.cancel.pause
     wait_s = access.settings.flight_wait_s if job.patient else 0
@@ -199,7 +224,7 @@ def _wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
     return turn
 
 
-def _examined(job: Job) -> clip.ClipInfo:
+def examined(job: Job) -> clip.ClipInfo:
     """What the clip is; ClipError or DecoderError where it cannot become what is asked for."""
     path, wanted = job.resolved.path, job.resolved.range.transform
     info = probes.probe(path, job.resolved.state)
@@ -209,11 +234,25 @@ def _examined(job: Job) -> clip.ClipInfo:
     return info
 
 
-def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
-    info = _examined(job)
+def _make(access: Access, upkeep: Upkeep, job: Job, miss: Miss) -> Frames:
+    """Cut it out of a longer entry, or decode it."""
+    info = examined(job)
+    assert job.inputs is not None, "what is looked up has a key"
+    wanted = Cut(inputs=job.inputs, resolved=job.resolved, info=info)
+    sliced = warm.cut(access, upkeep, wanted, miss)
+    if sliced is not None:
+        return sliced
+    frames = _decode_and_publish(access, upkeep, job, info, miss)
+    warm.note(access, wanted, frames)
+    return frames
+
+
+def _decode_and_publish(
+    access: Access, upkeep: Upkeep, job: Job, info: ClipInfo, miss: Miss
+) -> Frames:
     expected = estimate.expected_frames(info, job.resolved.range)
     need = estimate.need(info, job.resolved.range, expected)
-    failure = _room(access, upkeep, need)
+    failure = room(access, upkeep, need)
     if failure is None:
         area = writing.stage(access, upkeep, job.entry_key)
         if isinstance(area.work, Workdir):
@@ -223,7 +262,7 @@ def _decode_and_publish(access: Access, upkeep: Upkeep, job: Job, miss: Miss) ->
         with area:
             try:
                 space.reserve(area.work, need)
-                count = _decode(job, area, info, expected)
+                count = decode(job, area, info, expected)
                 access.counters.add("extracted")
                 return _publish(access, area, miss, count)
             except DecoderError:
@@ -245,14 +284,14 @@ def _publish(access: Access, area: StagingArea, miss: Miss | None, count: int) -
         raise DecoderError(f"the decoder wrote no sound frames: {error}") from error
     if frames.failure is not None:
         try:
-            _require_there(frames, frames.names)
+            require_there(frames, frames.names)
         except OSError:
             frames.release()
             raise
     return frames
 
 
-def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | None) -> int:
+def decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | None) -> int:
     """E5 and E6: how many frames there are (DecoderError, SourceChangedError, OSError)."""
     try:
         extraction.run(
@@ -273,7 +312,7 @@ def _decode(job: Job, area: StagingArea, info: clip.ClipInfo, expected: int | No
     return frames
 
 
-def _room(access: Access, upkeep: Upkeep, need: space.Need) -> Failure | None:
+def room(access: Access, upkeep: Upkeep, need: space.Need) -> Failure | None:
     """E4: None if there is room, after one collect if need be; else why not (contract D4).
 
     Before anything is staged: without a free inode there is no staging directory either.
@@ -324,13 +363,13 @@ def _uncached(
 def _decode_outside(
     access: Access, upkeep: Upkeep, job: Job, failure: Failure, miss: Miss | None
 ) -> Frames:
-    info = _examined(job)
+    info = examined(job)
     expected = estimate.expected_frames(info, job.resolved.range)
     access.counters.add("uncached")
     with contextlib.ExitStack() as stack:
         area = stack.enter_context(
             StagingArea(access, upkeep, staging.Workdir(job.entry_key), failure)
         )
-        count = _decode(job, area, info, expected)
+        count = decode(job, area, info, expected)
         access.counters.add("extracted")
         return _publish(access, area, miss, count)

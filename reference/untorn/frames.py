@@ -61,8 +61,9 @@ class Frames:
     """The frames of one extraction, in order; a context manager whose end releases them.
 
     `names` are in numeric frame order and `paths` are theirs. `delivery` says where they come from,
-    `miss` why they were not a hit, `failure` why they were not published. Until `release` the files
-    stay readable under their paths. After a fork the child holds nothing: only the parent does.
+    `miss` why they were not a hit, `failure` why they were not published; `is_slice` says that they
+    were cut out of a longer range. Until `release` the files stay readable under their paths. After
+    a fork the child holds nothing: only the parent does.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class Frames:
         "directory",
         "failure",
         "frame_bytes",
+        "is_slice",
         "key",
         "miss",
         "names",
@@ -88,6 +90,7 @@ class Frames:
         hold: Hold,
         miss: Miss | None = None,
         failure: Failure | None = None,
+        is_slice: bool = False,
     ) -> None:
         self.key = key
         self.directory = directory
@@ -96,6 +99,7 @@ class Frames:
         self.delivery = delivery
         self.miss = miss
         self.failure = failure
+        self.is_slice = is_slice
         self._hold = hold
         self._paths: list[str] | None = None
 
@@ -169,6 +173,7 @@ class Frames:
             hold=hold,
             miss=self.miss,
             failure=self.failure,
+            is_slice=self.is_slice,
         )
 
     def __enter__(self) -> Frames:

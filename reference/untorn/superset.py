@@ -1,10 +1,10 @@
 """Which ranges of a clip can be decoded once and cut out of the result; pure arithmetic.
 
 What the decoder writes of a range [S, S+D) at F frames a second, of a source whose frame i is
-shown from i/r on (r its constant rate, 0 the start of the container):
+shown from t = T + i/r on (r its constant rate, T its first frame's time in the container):
 
-    kept    source frames i with i/r >= S (an accurate seek), the first D seconds of them
-    placed  frame i at output n = round((i/r - S) F), halves upwards (the `fps` filter)
+    kept    source frames with t >= S (an accurate seek), the first D seconds of them
+    placed  a frame at output n = round((t - S) F), halves upwards (the `fps` filter)
     shown   output n shows the last kept frame placed at n or before
     ended   after round((e - S) F) outputs, where e is when the last kept frame has been shown
 
@@ -17,11 +17,12 @@ the outputs of [S, S+D) are those of a longer range [L, L+E) from the k-th on. S
 
 For an output n of the shorter range let i be the last of all source frames placed at n or before.
 By B it is not before the shorter one's first; it is not behind its last, j, since n is below
-round(((j+1)/r - S) F), which is where j+1 would be placed. By C both ranges keep it, and by A the
+round((T + (j+1)/r - S) F), where j+1 would be placed. By C both ranges keep it, and by A the
 longer shows it at n + k. Starts that fall between source frames may break B: with a source of 24
 frames a second, 1.01 s begins with the frame of 1.0417 s, but the longer range shows that of 1.0.
 
-All this takes the clip at its word: that its time stamps are as regular as its rate says.
+All this takes the clip at its word; `cadence` looks whether its time stamps are as regular as its
+rate says, before anything is cut.
 """
 
 from __future__ import annotations
@@ -75,15 +76,15 @@ class Kept:
 
 
 def kept(info: ClipInfo, wanted: Range) -> Kept | None:
-    """What the decoder keeps of a range; None where B does not hold or the end is not known.
+    """What the decoder keeps of a range; None where this arithmetic is not the decoder's.
 
-    None also for what is decoded otherwise: an uneven pace, pictures that do not begin with the
-    clip, and a final frame, which is no part of a longer range's one frame.
+    That is of a varying rate or a final frame, where B does not hold, and without a known end.
     """
-    if info.variable_rate or info.start_s or wanted.final_frame:
+    if info.variable_rate or wanted.final_frame:
         return None
-    first = math.ceil(wanted.start_s * info.rate)
-    if (first / info.rate - wanted.start_s) * wanted.fps >= _HALF:
+    start_s = wanted.start_s - info.start_s
+    first = max(0, math.ceil(start_s * info.rate))
+    if (first / info.rate - start_s) * wanted.fps >= _HALF:
         return None
     stops = []
     if info.duration_s is not None:
@@ -93,7 +94,7 @@ def kept(info: ClipInfo, wanted: Range) -> Kept | None:
     if not stops:
         return None
     stop = min(stops)
-    count = _round((stop / info.rate - wanted.start_s) * wanted.fps)
+    count = _round((stop / info.rate - start_s) * wanted.fps)
     return Kept(first=first, stop=stop, count=count) if stop > first and count > 0 else None
 
 
@@ -161,7 +162,7 @@ def _clusters(
 
 def _end(info: ClipInfo, wanted: Range) -> Fraction:
     """Where a range ends in seconds, at the latest where the clip does."""
-    ends = [] if info.duration_s is None else [info.duration_s]
+    ends = [] if info.end_s is None else [info.end_s]
     if wanted.duration_s is not None:
         ends.append(wanted.start_s + wanted.duration_s)
     return min(ends)

@@ -40,7 +40,7 @@ RESERVED: dict[str, dict[str, set[str]]] = {
     "numpy": {"untorn_conformance": {"checkers", "suite", "meta"}},
     "skimage": {"untorn_conformance": {"checkers"}},
     "av": {
-        "untorn": {"clip", "pacing"},
+        "untorn": {"cadence", "clip", "pacing"},
         "untorn_fixtures": {"*"},
         "untorn_conformance": {"checkers", "meta"},
     },

@@ -21,7 +21,7 @@ SHOWN_BY: Final[Shown] = (
 
 def factory() -> Reference:
     """The mutant, in a process of its own."""
-    extract._room = _assume
+    extract.room = _assume
     return Reference()
 
 
