@@ -79,6 +79,27 @@ def test_a_file_that_has_another_name_keeps_its_own(world: World, tmp_path: Path
     assert world.name_of((tmp_path / "other").stat()) == "file"
 
 
+def test_a_nameless_temporary_file_elsewhere_that_got_the_number_is_outside(
+    world: World, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As tempfile makes them: a link count of 0 is not that of the file that was removed."""
+    file, elsewhere = tmp_path / "file", tmp_path_factory.mktemp("elsewhere")
+    mine = os.open(file, os.O_RDONLY)
+    number = file.stat().st_ino
+    world.unlinked(place_of(world, file))
+    file.unlink()
+    theirs = os.open(elsewhere, os.O_RDWR | os.O_TMPFILE)
+    try:
+        doors = {fd: f"/proc/{os.getpid()}/fd/{fd}" for fd in (mine, theirs)}
+        seen = os.fstat(theirs)
+        taken = os.stat_result((seen.st_mode, number, seen.st_dev, 0, *seen[4:]))
+        assert world.name_of(taken, doors[theirs]) == ""
+        assert world.name_of(os.fstat(mine), doors[mine]) == "file"
+    finally:
+        os.close(mine)
+        os.close(theirs)
+
+
 def test_a_number_that_is_taken_again_below_the_root_has_a_new_name(
     world: World, tmp_path: Path
 ) -> None:

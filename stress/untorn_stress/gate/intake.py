@@ -205,7 +205,7 @@ class Intake:
         held.named = []
         for fd in call.fds:
             try:
-                held.named.append(world.name_of(target.status_of(fd)))
+                held.named.append(world.name_of(target.status_of(fd), target.door(fd)))
             except OSError:
                 held.named.append("")
         if not any(held.named) and not any(place.is_inside for place in held.places):
@@ -278,7 +278,7 @@ class Intake:
             status = held.target.status_of(fd)
         except OSError:
             return False
-        name = self._world.name_of(status)
+        name = self._world.name_of(status, held.target.door(fd))
         frees = self._sees_inodes and name and not status.st_nlink
         if name not in held.worker.locked and not frees:
             return False

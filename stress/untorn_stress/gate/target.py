@@ -110,15 +110,15 @@ class Target:
 
     def link(self, fd: int) -> str:
         """The path that a descriptor (or AT_FDCWD) stands for, as /proc says it; OSError."""
-        if fd == AT_FDCWD:
-            return os.readlink(f"/proc/{self.pid}/cwd")
-        return os.readlink(f"/proc/{self.pid}/fd/{fd}")
+        return os.readlink(self.door(fd))
 
     def status_of(self, fd: int) -> os.stat_result:
         """The stat of what a descriptor (or AT_FDCWD) stands for; OSError."""
-        if fd == AT_FDCWD:
-            return os.stat(f"/proc/{self.pid}/cwd")
-        return os.stat(f"/proc/{self.pid}/fd/{fd}")
+        return os.stat(self.door(fd))
+
+    def door(self, fd: int) -> str:
+        """The link in /proc that leads to what a descriptor (or AT_FDCWD) stands for."""
+        return f"/proc/{self.pid}/cwd" if fd == AT_FDCWD else f"/proc/{self.pid}/fd/{fd}"
 
     @property
     def is_full(self) -> bool:

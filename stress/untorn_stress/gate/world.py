@@ -32,6 +32,7 @@ from untorn_stress.gate.target import AT_FDCWD, Target
 
 INODES: Final = "#inodes"
 _MOST_LINKS: Final = 40
+_DELETED: Final = " (deleted)"
 _NOBODY: Final = re.compile(r"(?!)")
 _DOOR: Final = re.compile(r"/proc/[0-9]+(?:/task/[0-9]+)?/(?:cwd|root|exe|fd/[0-9]+)")
 
@@ -112,14 +113,26 @@ class World:
         """Whether a resolved path is that of the root or of something below it."""
         return path == self.root or path.startswith(self._below)
 
-    def name_of(self, status: os.stat_result) -> str:
-        """The name of an inode, ``""`` for one that is not below the root."""
-        if status.st_dev != self._device:
+    def name_of(self, status: os.stat_result, door: str = "") -> str:
+        """The name of an inode, ``""`` for one that is not below the root.
+
+        ``door`` is the link in /proc by which it was found. It tells a nameless temporary file
+        elsewhere (O_TMPFILE) that got the number of a removed one from that one, still open.
+        """
+        if status.st_dev != self._device or self._is_nameless_elsewhere(status, door):
             return ""
         if status.st_nlink and status.st_ino in self._nameless:  # another has the number now
             self._nameless.discard(status.st_ino)
             self._names.pop(status.st_ino, None)
         return self._names.get(status.st_ino, "")
+
+    def _is_nameless_elsewhere(self, status: os.stat_result, door: str) -> bool:
+        if status.st_nlink or not door or status.st_ino not in self._names:
+            return False
+        try:
+            return not self.holds(os.readlink(door).removesuffix(_DELETED))
+        except OSError:
+            return False
 
     def unlinked(self, place: Place) -> None:
         """A name of what was at the place has gone, the last one perhaps."""
@@ -209,7 +222,8 @@ class _Walk:
             else:
                 self._looked_up(parent, name)
                 self._at, status = below, there
-        return self._found("", "", self._world.name_of(status), status)
+        door = self._at if _DOOR.fullmatch(self._at) else ""
+        return self._found("", "", self._world.name_of(status, door), status)
 
     def _found(self, parent: str, entry: str, here: str, there: os.stat_result) -> Place:
         entry = self._world.entry(entry)
