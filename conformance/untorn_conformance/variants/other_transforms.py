@@ -1,0 +1,36 @@
+"""The reference with other words for its transforms, and no variable that switches it off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from untorn_conformance.backend import Axis, Extracted, Hello, Inputs, SourceKind
+from untorn_conformance.backends.reference import Reference
+from untorn_conformance.contract import Capability
+
+NEAR: Final = frozenset({"K5"})
+
+_WORDS: Final = {"for cinema": "sdr2hdr-smpte2084", "for the web": "hdr2sdr"}
+
+
+def factory() -> Reference:
+    """The variant, in a process of its own."""
+    return _Worded()
+
+
+class _Worded(Reference):
+    def hello(self) -> Hello:
+        """Two transforms, one of them of HLG."""
+        said = super().hello()
+        return replace(
+            said,
+            capabilities=said.capabilities - {Capability.CONFIG},
+            variables={},
+            transforms={"for cinema": SourceKind.SDR, "for the web": SourceKind.HLG},
+        )
+
+    def extract(self, *, inputs: Inputs) -> Extracted:
+        """Extract by the reference's own word."""
+        word = inputs.get(Axis.TRANSFORM)
+        return super().extract(inputs={**inputs, Axis.TRANSFORM: _WORDS.get(str(word))})
