@@ -30,6 +30,7 @@ from untorn.writing import StagingArea
 
 if TYPE_CHECKING:
     from untorn.request import Identity, Request
+    from untorn.transform import Transform
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "SourceIdentity",
     "StagingArea",
     "Stats",
+    "Transform",
     "UntornError",
     "compute_key",
     "derive_key",
@@ -70,9 +72,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Request and Identity on first use: they import PyAV, which a mere lookup does not need."""
+    """What a request is made of, on first use: it imports PyAV, which a mere lookup needs not."""
     if name in ("Request", "Identity"):
         from untorn import request  # noqa: PLC0415
 
         return getattr(request, name)
+    if name == "Transform":
+        from untorn import transform  # noqa: PLC0415
+
+        return transform.Transform
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

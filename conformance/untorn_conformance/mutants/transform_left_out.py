@@ -20,6 +20,11 @@ SHOWN_BY: Final[Shown] = (
         id="K5.both_at_once_get_their_own_frames",
         says="was asked for at once with the other",
     ),
+    Case(
+        file="test_transforms.py",
+        id="K5.one_render_gives_each_its_own_frames",
+        says="was asked for beside the other",
+    ),
 )
 
 

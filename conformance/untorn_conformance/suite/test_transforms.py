@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from untorn_conformance.backend import Axis, ExtractOutcome, SourceKind, Verb
+from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, SourceKind, Verb
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
 from untorn_conformance.plugin import requires, unknown
@@ -85,3 +85,17 @@ def test_K5_both_at_once_get_their_own_frames(farm: Farm) -> None:
         for name, worker, each in zip(right, workers, pending, strict=True):
             found = list(differences(shot(farm, worker, worker.receive(each)), right[name]))
             assert not found, f"{name} was asked for at once with the other: {found[:3]}"
+
+
+@requires("K5", evidence="each two of a clip's transforms and none, in one render")
+def test_K5_one_render_gives_each_its_own_frames(farm: Farm) -> None:
+    """Requests of one render that differ in their transform alone are two pieces of work, too."""
+    farm.needs(Capability.RENDER)
+    worker = farm.worker()
+    for kind, right in pairs(farm):
+        begin_anew(farm, worker)
+        answer = worker.call(Verb.RENDER, requests=[request(kind, name) for name in right])
+        items = [each for each in answer.items if isinstance(each, Extracted)]
+        for name, item in zip(right, items, strict=True):
+            found = list(differences(shot(farm, worker, item), right[name]))
+            assert not found, f"{name} was asked for beside the other: {found[:3]}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from untorn_conformance.backend import Axis, Extracted, Hello, Inputs, SourceKind
+from untorn_conformance.backend import Axis, Extracted, Hello, Inputs, Rendered, SourceKind
 from untorn_conformance.backends.reference import Reference
 from untorn_conformance.contract import Capability
 
@@ -32,5 +33,12 @@ class _Worded(Reference):
 
     def extract(self, *, inputs: Inputs) -> Extracted:
         """Extract by the reference's own word."""
-        word = inputs.get(Axis.TRANSFORM)
-        return super().extract(inputs={**inputs, Axis.TRANSFORM: _WORDS.get(str(word))})
+        return super().extract(inputs=_translated(inputs))
+
+    def render(self, *, requests: Sequence[Inputs]) -> Rendered:
+        """Render by the reference's own words."""
+        return super().render(requests=list(map(_translated, requests)))
+
+
+def _translated(inputs: Inputs) -> Inputs:
+    return {**inputs, Axis.TRANSFORM: _WORDS.get(str(inputs.get(Axis.TRANSFORM)))}

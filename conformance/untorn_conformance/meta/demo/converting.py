@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from untorn_conformance.backend import Axis, Extracted, Hello, Inputs
+from untorn_conformance.backend import Axis, Extracted, Hello, Inputs, Rendered
 from untorn_conformance.backends.reference import Reference
 
 
@@ -22,3 +23,7 @@ class Idle(Reference):
     def extract(self, *, inputs: Inputs) -> Extracted:
         """Extract the plain frames, whatever is asked for."""
         return super().extract(inputs={**inputs, Axis.TRANSFORM: None})
+
+    def render(self, *, requests: Sequence[Inputs]) -> Rendered:
+        """Render the plain frames."""
+        return super().render(requests=[{**each, Axis.TRANSFORM: None} for each in requests])
