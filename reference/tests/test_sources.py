@@ -264,6 +264,54 @@ def test_no_frame_is_lost_where_the_index_counts_by_decoding(
         assert samples_of(last) == every[-1:]
 
 
+def test_end_that_is_stated_too_early_is_no_end(cache: Cache, tmp_path: Path) -> None:
+    """FLV states when its last frame begins: there the frame before is not the final one."""
+    path = tmp_path / "early.flv"
+    remade(path, "-i", str(clip("sdr")), "-frames:v", "40", "-c:v", "flv1")
+    with (
+        cache.extract(Request(clip=path, fps=30)) as whole,
+        cache.extract(Request(clip=path, **FINAL)) as last,
+    ):
+        every = samples_of(whole)
+        assert (len(every), len(set(every))) == (40, 40)
+        assert samples_of(last) == every[-1:]
+
+
+def test_clip_that_was_cut_between_key_frames_keeps_the_length_of_the_cut(
+    cache: Cache, tmp_path: Path
+) -> None:
+    """Copied from the key frame before it: what the edit list leaves out is not counted."""
+    path = tmp_path / "cut.mp4"
+    shown = remade(path, "-ss", "0.7", "-i", str(clip("sdr")), "-t", "0.9", "-c", "copy")
+    assert min(shown) < 0
+    info = clips.probe(str(path))
+    assert info.end_s is not None
+    assert info.start_s == 0
+    assert Fraction("0.9") <= info.end_s < Fraction("1.2")
+    with cache.extract(Request(clip=path, fps=30)) as frames:
+        assert len(frames) == round(info.end_s * 30)
+        assert samples(frames.read(0)) in sources("sdr")[19:24]
+
+
+def test_final_frame_is_no_later_one_where_seeking_misses_the_key_frame(
+    cache: Cache, tmp_path: Path, empty: Callable[[], bool]
+) -> None:
+    """A transport stream has no index, and this one has a single key frame."""
+    path = tmp_path / "one.ts"
+    remade(path, "-i", str(clip("sdr")), "-g", "25", "-c:v", "libx264", "-bf", "0")
+    with pytest.raises(DecoderError, match="no frame"):
+        cache.extract(Request(clip=path, duration="0.9", **FINAL))
+    assert empty()
+
+
+def test_clip_that_states_no_times_has_no_final_frame(cache: Cache, tmp_path: Path) -> None:
+    path = tmp_path / "bare.h264"
+    remade_without_times = ["-i", str(clip("sdr")), "-c", "copy", "-bsf:v", "h264_mp4toannexb"]
+    assert remade(path, *remade_without_times) == []
+    with pytest.raises(ClipError, match="does not tell its length"):
+        cache.extract(Request(clip=path, **FINAL))
+
+
 def test_last_frame_is_held_until_the_stated_end(cache: Cache, tmp_path: Path) -> None:
     """Its packet says a moment; the second is stated for the frame that is decoded last."""
     encoded, path = tmp_path / "encoded.mp4", tmp_path / "held.mp4"

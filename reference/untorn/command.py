@@ -27,6 +27,7 @@ _STATS_PERIOD_S = 0.2
 
 # The native decoders of these pass over the alpha that WebM keeps in a second stream of pictures.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_NOW_S = 0.001  # times are rounded, of the clip and of the range
 _LAST_MOMENT_S = Fraction(1, 1000)  # a tick of Matroska, which ffmpeg rounds all times to
 
 
@@ -61,11 +62,11 @@ def command(decoder: Decoder, clip: str, wanted: Range, info: ClipInfo) -> list[
 
     ClipError if the last frame is asked of a clip that does not tell its length.
 
-    A frame of an evenly paced clip is shown from the tick nearest to its time, counted from the
-    first frame that is decoded. Where the pace varies that first frame may be half a second late,
-    so there decoding begins at the key frame before and ticks are counted from the range's start:
-    each frame is within half a tick of what a player shows. (Measured: the plain way and ffmpeg's
-    `-fps_mode cfr` are off by as much as the longest frame.)
+    A frame is shown from the tick nearest to its time, counted from the range's start. Where the
+    pace varies, what is shown at the start may have begun half a second before, so there decoding
+    begins at the key frame before: each frame is within half a tick of what a player shows.
+    (Measured: the plain way and ffmpeg's `-fps_mode cfr` begin with the next frame, and are off by
+    as much as the longest one.)
     """
     stream = ffmpeg.input(_PLACE_OF_CLIP, **_reading(wanted, info)).video
     stream, limit = _paced(stream, wanted, info)
@@ -109,6 +110,11 @@ def _paced(
     fps = f"{wanted.fps.numerator}/{wanted.fps.denominator}"
     if not _from_key_frame(wanted, info):
         return stream.filter("fps", fps=fps), {}
+    start_s = _last_moment_s(wanted, info) if wanted.final_frame else wanted.start_s
+    if start_s > info.start_s:
+        # Where seeking fell short of a key frame the first frame is a later one, and must not
+        # stand in for what was shown: then there is none, which is an error.
+        stream = stream.filter("select", f"lte(t,{_NOW_S})+not(isnan(prev_selected_t))")
     # What the container says of the last frame's length may be off by the order of decoding.
     stream = stream.filter(
         "tpad", stop_mode="clone", stop_duration=_seconds(info.slack_s, math.ceil)

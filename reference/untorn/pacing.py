@@ -5,7 +5,7 @@ stream does not tell its length; else from the first packets alone.
 
 That index counts by decoding: where pictures are decoded out of their order, the lengths of the
 last ones are those of others, and even the stated length of the stream may be short of its last
-picture. So the last packets are read there as well.
+picture, as it may be in FLV. So the last packets are read as well.
 """
 
 from __future__ import annotations
@@ -41,32 +41,33 @@ class Walk:
 def walk(container: av.container.InputContainer, stream: av.VideoStream) -> Walk:
     """Read as little of the clip as tells; av.FFmpegError if it cannot be read."""
     base = Fraction(stream.time_base or Fraction(1, _MICROSECONDS))
-    stated = stream.duration or None
     ticks = _index_ticks(container, stream)
-    most = None if stated is None else 1 if ticks else _FIRST_PACKETS
+    most = None if not stream.duration else 1 if ticks else _FIRST_PACKETS
     picture, spans = _packets(container, stream, most)
     starts = sorted(start for start, _ in spans)
-    settled, first = starts, min(starts, default=0)
-    if ticks and stream.codec_context.has_b_frames:
-        settled = _last_starts(container, stream, ticks)
-    elif most is not None and len(starts) >= most:
-        settled = starts[:-_REORDERED]
+    first = min(starts, default=0)
+    if not stream.duration:
+        settled = ending = starts
+        end = max((end for _, end in spans), default=first)
+    else:
+        first = first if stream.start_time is None else stream.start_time
+        end = first + stream.duration
+        ending = _last_starts(container, stream, end, ticks)
+        settled = (
+            ending if ticks else starts if len(starts) < _FIRST_PACKETS else starts[:-_REORDERED]
+        )
     variable = _is_variable(ticks) or _is_variable(settled)
-    if stated is None:
-        stated = max((end for _, end in spans), default=first) - first
-    end, last = first + stated, max(settled, default=first)
-    longest: Fraction | None = None
-    if variable:
-        if last >= end:  # one frame after it, of the rate by which all times are whole
-            end = last + int(1 / (Fraction(stream.base_rate or 1) * base))
-        gaps = [end - last, *_gaps(settled)[-_REORDERED:], *_gaps(ticks)[-_REORDERED:]]
-        longest = max(gaps) * base
+    last = max(ending, default=first)
+    if ending and last >= end and (variable or not ticks):
+        # One frame after it, of the rate by which all times are whole.
+        end = last + int(1 / (Fraction(stream.base_rate or 1) * base))
+    longest = max([end - last, *_gaps(ending)[-_REORDERED:], *_gaps(ticks)[-_REORDERED:]]) * base
     return Walk(
         picture=picture,
-        start_s=_start(container, stream, starts, base),
+        start_s=_start(container, first, base),
         duration_s=(end - first) * base or None,
         variable=variable,
-        longest_last_s=longest,
+        longest_last_s=longest if variable else None,
     )
 
 
@@ -79,16 +80,21 @@ def _index_ticks(container: av.container.InputContainer, stream: av.VideoStream)
 
 
 def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream, most: int | None
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    most: int | None,
+    *,
+    decode: bool = True,
 ) -> tuple[av.VideoFrame | None, list[tuple[int, int]]]:
-    """The first picture, and (start, end) in ticks of so many packets, or of all (None)."""
-    stream.thread_type = "NONE"  # else several packets go in before the first picture comes out
+    """The first picture, and (start, end) in ticks of so many packets that are shown, or of all."""
+    if decode:
+        stream.thread_type = "NONE"  # else several go in before the first picture comes out
     picture: av.VideoFrame | None = None
     spans: list[tuple[int, int]] = []
     for number, packet in enumerate(container.demux(stream), start=1):
-        if picture is None and number <= _FIRST_PACKETS:
+        if decode and picture is None and number <= _FIRST_PACKETS:
             picture = _decoded(packet)
-        if packet.pts is not None:
+        if packet.pts is not None and not packet.is_discard:
             spans.append((packet.pts, packet.pts + (packet.duration or 0)))
         if most is not None and number >= most and (picture or number >= _FIRST_PACKETS):
             break
@@ -96,18 +102,20 @@ def _packets(
 
 
 def _last_starts(
-    container: av.container.InputContainer, stream: av.VideoStream, ticks: Sequence[int]
+    container: av.container.InputContainer, stream: av.VideoStream, end: int, ticks: Sequence[int]
 ) -> list[int]:
-    """When the last pictures are shown: their packets, less those whose neighbours are not read."""
+    """When the last pictures are shown: from their packets, whose neighbours are read as well.
+
+    Not where the index says as much: no picture is decoded out of its order.
+    """
+    if ticks and not stream.codec_context.has_b_frames:
+        return []
     starts: list[int] = []
     with contextlib.suppress(av.FFmpegError):  # cut short: for the decoder to tell
-        container.seek(ticks[-2 * _REORDERED :][0], stream=stream, any_frame=True)
-        starts = sorted(
-            packet.pts
-            for packet in container.demux(stream)
-            if packet.pts is not None and not packet.is_discard
-        )
-    return starts if len(starts) >= len(ticks) else starts[_REORDERED:]
+        target = ticks[-2 * _REORDERED :][0] if ticks else end
+        container.seek(target, stream=stream, any_frame=bool(ticks))
+        starts = sorted(start for start, _ in _packets(container, stream, None, decode=False)[1])
+    return starts[_REORDERED:] if ticks and len(starts) < len(ticks) else starts
 
 
 def _decoded(packet: av.Packet[av.VideoStream]) -> av.VideoFrame | None:
@@ -129,18 +137,12 @@ def _is_variable(ticks: Sequence[int]) -> bool:
     return bool(gaps) and max(gaps) - min(gaps) > 1
 
 
-def _start(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    starts: Sequence[int],
-    base: Fraction,
-) -> Fraction:
+def _start(container: av.container.InputContainer, first: int, base: Fraction) -> Fraction:
     """The first picture's time, from the beginning that ffmpeg counts from: the container's.
 
     That is stated in whole microseconds, so that less than one is nothing.
     """
-    first = stream.start_time if stream.start_time is not None else min(starts, default=None)
-    if first is None or container.start_time is None:
+    if container.start_time is None:
         return Fraction(0)
     start = first * base - Fraction(container.start_time, _MICROSECONDS)
     return start if start * _MICROSECONDS >= 1 else Fraction(0)
