@@ -124,12 +124,25 @@ def bench_group() -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench_cache_command(arguments: tuple[str, ...]) -> object:
-    """The cache's table of goals: lookups, publish, collect, extraction, memory."""
+    """The cache's table of goals: lookups, publish, collect, memory."""
     try:
         from untorn_conformance.bench.cli import bench  # noqa: PLC0415
     except ImportError as error:
         _need_extra("verify,bench", error)
     return bench.main(["cache", *arguments], prog_name="untorn bench", standalone_mode=False)
+
+
+@bench_group.command(
+    "extract", context_settings={"ignore_unknown_options": True}, add_help_option=False
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench_extract_command(arguments: tuple[str, ...]) -> object:
+    """The extraction's table of goals: renders cold, warm, of shared ranges, in a crowd."""
+    try:
+        from untorn_conformance.bench.cli import bench  # noqa: PLC0415
+    except ImportError as error:
+        _need_extra("verify,bench", error)
+    return bench.main(["extract", *arguments], prog_name="untorn bench", standalone_mode=False)
 
 
 @bench_group.command(

@@ -1,4 +1,4 @@
-"""The commands `untorn bench cache` and `untorn bench explore`."""
+"""The commands `untorn bench cache`, `untorn bench extract` and `untorn bench explore`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ from untorn_conformance.bench.explore_site import FULL as EXPLORE_FULL
 from untorn_conformance.bench.explore_site import KEYS as EXPLORE_KEYS
 from untorn_conformance.bench.explore_site import QUICK as EXPLORE_QUICK
 from untorn_conformance.bench.explore_site import ExplorePlan, Site
+from untorn_conformance.bench.extract_plan import FULL as EXTRACT_FULL
+from untorn_conformance.bench.extract_plan import QUICK as EXTRACT_QUICK
+from untorn_conformance.bench.extract_plan import TINY as EXTRACT_TINY
+from untorn_conformance.bench.extract_plan import ExtractPlan, Studio
 from untorn_conformance.bench.plan import FULL, QUICK, TINY, Ground, Plan
 from untorn_conformance.bench.row import Row
 
@@ -82,7 +86,7 @@ def bench() -> None:
 def cache(
     *, as_json: bool, quick: bool, tiny: bool, rounds: int | None, directory: Path | None
 ) -> None:
-    """Measure the reference cache beside bare system calls, other caches and bare ffmpeg.
+    """Measure the reference cache beside bare system calls and other caches.
 
     Takes some minutes and up to 3 GB and 1.5 million files below --dir, removed at the end. Times
     depend on the machine; the ratios are of cases that took turns.
@@ -95,6 +99,41 @@ def cache(
             rows = measure(Ground(home=workspace, plan=plan, say=_say))
             described["loadavg_after"] = machine.load_average()
             _print(rows, described, plan, as_json=as_json)  # removing what was made takes a while
+    except KeyboardInterrupt:
+        _say("interrupted; everything that was made is removed")
+        sys.exit(_INTERRUPTED)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--quick", is_flag=True, help="Fewer rounds: under a minute, a look.")
+@click.option("--tiny", is_flag=True, hidden=True, help="The smallest sizes, to test the command.")
+@click.option("--rounds", type=click.IntRange(min=1), help="How often the cases take turns.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Where to measure: a directory of the file system in question. Default: $TMPDIR or /tmp.",
+)
+def extract(
+    *, as_json: bool, quick: bool, tiny: bool, rounds: int | None, directory: Path | None
+) -> None:
+    """Measure renders of real clips: cold beside bare ffmpeg, warm beside cold, shared, in a crowd.
+
+    Takes some minutes. The clips are fetched once, pinned by hash; where they cannot be had, the
+    rows say so. Times depend on the machine; the ratios are of cases that took turns.
+    """
+    from untorn_conformance.bench import extract as extracting  # noqa: PLC0415 - imports PyAV
+
+    plan = EXTRACT_TINY if tiny else EXTRACT_QUICK if quick else EXTRACT_FULL
+    plan = plan if rounds is None else dataclasses.replace(plan, rounds=rounds)
+    home = Path(tempfile.gettempdir()) if directory is None else directory
+    described = machine.describe(home)
+    try:
+        with _workspace(home) as workspace:
+            rows = extracting.measure(Studio(home=workspace, plan=plan, say=_say))
+            described["loadavg_after"] = machine.load_average()
+            _print(rows, described, plan, as_json=as_json)
     except KeyboardInterrupt:
         _say("interrupted; everything that was made is removed")
         sys.exit(_INTERRUPTED)
@@ -142,7 +181,7 @@ def explore(*, as_json: bool, quick: bool, rounds: int | None, directory: Path |
 def _print(
     rows: list[Row],
     described: dict[str, object],
-    plan: Plan | ExplorePlan,
+    plan: Plan | ExplorePlan | ExtractPlan,
     *,
     as_json: bool,
     headline: Mapping[str, object] = MappingProxyType({}),
@@ -162,13 +201,10 @@ def _print(
 
 def measure(ground: Ground) -> list[Row]:
     """Every row, in the order of the goals."""
-    from untorn_conformance.bench import decodes  # noqa: PLC0415 - PyAV takes 0.7 s to import
-
     rows = [*lookups.measure(ground), *writes.measure(ground)]
     populated = _populate(ground)
     rows += sweeps.measure(ground, populated)
-    rows += memory.measure(ground, populated)
-    return [*rows, *decodes.measure(ground)]
+    return [*rows, *memory.measure(ground, populated)]
 
 
 def _populate(ground: Ground) -> dict[int, Path]:

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any
 
 _CHILD = "untorn_conformance.bench.child"
@@ -18,14 +19,20 @@ class ChildError(Exception):
     """A measuring process ended without an answer."""
 
 
-def run(job: str, *arguments: str, processes: int = 1) -> list[Any]:
+def run(
+    job: str,
+    *arguments: str,
+    processes: int = 1,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> list[Any]:
     """The answers of `processes` processes that do `job` (see child.JOBS) at the same time.
 
-    Raises ChildError if one of them dies; all are gone at the end, whatever ends it.
+    `environment` is added to theirs. Raises ChildError if one of them dies; all are gone at the
+    end, whatever ends it.
     """
     command = [sys.executable, "-m", _CHILD, job, *arguments]
     with ExitStack() as stack:
-        crowd = [_start(command, stack) for _ in range(processes)]
+        crowd = [_start(command, stack, environment) for _ in range(processes)]
         for one in crowd:
             assert one.stdout is not None
             if one.stdout.readline() != "ready\n":
@@ -37,14 +44,20 @@ def run(job: str, *arguments: str, processes: int = 1) -> list[Any]:
         return [_answer(one, job) for one in crowd]
 
 
-def _start(command: Sequence[str], stack: ExitStack) -> subprocess.Popen[str]:
+def _start(
+    command: Sequence[str], stack: ExitStack, environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
     """One process, in a session of its own: Ctrl-C reaches us alone, and we end it."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            **environment,
+        },
         start_new_session=True,
     )
     stack.enter_context(process)

@@ -33,7 +33,6 @@ class Plan:
     crowd: int
     crowd_calls: int
     steady_calls: int
-    clips: int
 
 
 FULL = Plan(
@@ -47,7 +46,6 @@ FULL = Plan(
     crowd=8,
     crowd_calls=2_000,
     steady_calls=100_000,
-    clips=4,
 )
 
 QUICK = Plan(
@@ -61,7 +59,6 @@ QUICK = Plan(
     crowd=8,
     crowd_calls=500,
     steady_calls=20_000,
-    clips=4,
 )
 
 TINY = Plan(
@@ -75,7 +72,6 @@ TINY = Plan(
     crowd=2,
     crowd_calls=5,
     steady_calls=100,
-    clips=1,
 )
 
 

@@ -86,8 +86,7 @@ def test_every_row_of_the_goals_is_there(document: Any) -> None:
     for part in (
         "leased warm lookup", "without a lease", "processes on one key", "joblib", "diskcache",
         "publish step, frames", "whole write", "gc decision", "scan of", "over budget?",
-        "publish step of 1 frame", "evict one entry", "cold extraction", "identical cold requests",
-        "warm four_clips", "memory of a sweep", "warm lookups",
+        "publish step of 1 frame", "evict one entry", "memory of a sweep", "warm lookups",
     ):  # fmt: skip
         assert part in text, part
 
@@ -103,12 +102,6 @@ def test_only_a_row_with_a_goal_is_judged(document: Any) -> None:
     assert [
         row["name"] for row in document["rows"] if not row["goal"] and row["met"] is not None
     ] == []
-
-
-def test_identical_requests_are_counted_and_not_timed(document: Any) -> None:
-    (row,) = [row for row in document["rows"] if row["unit"] == Unit.DECODES]
-    assert row["median"] == 1
-    assert row["met"] is True
 
 
 def test_nothing_is_left_behind(document: Any, home: Path) -> None:
