@@ -29,6 +29,7 @@ from untorn_conformance.history import (
     Strike,
 )
 from untorn_conformance.meta.imagined_flaws import KINDS_FOR, REFUSES, Flaw
+from untorn_conformance.meta.imagined_row import RESOLUTION_S, Row
 
 MS: Final = 1_000_000
 FRAMES: Final = 3
@@ -88,6 +89,7 @@ class Imagined:
         self.ops: list[dict[str, Any]] = []
         self.strikes: list[Strike] = []
         self.deaths: list[Death] = []
+        self.has_row = bool(flaw.row) if flaw is not None else self.random.random() < 0.5
         self.refusing = False
         self.moved = False
         self.born = 0
@@ -115,6 +117,8 @@ class Imagined:
         for worker in list(self.workers):
             self._end(worker)
         next(nemesis)
+        if self.has_row:
+            Row(self).play()
         debris = ("trash/1",) if self.flaw is Flaw.LEAVES_DEBRIS else ()
         start = RoundStart(
             number=1,
@@ -126,7 +130,12 @@ class Imagined:
             capabilities=(*("lease",) * self.lease, "stats"),
             budget_bytes=self.budget,
             min_age_s=self.own_min_age_s,
-            limits={"flight_wait_s": 2.0, "reap_grace_s": 0.02},
+            limits={
+                "flight_wait_s": 2.0,
+                "reap_grace_s": 0.02,
+                "recency_resolution_s": RESOLUTION_S,
+                "bytes_meaning": "st_size",
+            },
             present=self.present,
         )
         return Round(
@@ -317,6 +326,10 @@ class Imagined:
             return OpOutcome.PUBLISHED, ""
         worker.handles.append(Held(op["id"], key, entry.version))
         return OpOutcome.ADOPTED, ""
+
+    def new_entry(self, version: str) -> Stored:
+        """An entry of now."""
+        return Stored(version, self.now, self.now)
 
     def _land(self, key: str, version: str) -> None:
         stamp = self.staged[version] if self.stamps_staging else self.now

@@ -26,11 +26,25 @@ class Flaw(StrEnum):
     SAYS_NONSENSE = "H10 nonsense"
     HANGS = "H10 hangs"
     BELIEVES_CLOCKS = "H11"
+    TAKES_IN_DRY_RUN = "H7 G13 in a row"
+    COUNTS_TOO_FEW = "H7 G7 in a row: entries"
+    FREES_TOO_LITTLE = "H7 G7 in a row: bytes"
+    KEEPS_QUIET = "H7 G2 in a row: unsaid"
+    HIDES_WHAT_PROTECTS = "H7 G2 in a row: unprotected"
+    TAKES_WITHIN_BUDGET = "H7 G11 in a row"
+    TAKES_THE_YOUNG = "H7 G3 in a row"
+    TAKES_THE_LATEST = "H7 G1 in a row"
+    TAKES_THE_FUTURE = "H11 G11 in a row"
 
     @property
     def checker(self) -> str:
         """The checker that must see it."""
         return self.value.partition(" ")[0]
+
+    @property
+    def row(self) -> str:
+        """The requirement that collects alone show to be broken, empty for other flaws."""
+        return self.value.split()[1] if " in a row" in self.value else ""
 
 
 REFUSES: Final[dict[Flaw | None, str]] = {

@@ -37,6 +37,17 @@ def test_a_flaw_is_seen_by_its_checker(flaw: Flaw) -> None:
     assert len(blamed) >= 3, f"{flaw.name} is seen in {len(blamed)} of {SEEDS} rounds"
 
 
+@pytest.mark.parametrize("flaw", [flaw for flaw in Flaw if flaw.row])
+def test_a_flaw_of_collects_alone_is_seen_where_they_are_weighed(flaw: Flaw) -> None:
+    """By the rules of weighed collects, and as the requirement that it breaks."""
+    told = [
+        each for seed in range(SEEDS) for each in judge(Imagined(seed, flaw=flaw).play()).violations
+    ]
+    alone = [each for each in told if "a collect alone" in each.message]
+    assert sum(flaw.row in each.requirements for each in alone) >= 3
+    assert flaw.checker in {each.checker for each in alone if flaw.row in each.requirements}
+
+
 def test_every_checker_has_a_flaw() -> None:
     assert {flaw.checker for flaw in Flaw} == set(CHECKERS)
 

@@ -167,7 +167,10 @@ class Auditor:
             self._publish_all(solo, found)
             return found.present
 
-        row = LoneCollects(solo, self._scales(self._usual.weighing), publish_all)
+        scales = self._scales(self._usual.weighing)
+        row = LoneCollects(
+            solo, scales, publish_all, lambda label: self._look(solo, label), self._row
+        )
         row.play(dict(found.present), empties=self._row.random() < 0.5)  # noqa: PLR2004
         for label in self._wanted.labels:
             if not self._look(solo, label):

@@ -4,9 +4,11 @@
     budget of more than stands  nothing goes
     budget of half              what is too much goes, and no more
     budget 0                    all goes
-    then all is published again, every mtime made a day younger, and with an age of a minute
-    budget 0                    nothing goes: all is young
-    every mtime put back; in every other row all goes in the end
+    then all is published again, and with an age of a minute
+    budget 0                    nothing goes: all is young; nor with every mtime a day younger
+    every mtime put back; then all is made older than uses are told apart, a half is used, and
+    budget of half              what was not used goes first: every key is looked up afterwards
+    in every other row all goes in the end, in the others all is published again
 
 Rule 1: nobody else lives, and nothing is held: what is gone afterwards was evicted by that collect.
 Rule 2: an entry is a version that was read before the row and all of whose frames are on disk; it
@@ -19,13 +21,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Final
 
 from untorn_conformance import probe
-from untorn_conformance.backend import BytesMeaning
+from untorn_conformance.backend import BytesMeaning, Verb
+from untorn_conformance.contract import Capability
 
 from untorn_stress.storm.arena import Arena
-from untorn_stress.storm.roles import collect
+from untorn_stress.storm.roles import Errand, collect
 from untorn_stress.storm.solo import Solo
 from untorn_stress.storm.stamps import Provenance
 
@@ -78,11 +82,16 @@ class Scales:
 
 @dataclass(slots=True)
 class LoneCollects:
-    """One row. ``publish_all`` publishes every key and returns what each holds then."""
+    """One row. ``publish_all`` publishes every key and returns what each holds then.
+
+    ``look`` looks a key up and gives it up again; ``dice`` draw which keys are used.
+    """
 
     solo: Solo
     scales: Scales
     publish_all: Callable[[], Mapping[str, str]]
+    look: Callable[[str], object]
+    dice: Random
     shifted_s: float = 0.0
 
     def play(self, present: Mapping[str, str], *, empties: bool) -> None:
@@ -94,11 +103,35 @@ class LoneCollects:
         self._collect(present, weight // 2, 0.0)
         self._collect(present, 0, 0.0)
         present = self.publish_all()
+        self._collect(present, 0, _YOUNG_S)
         self._shift(-_DAY_S)
         self._collect(present, 0, _YOUNG_S)
         self._shift(_DAY_S)
+        self._take_the_unused(present)
         if empties:
             self._collect(present, 0, 0.0)
+        else:
+            self.publish_all()
+
+    def _take_the_unused(self, present: Mapping[str, str]) -> None:
+        """The dry run tells by how much all was made older before the uses that come after it."""
+        labels = sorted(present)
+        weight = self.scales.weigh(self.scales.standing(present)) or 0
+        self._age(2 * max(1.0, self.scales.arena.stormed.hello.limits.recency_resolution_s))
+        self._collect(present, 0, 0.0, dry_run=True)
+        for label in self.dice.sample(labels, len(labels) // 2):
+            self.look(label)
+        self._collect(present, weight // 2, 0.0)
+        for label in labels:
+            self.look(label)
+
+    def _age(self, seconds: float) -> None:
+        """Make everything older, as the backend does it where it has a clock of its own."""
+        if Capability.VIRTUAL_CLOCK not in self.scales.arena.stormed.hello.capabilities:
+            self._shift(seconds)
+        elif self.solo.failure is None:
+            self.solo.ask(Errand(verb=Verb.AGE, args={"seconds": seconds}))
+            self.shifted_s += seconds
 
     def _shift(self, seconds: float) -> None:
         probe.shift_mtimes(self.scales.arena.seen_root, seconds)

@@ -31,6 +31,7 @@ from untorn_conformance.checkers.storm.held import judge_held
 from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.leftovers import judge_leftovers
 from untorn_conformance.checkers.storm.lives import Lives
+from untorn_conformance.checkers.storm.order import judge_order
 from untorn_conformance.checkers.storm.refusals import judge_refusals
 from untorn_conformance.checkers.storm.removals import Removals
 from untorn_conformance.checkers.storm.replaced import judge_missed, judge_replaced
@@ -93,7 +94,7 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
             Checker(
                 id="H7",
                 title="collects keep budget and ages, and count what left",
-                requirements=("G2", "G3", "G7", "G8", "G11", "G13"),
+                requirements=("G1", "G2", "G3", "G7", "G8", "G11", "G13"),
             ),
             Checker(id="H8", title="counters equal the answers", requirements=("O1",)),
             Checker(
@@ -175,6 +176,7 @@ _FAMILIES: Final = (
     _Family(
         ("H7", "H11"), lambda on: judge_weighed(on.timeline, on.removals, on.weighing, on.judged)
     ),
+    _Family(("H7",), lambda on: judge_order(on.timeline, on.weighing, on.judged)),
     _Family(("H8",), lambda on: judge_counters(on.timeline, on.judged)),
     _Family(("H9",), lambda on: judge_leftovers(on.timeline, on.judged)),
     _Family(("H10",), lambda on: judge_answers(on.timeline, on.judged)),

@@ -60,6 +60,7 @@ class Troubles:
         self.kills = Spans(self._intervals(Excuse.KILLS))
         aged = self._intervals(Excuse.AGES)
         self.aged_from = min((begin for begin, _ in aged), default=FOREVER)
+        self.aged_until = max((end for _, end in aged), default=-FOREVER)
         self._stops = [each for each in round_.strikes if Excuse.STOPS in each.excuses]
         self._kills = [each for each in self._bit if Excuse.KILLS in each.excuses]
 

@@ -37,7 +37,7 @@ def judge_weighed(
 ) -> Iterator[Violation]:
     """Judge every collect that ran alone and was weighed."""
     scene = _Scene(timeline, removals, weighing)
-    for op in _weighed(timeline):
+    for op in weighed(timeline):
         judged.note("H11" if op.numbers.get("shifted_s", 0) else "H7", op)
         for checker, rows, message in scene.judge(op):
             yield Violation(
@@ -50,7 +50,7 @@ def judge_weighed(
         scene.note(op)
 
 
-def _weighed(timeline: Timeline) -> list[Op]:
+def weighed(timeline: Timeline) -> list[Op]:
     """The weighed collects that certainly ran alone and unhindered."""
     some = [op for op in timeline.collects if {"stood", "stayed"} <= op.numbers.keys()]
     audit = timeline.round.audit
