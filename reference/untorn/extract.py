@@ -203,6 +203,15 @@ def _find_whole(access: Access, key: str) -> Frames | Miss:
     return found
 
 
+def are_there(frames: Frames) -> bool:
+    """Whether frames that are held still are where they were, by a look at the first and last."""
+    try:
+        require_there(frames, (frames.names[0], frames.names[-1]))
+    except OSError:
+        return False
+    return True
+
+
 def require_there(frames: Frames, names: Sequence[str]) -> None:
     """OSError if a frame that is held is gone: leases bind processes of ours alone."""
     for name in names:

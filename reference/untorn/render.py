@@ -213,6 +213,7 @@ class _Render:
             works = self._works()
             self._look_up(works)
             self._extract([work for work in works if work.is_open])
+            self._extract([work for work in works if self._is_lost(work)])
             items = self._items(works)
         except BaseException:
             for work in works:
@@ -334,6 +335,19 @@ class _Render:
         else:
             self.teller.whole(work)
         return None
+
+    def _is_lost(self, work: _Work) -> bool:
+        """Whether an outsider took frames that we held, as by deleting the root; then do it again.
+
+        Leases bind processes of ours alone (R5), and the first item waits for the last one.
+        """
+        if work.frames is None or extract.are_there(work.frames):
+            return False
+        work.frames.release()
+        work.frames = None
+        self.access.counters.add("evicted_under_reader")
+        self.access.counters.add("re_extracted")
+        return True
 
     # --- N5
 
