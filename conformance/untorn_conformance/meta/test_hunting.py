@@ -13,27 +13,33 @@ import pytest
 from hypothesis import Phase, given, seed
 from hypothesis import strategies as st
 from untorn_conformance.profiles import DEFAULT, PROFILES, Wheel, examples_of, seed_of
+from untorn_conformance.suite import hunting
 from untorn_conformance.suite.hunting import Hunt, ShownError
 
 DEV = PROFILES["dev"]
 
 
 def hunted(
-    wheel: Wheel, make: Callable[[int], str | None], clock: Callable[[], float] = lambda: 0.0
+    wheel: Wheel,
+    make: Callable[[int], str | None],
+    clock: Callable[[], float] = lambda: 0.0,
+    examples: int = 100,
 ) -> Hunt[int, str]:
     """A hunt over numbers up to 10,000."""
     hunt: Hunt[int, str] = Hunt(wheel, clock=clock)
+    for drawn in hunt.rounds(examples):
 
-    @hunt.settings(100)  # above the seed, which would take its database
-    @seed(wheel.seed)
-    @given(st.integers(0, 10_000))
-    def machine(number: int) -> None:
-        hunt.try_out(number, lambda: make(number))
+        @drawn.settings  # above the seed, which would take its database
+        @seed(drawn.seed)
+        @given(st.integers(0, 10_000))
+        def machine(number: int) -> None:
+            hunt.try_out(number, lambda: make(number))
 
-    try:
-        machine()
-    except ShownError:
-        assert hunt.smallest is not None
+        try:
+            machine()
+        except ShownError:
+            assert hunt.smallest is not None
+            break
     return hunt
 
 
@@ -80,6 +86,37 @@ def test_the_same_seed_tries_the_same() -> None:
     for tried, number in ((first, 1), (second, 1), (other, 2)):
         hunted(Wheel(profile=DEV, seed=number), lambda each, to=tried: to.append(each))  # type: ignore[misc]
     assert first == second != other
+
+
+def test_a_long_hunt_is_drawn_in_rounds_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many examples as were asked for, and of the first round the same as of a short hunt."""
+    tried: list[int] = []
+    short: list[int] = []
+    monkeypatch.setattr(hunting, "ROUND", 30)
+    wheel = Wheel(profile=DEV, seed=1)
+    hunted(wheel, tried.append, examples=100)
+    hunted(wheel, short.append, examples=30)
+    assert tried[: len(short)] == short
+    assert len(tried) == len(set(tried)) > 3 * len(short) - 3
+
+
+def test_each_round_has_a_seed_of_its_own_and_no_other_hunts() -> None:
+    drawn = [list(Hunt(Wheel(profile=DEV, seed=number)).rounds(450)) for number in (1, 2)]
+    assert [each.settings.max_examples for each in drawn[0]] == [200, 200, 50]
+    assert [each[0].seed for each in drawn] == [1, 2]
+    assert len({each.seed for rounds in drawn for each in rounds}) == 6
+
+
+def test_a_hunt_ends_in_the_round_that_shows_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hunting, "ROUND", 30)
+    tried: list[int] = []
+
+    def second_round(number: int) -> str | None:
+        tried.append(number)
+        return "found" if len(tried) == 40 else None
+
+    hunt = hunted(Wheel(profile=replace(DEV, shrink_s=0), seed=1), second_round, examples=1000)
+    assert (hunt.made, hunt.smallest) == (40, (tried[39], "found"))
 
 
 def test_a_failure_is_tried_first_the_next_time(tmp_path: Path) -> None:

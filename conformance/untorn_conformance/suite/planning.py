@@ -155,19 +155,20 @@ class Machine:
 
     def run(self, examples: int) -> None:
         """Draw and run plans, and shrink what is found first."""
-        wheel = self._hunt.wheel
+        for drawn in self._hunt.rounds(examples):
 
-        @self._hunt.settings(examples)  # above the seed, which would take its database
-        @seed(wheel.seed)
-        @given(plans())
-        def machine(plan: Plan) -> None:
-            self._hunt.try_out(plan, lambda: self.make(plan))
+            @drawn.settings  # above the seed, which would take its database
+            @seed(drawn.seed)
+            @given(plans())
+            def machine(plan: Plan) -> None:
+                self._hunt.try_out(plan, lambda: self.make(plan))
 
-        try:
-            machine()
-        except ShownError:
-            assert self._hunt.smallest is not None
-            self.smallest = self.least_interrupted(*self._hunt.smallest)
+            try:
+                machine()
+            except ShownError:
+                assert self._hunt.smallest is not None
+                self.smallest = self.least_interrupted(*self._hunt.smallest)
+                return
 
     def least_interrupted(self, plan: Plan, shown: Shown) -> Shown:
         """The same finding of the same operations, with as few preemptions as can be.

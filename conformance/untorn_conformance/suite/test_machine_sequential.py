@@ -47,18 +47,19 @@ def test_drawn_sequences(
 def run(hunt: Hunt[tuple[Move, ...], Told], stage: Stage) -> Told | None:
     """Draw and play sequences; the first that breaks something, without what it needs not."""
     profile = hunt.wheel.profile
+    for drawn in hunt.rounds(profile.sequences, shrinks=False):
 
-    @hunt.settings(profile.sequences, shrinks=False)  # above the seed: it takes the database
-    @seed(hunt.wheel.seed)
-    @given(sequences(profile.steps))
-    def machine(sequence: tuple[Move, ...]) -> None:
-        hunt.try_out(sequence, lambda: stage.play(sequence))
+        @drawn.settings  # above the seed, which would take its database
+        @seed(drawn.seed)
+        @given(sequences(profile.steps))
+        def machine(sequence: tuple[Move, ...]) -> None:
+            hunt.try_out(sequence, lambda: stage.play(sequence))
 
-    try:
-        machine()
-    except ShownError:
-        assert hunt.smallest is not None
-        return shortened(hunt, stage, *hunt.smallest)
+        try:
+            machine()
+        except ShownError:
+            assert hunt.smallest is not None
+            return shortened(hunt, stage, *hunt.smallest)
     return None
 
 
