@@ -120,6 +120,30 @@ def test_json_says_what_happened_and_again_when_all_is_there(render: Render) -> 
     ]
 
 
+def test_range_of_a_longer_one_that_is_there_is_cut_out_of_it(render: Render) -> None:
+    render(HEAD + table(clip("sdr")))
+    done = render(HEAD + short(1) + short(1))
+    assert "missed 1, equal to others 1, cut out of longer ranges 1\n" in done.stderr
+
+
+def keys(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    return [item["key"] for item in told(done)["items"]]
+
+
+def test_option_and_file_say_whether_hdr_clips_become_sdr(render: Render) -> None:
+    """The option has the last word; without either, SDR clips become what the HDR ones are."""
+    hdr = {"duration": "0.1", "format": "png"}
+    both = table(clip("hdr10"), **hdr) + short()
+    plain = keys(render(f"{HEAD}{both}", "--json"))
+    mapped = keys(render(f"{HEAD}tone_map = true\n{both}", "--json"))
+    assert keys(render(f"{HEAD}{both}", "--json", "--tone-map")) == mapped
+    assert keys(render(f"{HEAD}tone_map = true\n{both}", "--json", "--no-tone-map")) == plain
+    named = table(clip("hdr10"), **hdr, transform="hdr2sdr"), short(transform="sdr2hdr-smpte2084")
+    assert keys(render(HEAD + "".join(named), "--json")) == [mapped[0], plain[1]]
+    assert not set(plain) & set(mapped)
+
+
 def test_out_has_a_directory_a_clip_with_the_very_frames(render: Render, tmp_path: Path) -> None:
     text = HEAD + short() + short(1) + short()
     plain, out = told(render(text, "--json")), tmp_path / "out"
