@@ -368,7 +368,7 @@ _render: Final = renderer()
 
 FAILING_RENDER: Final = replace(
     _failing("render", "A render of four requests, one of them warm.", "extracted", _render),
-    requirements=("D2", "D3", "L2", "X1"),
+    requirements=("D2", "D3", "L2", "X1", "O1"),
     needs=_RENDERS,
 )
 """The same with several."""

@@ -18,6 +18,7 @@ from untorn_conformance.backend import (
     Extracted,
     ExtractOutcome,
     Setting,
+    SourceKind,
     Verb,
 )
 from untorn_conformance.checkers import pixels
@@ -52,8 +53,11 @@ class Shot:
     paths: Sequence[Path]
 
 
-def request(axis: Axis | None = None) -> Inputs:
-    """A few frames of a clip, with another value in this axis; png has no quality."""
+def request(axis: Axis | None = None, transform: str | None = None) -> Inputs:
+    """A few frames of a clip, with another value in this axis; png has no quality.
+
+    What is converted is png, as for the axis of the format, so that one axis is all that differs.
+    """
     inputs: Inputs = {
         Axis.PATH: str(clip("sdr")),
         Axis.START_S: "0.2",
@@ -62,13 +66,26 @@ def request(axis: Axis | None = None) -> Inputs:
         Axis.FORMAT: "jpg",
         Axis.QUALITY: 90,
     }
-    if axis is not None:
-        inputs[axis] = OTHERWISE[axis]
+    if axis in {Axis.FORMAT, Axis.TRANSFORM}:
+        return {**inputs, Axis.FORMAT: "png", Axis.QUALITY: None, Axis.TRANSFORM: transform}
     if axis is Axis.PATH:
-        inputs[axis] = str(clip(OTHER_CLIP))
-    if axis is Axis.FORMAT:
-        inputs[Axis.QUALITY] = None
-    return inputs
+        return {**inputs, axis: str(clip(OTHER_CLIP))}
+    return inputs if axis is None else {**inputs, axis: OTHERWISE[axis]}
+
+
+def beside(axis: Axis) -> Axis | None:
+    """The request from which that of the axis differs in nothing else."""
+    return Axis.FORMAT if axis is Axis.TRANSFORM else None
+
+
+def requests(farm: Farm) -> dict[Axis | None, Inputs]:
+    """The plain request, and one for each axis; for transforms where there is one for the clip."""
+    found = {axis: request(axis) for axis in (None, *OTHERWISE)}
+    known = (name for name, of in farm.hello.transforms.items() if of is SourceKind.SDR)
+    transform = next(known, None)
+    if transform is not None and Capability.TRANSFORM in farm.hello.capabilities:
+        found[Axis.TRANSFORM] = request(Axis.TRANSFORM, transform)
+    return found
 
 
 def shot(farm: Farm, worker: Worker, answer: Extracted) -> Shot:
@@ -113,27 +130,30 @@ def differences(given: Shot, right: Shot) -> Iterator[str]:
         ).differences
 
 
-def right_frames(farm: Farm) -> dict[Axis | None, Shot]:
+def right_frames(farm: Farm, asked: Mapping[Axis | None, Inputs]) -> dict[Axis | None, Shot]:
     """What each request is owed: frames of its own, so that who mixes two up is seen to."""
     alone = Alone(farm)
-    right = {axis: alone.of(request(axis)) for axis in (None, *OTHERWISE)}
-    for axis in OTHERWISE:
-        if not list(differences(right[axis], right[None])):
+    right = {axis: alone.of(inputs) for axis, inputs in asked.items()}
+    for axis in filter(None, asked):
+        if not list(differences(right[axis], right[beside(axis)])):
             unknown(f"another {axis} gives the same frames here, so that nobody can mix them up")
     return right
 
 
-@requires("K6", evidence=f"{len(OTHERWISE)} pairs that differ in one axis, by two workers at once")
+@requires(
+    "K6", evidence="for each axis two requests that differ in it alone, by two workers at once"
+)
 def test_K6_workers_that_ask_for_different_things_get_them(farm: Farm) -> None:
     """Two requests that differ in any axis are not each other's work to wait for."""
     farm.needs(Capability.DEDUPE, Capability.EXTRACT)
-    right = right_frames(farm)
+    asked = requests(farm)
+    right = right_frames(farm, asked)
     workers = [farm.worker(), farm.worker()]
-    for axis in OTHERWISE:
+    for axis in filter(None, asked):
         begin_anew(farm, *workers)
-        names = (None, axis)
+        names = (beside(axis), axis)
         pending = [
-            worker.send(Verb.EXTRACT, inputs=request(name))
+            worker.send(Verb.EXTRACT, inputs=asked[name])
             for worker, name in zip(workers, names, strict=True)
         ]
         for name, worker, each in zip(names, workers, pending, strict=True):
@@ -141,13 +161,14 @@ def test_K6_workers_that_ask_for_different_things_get_them(farm: Farm) -> None:
             assert not found, f"another {axis} was asked for at once: {found[:3]}"
 
 
-@requires("K6", evidence=f"one render of {len(OTHERWISE) + 2} requests, two of them equal, once")
+@requires("K6", evidence="one render: a request for each axis, and one that is equal to the first")
 def test_K6_a_render_merges_what_is_equal_alone(farm: Farm) -> None:
     """Each request has the pixels of its own axes; the two that are equal are one work."""
     farm.needs(Capability.DEDUPE, Capability.EXTRACT, Capability.RENDER)
-    right, worker = right_frames(farm), farm.worker()
-    names = (None, *OTHERWISE, None)
-    answer = worker.call(Verb.RENDER, requests=list(map(request, names)))
+    asked = requests(farm)
+    right, worker = right_frames(farm, asked), farm.worker()
+    names = (*asked, None)
+    answer = worker.call(Verb.RENDER, requests=[asked[name] for name in names])
     items = [each for each in answer.items if isinstance(each, Extracted)]
     assert len({each.handle for each in items}) == len(names), answer
     for name, item in zip(names, items, strict=True):

@@ -47,11 +47,14 @@ def rendering(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
         yield opened
 
 
-@requires("D2", "D3", "L2", "X1", evidence="calls that fail, of a render; the run says how many")
+@requires("D2", "D3", "L2", "X1", "O1", evidence="calls that fail, of a render; see its count")
 def test_D2_a_whole_render(
     rendering: Laboratory, effort: Profile, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
-    """Every item has its own frames whatever fails, and the next render has the cache again."""
+    """Every item has its own frames whatever fails, and the next render has the cache again.
+
+    One warning a cause, and what is counted is what was answered.
+    """
     search(rendering, FAILING_RENDER, effort, grounds, request)
 
 
