@@ -32,6 +32,7 @@ from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
 from untorn_stress.player import check_opened, opening
+from untorn_stress.schedulers.protocol import NOTHING, Footprint
 
 _LETTERS: Final = "ABCDEFGH"
 _OWN_MODE: Final = 0o700
@@ -86,6 +87,11 @@ class Ensemble:
         """The letters of workers, in order."""
         return _LETTERS
 
+    @property
+    def is_hosted(self) -> bool:
+        """Whether its workers are new in each run, and remember nothing of earlier ones."""
+        return bool(self._cast.zygote)
+
     def last_words(self) -> str:
         """What the workers wrote to stderr last."""
         return self._keeper.last_words()
@@ -128,6 +134,37 @@ class Ensemble:
         worker.close()
         check_opened(answers[0])
         return answers[1:]
+
+    def touched_by_opening(self, count: int, rules: Rules, chance: str) -> Footprint:
+        """What so many workers touch when they open the root at the gate, one after the other.
+
+        In a run they open it unwatched. Raises as ``enter`` does.
+        """
+        touched = NOTHING
+        with contextlib.ExitStack() as closing:
+            for letter in _LETTERS[:count]:
+                worker, _ = self._start(letter, chance)
+                closing.callback(worker.close)
+                touched = touched.joined(self._watched_opening(worker, rules))
+        return touched
+
+    def _watched_opening(self, worker: GatedWorker, rules: Rules) -> Footprint:
+        lines: list[bytes] = []
+        touched, world = NOTHING, World(self._root)
+        supervisor = Supervisor(world, rules, lambda _worker, line: lines.append(line))
+        supervisor.add(worker)
+        world.begin({worker.pid: worker.letter})
+        worker.begin(world)
+        worker.send(opening(self._root))
+        supervisor.settle()
+        while (held := supervisor.options()) and not lines:
+            touched = touched.joined(held[0].expected)
+            touched = touched.joined(supervisor.take(held[0])[0].footprint)
+        if not lines:
+            message = f"the worker ended before it had opened{self.last_words()}"
+            raise BackendError(ErrorCode.DIED, message)
+        check_opened(lines[0])
+        return touched
 
     def _enter_open(self, letter: str, chance: str) -> GatedWorker:
         """A worker that opened the root before it met the gate."""

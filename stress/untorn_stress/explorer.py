@@ -38,7 +38,7 @@ from untorn_stress.schedulers.protocol import (
 )
 from untorn_stress.schedulers.replay import Replay
 from untorn_stress.token import Token
-from untorn_stress.tree import TreeError
+from untorn_stress.tree import Tree, TreeError
 
 _FAILED: Final = (HostingError, ProtocolError, BackendError, TreeError, OSError)
 OUT_OF_HAND: Final = (UndecidedError, *_FAILED)
@@ -76,7 +76,8 @@ class Explored:
     says that the backend or the harness failed. ``completed`` is the highest number of preemptions
     within which nothing is left, -1 for none or where there is no such bound. ``failed`` counts the
     runs in which a call was made to fail and its caller met that, None where none was to be.
-    ``no_lock_asked``: locks were not to be trusted, and nobody asked for any.
+    ``no_lock_asked``: locks were not to be trusted, and nobody asked for any. ``alike`` names the
+    tree from which the same search was made (``alike.AlikeSearches``), or is empty.
     """
 
     scenario: str
@@ -95,11 +96,14 @@ class Explored:
     unobserved: tuple[str, ...] = ()
     failed: int | None = None
     no_lock_asked: bool = False
+    alike: str = ""
 
     @property
     def evidence(self) -> Evidence:
         """What a search without a finding is evidence for."""
         runs = f"{self.runs} schedules" + f", {self.made} made" * (self.made < self.runs)
+        if self.alike:
+            runs += f", as from {self.alike}"
         if self.failed is not None:
             runs += f", {self.failed} with a call that failed"
         if self.exhaustive:
@@ -127,7 +131,8 @@ class Exploration:
     """One search. ``progress`` is told now and then, in a line; ``on_found`` at once.
 
     ``kills`` and ``errnos`` offer deaths and failing calls besides steps; ``must_fail``: it is left
-    open if no call was made to fail.
+    open if no call was made to fail. ``on_left`` is told of each run that was made to its end, and
+    what it left.
     """
 
     def __init__(
@@ -145,6 +150,7 @@ class Exploration:
         kills: bool = False,
         errnos: bool = False,
         must_fail: bool = True,
+        on_left: Callable[[Run, Tree], None] | None = None,
     ) -> None:
         self._laboratory = laboratory
         self._scenario = scenario
@@ -157,6 +163,7 @@ class Exploration:
         self._stop_at_first = stop_at_first
         self._kills, self._errnos = kills, errnos
         self._must_fail = errnos and must_fail
+        self._on_left = on_left
         self._notes = _Notes({}, {})
         self._told_s = 0.0
         self._foresight: Foresight[GatedRun] | None = None
@@ -168,6 +175,8 @@ class Exploration:
             self._scenario, self._start, kills=self._kills, errnos=self._errnos
         )
         system.expects_endings = isinstance(self._scheduler, UnboundedDfs)
+        if self._on_left is not None:
+            system.on_left = self._on_left
         unspent = copy.deepcopy(self._scheduler)
         if isinstance(self._scheduler, BoundedDfs | UnboundedDfs):
             self._foresight = Foresight(system)

@@ -57,6 +57,10 @@ class Start:
     tree: Tree
     taken_s: float
 
+    def tree_at(self, now_s: float) -> Tree:
+        """The tree as old as it would be by then, to a second."""
+        return self.tree.shifted(int((now_s - self.taken_s) * 1e9))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatedRun:
@@ -91,7 +95,7 @@ class GatedSystem:
     ``reclaim`` has fresh workers reclaim what a run left, where that is to be judged.
     ``record`` describes every step in words. ``expects_endings`` has each option tell that it may
     end its operation, for searches that ask what a pending step touches at most. ``look`` is how
-    fresh workers look at the tree below the root when a run is over.
+    fresh workers look at the tree below the root when a run is over, and ``on_left`` is told it.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class GatedSystem:
         self.expects_endings = False
         self.on_stop: Callable[[], None] | None = None
         self.look: Callable[[Tree], Aftermath] = self.look_afterwards
+        self.on_left: Callable[[Run, Tree], None] = lambda _run, _tree: None
         self._ensemble = ensemble
         self._judges = judges
         self._judges_rules = judges_rules
@@ -208,11 +213,9 @@ class GatedSystem:
 
     def _tree_of_now(self) -> Tree:
         """The tree with its ages kept, to a second: what is young stays too young to be reaped."""
-        _, dated_s = self._dated
         now_s = time.time()
-        if now_s - dated_s > _REDATE_S:
-            shifted = self._start.tree.shifted(int((now_s - self._start.taken_s) * 1e9))
-            self._dated = (shifted, now_s)
+        if now_s - self._dated[1] > _REDATE_S:
+            self._dated = (self._start.tree_at(now_s), now_s)
         return self._dated[0]
 
     def _hear(self, performance: _Performance, worker: GatedWorker, line: bytes) -> None:
@@ -284,9 +287,7 @@ class GatedSystem:
         ends = operation_order.after(ended, None if asked is operation else asked, letters)
         crossed = begins.joined(ends)
         performance.executed = Executed(
-            executed.actor,
-            option.label,
-            executed.footprint.joined(crossed),
+            executed.actor, option.label, executed.footprint.joined(crossed)
         )
         if self.record:
             step = Step(
@@ -347,7 +348,7 @@ class GatedSystem:
         return GatedRun(run=run, ending=ending)
 
     def _judge(self, run: Run, performance: _Performance) -> tuple[Finding, ...]:
-        aftermath = NO_AFTERMATH if performance.is_stuck else self._aftermath()
+        aftermath = NO_AFTERMATH if performance.is_stuck else self._aftermath(run)
         return self._judged_by(run, aftermath, time.monotonic() - performance.began_s)
 
     def judge_left(self, run: Run, tree: Tree, looked: Aftermath) -> tuple[Finding, ...]:
@@ -389,9 +390,10 @@ class GatedSystem:
             self._collects_alone = not isinstance(alone.answer, Skipped)
         return self._collects_alone
 
-    def _aftermath(self) -> Aftermath:
+    def _aftermath(self, run: Run) -> Aftermath:
         """What fresh workers find in the tree as it is now; it is looked at once."""
         tree = capture(self._root)
+        self.on_left(run, tree)
         left = digest(tree, self._names.fresh(), mtimes=False)
         known = self._judged.get(left)
         if known is None:

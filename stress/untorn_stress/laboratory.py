@@ -169,14 +169,7 @@ class Laboratory:
         """
         if Capability.RENDER in scenario.needs:
             self._learn(scenario)
-        rules = replace(
-            self._true,
-            grain=self.grain,
-            locks=scenario.locks.value,
-            sees_inodes=_sees_inodes(scenario, self.payloads),
-            offers_yielded=offers_yielded,
-            own_folders=self._own_folders(scenario.locks.value),
-        )
+        rules = replace(self._rules(scenario), offers_yielded=offers_yielded)
         return GatedSystem(
             scenario=scenario,
             ensemble=self._ensemble(rules),
@@ -197,6 +190,20 @@ class Laboratory:
             if "C3" in scenario.requirements
             else None,
         )
+
+    def _rules(self, scenario: Scenario) -> Rules:
+        return replace(
+            self._true,
+            grain=self.grain,
+            locks=scenario.locks.value,
+            sees_inodes=_sees_inodes(scenario, self.payloads),
+            own_folders=self._own_folders(scenario.locks.value),
+        )
+
+    def workers(self, scenario: Scenario) -> tuple[Ensemble, Rules]:
+        """Who plays a scenario, and how they are gated."""
+        rules = self._rules(scenario)
+        return self._ensemble(rules), rules
 
     def _ensemble(self, rules: Rules) -> Ensemble:
         """The workers for one way of gating; Ensembles of other ways stay as they are."""

@@ -55,7 +55,7 @@ class Looks:
         """
         key = (*labels, digest or self._laboratory.digest(start.tree))
         if key not in self._known:
-            tree = start.tree.shifted(int((time.time() - start.taken_s) * 1e9))
+            tree = start.tree_at(time.time())
             programs = tuple(program for label in labels for program in afterwards(label))
             self._known[key] = Aftermath(
                 operations=self._play(tree, programs),

@@ -19,9 +19,10 @@ Rule 5: to share a lock reads it: who shares it does not see the others. Who wan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from untorn_stress.schedulers.protocol import (
@@ -175,9 +176,9 @@ class _Actor:
 class _Machine:
     """The state of one run."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, memory: Mapping[str, int]) -> None:
         self.attempts = program.waiting is Waiting.ATTEMPT
-        self.memory: dict[str, int] = {}
+        self.memory = dict(memory)
         self.owners: dict[str, str] = {}
         self.sharers: set[tuple[str, str]] = set()  # lock, actor
         self.last = ""
@@ -335,13 +336,14 @@ class _Machine:
 
 @dataclass(frozen=True, slots=True)
 class ToySystem:
-    """A program as a system that schedulers drive."""
+    """A program as a system that schedulers drive; variables hold ``memory`` first, else 0."""
 
     program: Program
+    memory: Mapping[str, int] = field(default_factory=dict)
 
     def run(self, choose: Callable[[Moment], Option | None]) -> ToyResult:
         """Make one whole run from the beginning, or up to where ``choose`` returns None."""
-        machine = _Machine(self.program)
+        machine = _Machine(self.program, self.memory)
         labels: list[str] = []
         executed: Executed | None = None
         while options := machine.options():
@@ -360,9 +362,11 @@ class ToySystem:
         return ToyResult(ending=ending, labels=labels)
 
 
-def outcomes(program: Program, scheduler: Scheduler) -> set[str]:
+def outcomes(
+    program: Program, scheduler: Scheduler, memory: Mapping[str, int] = MappingProxyType({})
+) -> set[str]:
     """Every outcome that the scheduler finds."""
-    system = ToySystem(program)
+    system = ToySystem(program, memory)
     found = set()
     while scheduler.begin():
         ending = system.run(scheduler.choose).ending

@@ -14,6 +14,7 @@ from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, 
 from untorn_conformance.profiles import Profile
 from untorn_conformance.verdict import Evidence, EvidenceClass
 from untorn_fixtures import clips
+from untorn_stress.alike import AlikeSearches
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
@@ -77,11 +78,9 @@ def test_every_schedule_after_a_crash(
     """From each state that a crash of everything can leave."""
     bound = scenario.harvest_preemptions
     assert bound is not None
+    searches = AlikeSearches(laboratory, scenario, preemptions=bound, budget=Budget(runs=MOST_RUNS))
     settle(
-        [
-            explore(laboratory, scenario, start, bound)
-            for start in beginnings.crash_states(laboratory)
-        ],
+        [searches.explore(start) for start in beginnings.crash_states(laboratory)],
         grounds,
         request,
         left_out=beginnings.not_harvested(laboratory),
@@ -185,10 +184,13 @@ def evidence_of(searches: list[Explored]) -> Evidence:
         return searches[0].evidence
     runs, made = sum(each.runs for each in searches), sum(each.made for each in searches)
     whole = sum(each.exhaustive for each in searches)
+    alike = sum(bool(each.alike) for each in searches)
     kind = EvidenceClass.EXHAUSTIVE if whole == len(searches) else EvidenceClass.SAMPLED
     first = searches[0]
     detail = (
         f"{first.scenario}: schedules of {first.scheduler} from {len(searches)} crash states, "
         f"{whole} of them exhausted ({runs} schedules, {made} made)"
     )
+    if alike:
+        detail += f"; {alike} of the states are like another in all that anybody touched"
     return replace(first.evidence, kind=kind, detail=detail)

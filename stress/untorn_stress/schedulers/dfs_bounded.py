@@ -100,7 +100,7 @@ class BoundedDfs:
     """All schedules of one system with at most so many preemptions and faults, but for equal ones.
 
     ``runs`` counts the runs that were begun, ``cut`` those of them that rule 2 cut, ``released``
-    the alternatives that rule 3 had put off and gave back.
+    the alternatives that rule 3 had put off and gave back. ``objects`` are those of all its runs.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class BoundedDfs:
         self._levels: list[list[_Alternative]] = [[] for _ in range(preemptions + 1)]
         self._levels[0].append(_BEGINNING)
         self._seen: dict[_Key, int] = {}  # the fewest preemptions that led there
-        self._objects = LiveObjects()
+        self.objects = LiveObjects()
         self._put_off: list[_PutOff] = []
         self._running = False
         self._start(_BEGINNING)
@@ -250,8 +250,8 @@ class BoundedDfs:
         )
 
     def _learn(self, executed: Executed | None, options: Iterable[Option]) -> None:
-        grew = executed is not None and self._objects.touched(executed.actor, executed.footprint)
-        grew |= self._objects.offered(options)
+        grew = executed is not None and self.objects.touched(executed.actor, executed.footprint)
+        grew |= self.objects.offered(options)
         if grew:
             self._release()
         if self._undecided is not None and executed is not None:
@@ -262,7 +262,7 @@ class BoundedDfs:
             )
 
     def _decide(self, found: _PutOff) -> None:
-        if self._idle_objects and self._objects.idle(found.actor, found.instead):
+        if self._idle_objects and self.objects.idle(found.actor, found.instead):
             self._put_off.append(found)
             return
         for alternative in found.alternatives:

@@ -14,16 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from untorn_stress.schedulers.protocol import Footprint, Option
+from untorn_stress.schedulers.protocol import NOTHING, Footprint, Option
 
 
 class LiveObjects:
-    """What the runs of one search have shown about who shares what with whom."""
+    """What the runs of one search have shown about who shares what with whom.
 
-    __slots__ = ("_known", "_meddlers", "_private", "_read_by_many", "live")
+    ``touched_by_all`` is what anybody touched, or stood before.
+    """
+
+    __slots__ = ("_known", "_meddlers", "_private", "_read_by_many", "live", "touched_by_all")
 
     def __init__(self) -> None:
         self.live: set[str] = set()
+        self.touched_by_all = NOTHING
         self._meddlers: set[str] = set()
         self._private: dict[str, tuple[str, bool]] = {}  # object: its only actor, ever written
         self._read_by_many: set[str] = set()
@@ -45,6 +49,7 @@ class LiveObjects:
         if fact in self._known:
             return False
         self._known.add(fact)
+        self.touched_by_all = self.touched_by_all.joined(footprint)
         grew = footprint.opaque and actor not in self._meddlers
         if grew:
             self._meddlers.add(actor)
