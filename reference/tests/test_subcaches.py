@@ -115,6 +115,42 @@ def test_collect_passes_by_what_the_other_leases(
         assert held.read(2) == b"frame 3"
 
 
+PUBLISHES = """
+with Cache.open(sys.argv[1]) as parent, parent.sub("animated-gif") as below:
+    mine = below if sys.argv[2] == "below" else parent
+    say("begun")
+    for number in range(40):
+        with mine.stage(f"{number:064x}") as area, fill(area).publish() as frames:
+            assert frames.delivery == "published", frames.failure
+            assert [frames.read(n) for n in range(3)] == list(FRAMES.values())
+say("done")
+"""
+
+
+@pytest.mark.parametrize("side", ["below", "above"])
+def test_process_that_publishes_is_not_touched_by_one_that_collects_on_the_other_side(
+    open_cache: OpenCache,
+    root: Path,
+    child: Callable[..., Any],
+    key_of: Callable[[int], str],
+    hit: Callable[[Cache, str], Frames],
+    side: str,
+) -> None:
+    """Collects to nothing, one after the other, for as long as the other process publishes."""
+    parent = open_cache(reap_grace_s=0)
+    with parent.sub(NAME) as below:
+        collector, other = (parent, below) if side == "below" else (below, parent)
+        publisher = child(PUBLISHES, root, side)
+        assert publisher.heard() == "begun"
+        while publisher.process.poll() is None:
+            done = empty_out(collector)
+            assert (done.evicted, done.reaped) == (0, 0)
+        assert (publisher.heard(), publisher.ended()) == ("done", 0)
+        assert other.stats().entries == 40
+        for number in range(40):
+            hit(other, key_of(number)).release()
+
+
 def test_counts_of_the_one_are_not_the_counts_of_the_other(pair: Pair, key: str, put: Put) -> None:
     one, _, other, _ = pair
     put(other, key)
