@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 _MARGIN_S = 600.0
+_SEEDS = 2**64
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,10 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a duration that is none before anything runs."""
+    """Refuse a duration or a seed that is none before anything runs."""
     config.addinivalue_line("markers", "storm: a storm; runs with --storm TIME, and alone")
     if config.option.storm is None:
         return
+    seed = config.option.storm_seed
+    if seed is not None and not 0 <= seed < _SEEDS:
+        raise pytest.UsageError(f"--seed: {seed} is no seed; one is from 0 to {_SEEDS - 1}")
     from untorn_stress.duration import DurationError, parse  # noqa: PLC0415
 
     try:

@@ -6,6 +6,7 @@ The result goes to stdout (text, or one JSON object with --json), progress and e
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -112,6 +113,12 @@ def _reads(read: Any) -> Any:
     return callback
 
 
+def _a_number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # it is in no range, and out of none
+        raise click.BadParameter("nan is no number.", ctx, param)
+    return value
+
+
 @click.command("storm", help=_HELP)
 @click.option(
     "--duration", default="40s", show_default=True, metavar="TIME", callback=_reads(parse_duration),
@@ -139,7 +146,8 @@ def _reads(read: Any) -> Any:
 )  # fmt: skip
 @click.option(
     "--kills-per-s", type=click.FloatRange(0, _MOST_KILLS), default=10.0, show_default=True,
-    metavar="N", help="How many workers the nemesis kill strikes a second, on average.",
+    metavar="N", callback=_a_number,
+    help="How many workers the nemesis kill strikes a second, on average.",
 )  # fmt: skip
 @click.option(
     "--extract", is_flag=True,

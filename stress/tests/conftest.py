@@ -6,6 +6,7 @@ cache with one method of its own, and ``explore`` searches it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -42,6 +44,7 @@ from untorn_stress.storm.series import Series
 from untorn_stress.storm.storm import Storm
 from untorn_stress.storm.summary import Account
 
+CAMPAIGN = Path(__file__).with_name("programs") / "campaign.py"
 PREAMBLE = """
 import ctypes, errno, fcntl, mmap, os, select, signal, struct, sys, threading, time
 root = sys.argv[1]
@@ -232,6 +235,28 @@ def explore() -> Callable[..., Explored]:
         ).run()
 
     return search
+
+
+# --- campaigns ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def program() -> ModuleType:
+    """``programs/campaign.py``, which is no module of a package: campaigns of stand-ins."""
+    spec = importlib.util.spec_from_file_location("campaign_of_a_test", CAMPAIGN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def out(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A campaign's directory; orders are beside it, where the test is now."""
+    monkeypatch.chdir(tmp_path)
+    program.orders("some-fail")
+    return tmp_path / "out"
 
 
 # --- storms --------------------------------------------------------------------------------------

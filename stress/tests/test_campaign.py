@@ -5,7 +5,6 @@ The shards are stand-ins that end at once (``programs/shard.py``), below real wa
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -29,35 +29,11 @@ from untorn_stress.campaign.place import OtherCampaignError
 from untorn_stress.campaign.task import private_name
 from untorn_stress.campaign.warden import CAMPAIGN_VARIABLE
 
-PROGRAM = Path(__file__).with_name("programs") / "campaign.py"
 OVER = 0.001
 """So short a campaign that only what was begun before is still done."""
 
 LONG = 3_600.0
 LIMIT_S = 120.0
-
-_spec = importlib.util.spec_from_file_location("campaign_of_a_test", PROGRAM)
-assert _spec is not None
-assert _spec.loader is not None
-program = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(program)
-
-
-@pytest.fixture
-def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A campaign's directory; orders are beside it, where the test is now."""
-    monkeypatch.chdir(tmp_path)
-    program.orders("some-fail")
-    return tmp_path / "out"
-
-
-def summary(out: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((out / "campaign.json").read_text())
-    return document
-
-
-def events(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
 
 
 def found_in(lines: list[dict[str, Any]]) -> Counter[tuple[int, str]]:
@@ -82,11 +58,13 @@ def nothing_is_left(campaign: str) -> bool:
 # --- what comes of one ----------------------------------------------------------------------------
 
 
-def test_a_campaign_says_what_it_found_and_what_each_shard_was(out: Path) -> None:
+def test_a_campaign_says_what_it_found_and_what_each_shard_was(
+    program: ModuleType, out: Path
+) -> None:
     program.some(out, 6)
     document = program.session(out, OVER)
     assert document["verdict"] == "fail"
-    assert document == summary(out)
+    assert document == program.summary(out)
     assert document["untorn_campaign"] == 1
     shards = document["shards"]
     assert [each["number"] for each in shards] == list(range(1, len(shards) + 1))
@@ -100,7 +78,7 @@ def test_a_campaign_says_what_it_found_and_what_each_shard_was(out: Path) -> Non
     assert nothing_is_left(document["id"])
 
 
-def test_a_canary_that_passes_ends_it(out: Path) -> None:
+def test_a_canary_that_passes_ends_it(program: ModuleType, out: Path) -> None:
     program.orders("pass", canary=False)
     document = program.session(out, LONG)
     assert document["verdict"] == "invalid"
@@ -111,7 +89,9 @@ def test_a_canary_that_passes_ends_it(out: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "verdict"), [("crash", "invalid"), ("undecided", "unknown"), ("no-such", "invalid")]
 )
-def test_a_shard_that_says_nothing_is_never_a_pass(out: Path, how: str, verdict: str) -> None:
+def test_a_shard_that_says_nothing_is_never_a_pass(
+    program: ModuleType, out: Path, how: str, verdict: str
+) -> None:
     program.orders(how)
     program.some(out, 2)
     document = program.session(out, OVER)
@@ -119,7 +99,9 @@ def test_a_shard_that_says_nothing_is_never_a_pass(out: Path, how: str, verdict:
     assert document["verdict"] == verdict
 
 
-def test_a_shard_that_kills_its_warden_is_made_again_once_and_then_invalid(out: Path) -> None:
+def test_a_shard_that_kills_its_warden_is_made_again_once_and_then_invalid(
+    program: ModuleType, out: Path
+) -> None:
     program.orders("kills-its-warden")
     said = program.some(out, 4)
     assert sum("its worker is lost" in line for line in said) == 2
@@ -133,11 +115,19 @@ def test_a_shard_that_kills_its_warden_is_made_again_once_and_then_invalid(out: 
 # --- killed, and started again --------------------------------------------------------------------
 
 
-def started(out: Path, jobs: int = 1, *more: str) -> subprocess.Popen[bytes]:
+def started(program: ModuleType, out: Path, jobs: int = 1, *more: str) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     with open("stderr", "ab") as errors:  # where its wardens write, too
         return subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(Path.cwd()), str(out), str(LONG), str(jobs), *more],
+            [
+                sys.executable,
+                str(program.__file__),
+                str(Path.cwd()),
+                str(out),
+                str(LONG),
+                str(jobs),
+                *more,
+            ],
             env={**os.environ, "PYTHONPATH": path},
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -164,20 +154,24 @@ def lines_in(out: Path) -> int:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_any_moment_it_loses_nothing_and_does_nothing_twice(out: Path, seed: int) -> None:
+def test_killed_at_any_moment_it_loses_nothing_and_does_nothing_twice(
+    program: ModuleType, out: Path, seed: int
+) -> None:
     draw = random.Random(seed)
     wanted, seen = 0, Counter[tuple[int, str]]()
     for _ in range(2):
         wanted = max(wanted, lines_in(out)) + draw.randint(1, 9)
-        campaign = started(out, jobs=draw.randint(1, 2))
+        campaign = started(program, out, jobs=draw.randint(1, 2))
         until(partial(has_lines, out, wanted), campaign)
         campaign.kill()
         campaign.wait()
         seen |= found_in(events_that_are_whole(out))
     document = program.session(out, OVER)
-    finished = Counter(each["number"] for each in events(out) if each["event"] == "finished")
+    finished = Counter(
+        each["number"] for each in program.events(out) if each["event"] == "finished"
+    )
     assert set(finished.values()) == {1}
-    assert found_in(events(out)) >= seen
+    assert found_in(program.events(out)) >= seen
     told = {each["number"]: each for each in document["shards"]}
     assert all(told[number]["findings"] for number, _ in seen)
     assert all(len(each["findings"]) <= 1 for each in document["shards"])
@@ -196,9 +190,11 @@ def events_that_are_whole(out: Path) -> list[dict[str, Any]]:
     return list(journal.parse((out / "journal.jsonl").read_bytes(), "").objects)
 
 
-def test_what_a_running_shard_had_found_is_kept_and_its_processes_end(out: Path) -> None:
+def test_what_a_running_shard_had_found_is_kept_and_its_processes_end(
+    program: ModuleType, out: Path
+) -> None:
     program.orders("waits")
-    campaign = started(out)
+    campaign = started(program, out)
     until(lambda: Path("waiting").exists(), campaign)
     mine = json.loads((out / "journal.jsonl").read_text().splitlines()[0])["id"]
     watched = supervise.marked(mine, CAMPAIGN_VARIABLE)
@@ -218,37 +214,41 @@ def test_what_a_running_shard_had_found_is_kept_and_its_processes_end(out: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT])
-def test_ctrl_c_ends_all_and_leaves_a_summary(out: Path, number: int) -> None:
+def test_ctrl_c_ends_all_and_leaves_a_summary(program: ModuleType, out: Path, number: int) -> None:
     program.orders("waits")
-    campaign = started(out)
+    campaign = started(program, out)
     until(lambda: Path("waiting").exists(), campaign)
     campaign.send_signal(number)
     campaign.wait(LIMIT_S)
     assert Path("ended-well").exists()
-    document = summary(out)
+    document = program.summary(out)
     assert document["verdict"] == "fail"  # by what the running shard had found
     assert document["shards"][1]["state"] == "planned"
     assert document["corpus"]["entries"] == 1
     assert nothing_is_left(document["id"])
 
 
-def test_a_disk_that_fills_up_ends_it_and_what_was_found_is_kept(out: Path) -> None:
+def test_a_disk_that_fills_up_ends_it_and_what_was_found_is_kept(
+    program: ModuleType, out: Path
+) -> None:
     program.orders("fail")
-    campaign = started(out, 1, str(4_000))  # no file may have more bytes
+    campaign = started(program, out, 1, str(4_000))  # no file may have more bytes
     assert campaign.wait(LIMIT_S) != 0
-    seen = found_in(events(out))  # each line is whole
+    seen = found_in(program.events(out))  # each line is whole
     assert len(seen) > 1
     document = program.session(out, OVER)
-    assert found_in(events(out)) >= seen
+    assert found_in(program.events(out)) >= seen
     assert document["verdict"] == "fail"
     assert nothing_is_left(document["id"])
 
 
-def test_a_session_goes_on_with_the_seed_and_the_time_of_the_one_before(out: Path) -> None:
+def test_a_session_goes_on_with_the_seed_and_the_time_of_the_one_before(
+    program: ModuleType, out: Path
+) -> None:
     program.some(out, 3)
-    before = summary(out)
+    before = program.summary(out)
     program.some(out, 2, seed=None)
-    after = summary(out)
+    after = program.summary(out)
     assert (after["id"], after["seed"], after["sessions"]) == (before["id"], before["seed"], 2)
     assert after["used_s"] > before["used_s"]
     assert after["shards"][:3] == before["shards"][:3]
@@ -286,7 +286,7 @@ except journal.LockedError as error:
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"backend": "another"}, {"strands": ("pct",)}])
 def test_an_unfinished_campaign_of_another_kind_is_not_gone_on_with(
-    out: Path, other: dict[str, Any]
+    program: ModuleType, out: Path, other: dict[str, Any]
 ) -> None:
     program.some(out, 1)
     with pytest.raises(OtherCampaignError, match="--fresh"):
@@ -294,7 +294,9 @@ def test_an_unfinished_campaign_of_another_kind_is_not_gone_on_with(
     assert program.session(out, OVER, fresh=True, **other)["sessions"] == 1
 
 
-def test_the_next_campaign_tries_the_corpus_first_and_says_what_fails_no_more(out: Path) -> None:
+def test_the_next_campaign_tries_the_corpus_first_and_says_what_fails_no_more(
+    program: ModuleType, out: Path
+) -> None:
     program.orders("fail")
     program.some(out, 3)
     first = program.session(out, OVER)
@@ -313,7 +315,9 @@ def test_the_next_campaign_tries_the_corpus_first_and_says_what_fails_no_more(ou
     assert (out / "earlier" / first["id"] / "campaign.json").is_file()
 
 
-def test_what_failed_in_the_corpus_and_fails_again_is_a_finding(out: Path) -> None:
+def test_what_failed_in_the_corpus_and_fails_again_is_a_finding(
+    program: ModuleType, out: Path
+) -> None:
     program.orders("fail")
     program.some(out, 2)
     program.session(out, OVER)

@@ -5,7 +5,6 @@ A worker is killed by the shard that it runs; nothing here waits for a while.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 
+import psutil
 import pytest
 from untorn_stress import supervise
 from untorn_stress.campaign import hands
@@ -23,14 +24,7 @@ from untorn_stress.campaign.warden import CAMPAIGN_VARIABLE
 
 pytest.importorskip("distributed", reason="UNKNOWN: distributed is not installed (untorn[dask])")
 
-PROGRAM = Path(__file__).with_name("programs") / "campaign.py"
 LIMIT_S = 120.0
-
-_spec = importlib.util.spec_from_file_location("campaign_on_a_cluster", PROGRAM)
-assert _spec is not None
-assert _spec.loader is not None
-program = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(program)
 
 
 @contextmanager
@@ -89,7 +83,7 @@ def both_are_there(address: str) -> None:
 
 
 def test_shards_run_on_the_workers_and_a_lost_workers_shard_is_made_again(
-    cluster: str, tmp_path: Path
+    program: ModuleType, cluster: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     program.orders("some-fail")
@@ -112,7 +106,7 @@ def test_shards_run_on_the_workers_and_a_lost_workers_shard_is_made_again(
 
 
 def test_a_cluster_that_loses_all_its_workers_ends_the_session_and_no_finding(
-    cluster: str, tmp_path: Path
+    program: ModuleType, cluster: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     program.orders("fail")
@@ -125,6 +119,14 @@ def test_a_cluster_that_loses_all_its_workers_ends_the_session_and_no_finding(
     document = program.session(out, 0.001)
     assert document["verdict"] == "fail"
     assert before["findings"][0]["shards"] == document["findings"][0]["shards"]
+
+
+def test_a_worker_that_stands_still_is_not_waited_for(cluster: str) -> None:
+    """The scheduler tries for half a minute to reach it, and would let us wait as long."""
+    (two,) = [each for each in psutil.Process().children() if "two" in each.cmdline()]
+    two.suspend()
+    with hands.hands(cluster, None) as workers:
+        assert workers.jobs == 1
 
 
 def test_a_scheduler_without_workers_is_said(tmp_path: Path) -> None:

@@ -5,52 +5,28 @@ The shards are stand-ins that end at once (``programs/shard.py``), below real wa
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 from untorn_stress.campaign import journal, place
 from untorn_stress.campaign.journal import DamagedFileError, Journal
 
-PROGRAM = Path(__file__).with_name("programs") / "campaign.py"
 OVER = 0.001
 """So short a campaign that only what was begun before is still done."""
 
 LONG = 3_600.0
 
-_spec = importlib.util.spec_from_file_location("campaign_of_a_test", PROGRAM)
-assert _spec is not None
-assert _spec.loader is not None
-program = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(program)
-
-
-@pytest.fixture
-def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A campaign's directory; orders are beside it, where the test is now."""
-    monkeypatch.chdir(tmp_path)
-    program.orders("some-fail")
-    return tmp_path / "out"
-
-
-def summary(out: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((out / "campaign.json").read_text())
-    return document
-
-
-def events(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
-
 
 # --- files cut short, and damaged -----------------------------------------------------------------
 
 
-def test_a_journal_cut_short_anywhere_is_gone_on_with(out: Path, tmp_path: Path) -> None:
+def test_a_journal_cut_short_anywhere_is_gone_on_with(
+    program: ModuleType, out: Path, tmp_path: Path
+) -> None:
     program.some(out, 3)
     whole = (out / "journal.jsonl").read_bytes()
     first = whole.index(b"\n") + 1
@@ -63,16 +39,20 @@ def test_a_journal_cut_short_anywhere_is_gone_on_with(out: Path, tmp_path: Path)
         assert not lines.damage
 
 
-def test_a_torn_last_line_is_dropped_with_a_note_and_not_built_upon(out: Path) -> None:
+def test_a_torn_last_line_is_dropped_with_a_note_and_not_built_upon(
+    program: ModuleType, out: Path
+) -> None:
     program.some(out, 3)
     with open(out / "journal.jsonl", "ab") as file:
         file.write(b'{"event":"finished","number":2,"verd')
     document = program.session(out, OVER)
     assert any("was cut short" in each for each in document["notes"])
-    events(out)  # each line is whole
+    program.events(out)  # each line is whole
 
 
-def test_a_torn_last_line_of_the_corpus_is_dropped_with_a_note(out: Path) -> None:
+def test_a_torn_last_line_of_the_corpus_is_dropped_with_a_note(
+    program: ModuleType, out: Path
+) -> None:
     program.orders("fail")
     program.some(out, 2)
     before = (out / "corpus.jsonl").read_bytes()
@@ -86,7 +66,9 @@ def test_a_torn_last_line_of_the_corpus_is_dropped_with_a_note(out: Path) -> Non
 @pytest.mark.parametrize(
     "line", [b'{"event":"fini\n', b"[]\n", b'{"event":"started","number":99}\n', b'{"a":1}\n']
 )
-def test_a_damaged_middle_is_named_and_nothing_is_deleted(out: Path, line: bytes) -> None:
+def test_a_damaged_middle_is_named_and_nothing_is_deleted(
+    program: ModuleType, out: Path, line: bytes
+) -> None:
     program.some(out, 2)
     path = out / "journal.jsonl"
     damaged = [*path.read_bytes().splitlines(keepends=True)]
@@ -103,7 +85,9 @@ def test_a_damaged_middle_is_named_and_nothing_is_deleted(out: Path, line: bytes
 
 
 @pytest.mark.parametrize("line", [b"half\n", b'{"untorn_corpus":9}\n', b'{"untorn_corpus":1}\n'])
-def test_a_damaged_corpus_is_named_and_left_as_it_is(out: Path, line: bytes) -> None:
+def test_a_damaged_corpus_is_named_and_left_as_it_is(
+    program: ModuleType, out: Path, line: bytes
+) -> None:
     out.mkdir()
     path, before = out / "corpus.jsonl", line + b'{"whole":"but no entry"}\n'
     path.write_bytes(before)
@@ -149,17 +133,17 @@ def test_what_is_appended_follows_the_last_whole_line(tmp_path: Path) -> None:
 # --- room -----------------------------------------------------------------------------------------
 
 
-def test_what_passed_is_dropped_for_room_and_said(out: Path) -> None:
+def test_what_passed_is_dropped_for_room_and_said(program: ModuleType, out: Path) -> None:
     program.orders("large")
     said = program.some(out, 4, max_disk_bytes=1_500_000)
     assert any(line.startswith("dropped ") for line in said)
-    document = summary(out)
+    document = program.summary(out)
     dropped = [each for each in document["shards"] if each["dropped_bytes"]]
     assert dropped
     assert not any((out / each["directory"] / "history").exists() for each in dropped)
 
 
-def test_findings_are_kept_whatever_they_take(out: Path) -> None:
+def test_findings_are_kept_whatever_they_take(program: ModuleType, out: Path) -> None:
     program.orders("fail")
     document = program.session(out, LONG, max_disk_bytes=1)
     assert document["ended"] == "findings alone take more than --max-disk"

@@ -253,10 +253,13 @@ def test_directories_of_drivers_that_are_gone_are_removed(tmp_path: Path) -> Non
     "options",
     [
         ("--duration", "0s"),
+        ("--duration", "-1"),
         ("--duration", "soon"),
         ("--workers", "0,0,0"),
+        ("--workers", "-1,2,2"),
         ("--nemesis", "kil"),
         ("--kills-per-s", "-1"),
+        ("--kills-per-s", "nan"),
         ("--backend", "nobody"),
     ],
     ids=" ".join,
@@ -287,3 +290,28 @@ def test_extract_needs_a_backend_that_extracts(folder: Path) -> None:
     command = Command(folder, "--duration", "3s", "--extract", "--backend", backend)
     code, _ = command.end()
     assert (code, "declares extract" in command.document["reason"]) == (7, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--storm", "0"),
+        ("--storm", "-1"),
+        ("--storm", "x"),
+        ("--storm", "1s", "--seed", "-1"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_typed_wrong_for_storms_as_tests_is_one_line(options: tuple[str, ...]) -> None:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_storm.py", *options],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in done.stderr.splitlines() if "rror: " in line or "ERROR: " in line]
+    assert (done.returncode, len(lines), "Traceback" in done.stderr) == (4, 1, False)
+    assert options[-2] in lines[0]

@@ -99,6 +99,17 @@ def orders(how: str, **more: Any) -> None:
     Path("orders.json").write_text(json.dumps({"how": how, **more}))
 
 
+def summary(out: Path) -> dict[str, Any]:
+    """What came of the campaign so far, as it is on disk."""
+    document: dict[str, Any] = json.loads((out / "campaign.json").read_text())
+    return document
+
+
+def events(out: Path) -> list[dict[str, Any]]:
+    """The lines of its journal."""
+    return [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+
+
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
     if len(sys.argv) > 5:

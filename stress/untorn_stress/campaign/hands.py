@@ -4,7 +4,7 @@ Rule 1: both are a ``concurrent.futures.Executor``. Here it is one of threads, s
         for processes of its own.
 Rule 2: ``end`` leaves no process of the campaign anywhere, and can be asked for at any time.
 Rule 3: a cluster that cannot be reached is said so within seconds, and one that goes away later
-        does not keep the campaign waiting.
+        does not keep the campaign waiting; nor does a worker that is gone, stopped or cut off.
 
 Sources: https://distributed.dask.org/en/stable/api.html (Client.get_executor, Client.run);
 distributed/scheduler.py for ``allowed-failures``.
@@ -13,10 +13,13 @@ distributed/scheduler.py for ``allowed-failures``.
 from __future__ import annotations
 
 import contextlib
+import queue
 import re
 import socket
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,9 @@ from untorn_stress.campaign.warden import CAMPAIGN_VARIABLE, SHARD_VARIABLE, TER
 LOCAL: Final = "local"
 CONNECT_S: Final = 10.0
 """How long a scheduler may take to answer, in seconds."""
+
+ANSWER_S: Final = 10.0
+"""How long a worker may take to answer that runs nothing for it, in seconds."""
 
 INSTALL: Final = "pip install 'untorn[dask]'"
 _GENTLE_S: Final = TERM_S + 5.0
@@ -121,7 +127,7 @@ class DaskHands:
     def end(self, campaign: str, base: str) -> None:
         """Kill what is left on every host."""
         if self.client.status == "running":
-            self.client.run(sweep, campaign, base, on_error="ignore")
+            _ask_each(self.client, sweep, campaign, base, seconds=_GENTLE_S + ANSWER_S)
         sweep(campaign, base)
 
 
@@ -175,16 +181,48 @@ def _allow_no_failures(dask_scheduler: Any) -> None:
 
 
 def _ready(client: Any, executor: str) -> int:
-    """How many workers there are that can run a shard. Raises ExecutorError."""
-    answers = client.run(_probe, on_error="return")
-    if not answers:
+    """How many workers there are that can run a shard; the gone do not count. ExecutorError."""
+    workers, answers = _ask_each(client, _probe, seconds=ANSWER_S)
+    if not workers:
         raise ExecutorError(f"{executor} has no worker: start some with `dask worker`")
-    for worker, answer in answers.items():
+    there = {name: each for name, each in answers.items() if not isinstance(each, OSError)}
+    for worker, answer in there.items():
         if isinstance(answer, Exception):
             raise ExecutorError(
                 f"the worker {worker} cannot run shards ({answer!r}): install the same untorn there"
             )
-    return len(answers)
+    if not there:
+        raise ExecutorError(
+            f"no worker of {executor} answered in {ANSWER_S:g} s, of {len(workers)} that it names"
+        )
+    return len(there)
+
+
+def _ask_each(
+    client: Any, function: Callable[..., Any], *arguments: str, seconds: float
+) -> tuple[list[str], dict[str, Any]]:
+    """The workers, and what those of them answered, or raised, who did so within ``seconds``.
+
+    Each is asked by a thread of its own: a scheduler that has not noticed yet that a worker is gone
+    tries to reach it for half a minute, again and again, and lets whoever asks for all wait.
+    """
+    workers = list(client.scheduler_info(n_workers=-1)["workers"])
+    answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def ask(worker: str) -> None:
+        try:
+            answers.put(client.run(function, *arguments, workers=[worker], on_error="return"))
+        except Exception as error:  # it is gone, or cannot have what is asked: who asks decides
+            answers.put({worker: error})
+
+    for worker in workers:
+        threading.Thread(target=ask, args=(worker,), daemon=True).start()
+    found: dict[str, Any] = {}
+    end_s = time.monotonic() + seconds
+    with contextlib.suppress(queue.Empty):
+        while len(found) < len(workers):
+            found.update(answers.get(timeout=max(0.0, end_s - time.monotonic())))
+    return workers, found
 
 
 def _probe() -> str:
