@@ -76,13 +76,21 @@ def pictures(frames: Frames) -> list[NDArray[Any]]:
     return [picture(path) for path in frames.paths]
 
 
-def by_hand(path: Path, filters: str, folder: Path) -> list[NDArray[Any]]:
-    """The same range by ffmpeg alone."""
+def by_hand(
+    path: Path,
+    filters: str,
+    folder: Path,
+    *,
+    start: str = "0",
+    length: str = "0.6",
+    fps: int = 5,
+) -> list[NDArray[Any]]:
+    """The same frames, at most nine, by ffmpeg alone."""
     folder.mkdir()
-    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-t", "0.6", "-i", str(path)]
-    command += ["-vf", f"fps=5,{filters}", str(folder / "%d.png")]
+    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-ss", start, "-t", length]
+    command += ["-i", str(path), "-vf", f"fps={fps},{filters}", str(folder / "%d.png")]
     subprocess.run(command, check=True)
-    return [picture(folder / f"{number}.png") for number in (1, 2, 3)]
+    return [picture(path) for path in sorted(folder.iterdir())]
 
 
 def same(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> bool:
@@ -272,3 +280,30 @@ def test_room_is_asked_for_what_conversion_makes(
     assert need == pytest.approx(times * estimate.need(info, plain.range, 3).size, abs=2)
     with cache.extract(request_of(fixture_clip(name), transform)) as frames:
         assert sum(Path(path).stat().st_size for path in frames.paths) <= need
+
+
+@pytest.mark.parametrize("long", [None, PQ])
+def test_longer_entry_serves_a_contained_range_of_its_own_conversion_alone(
+    cache: Cache, sdr: Path, tmp_path: Path, long: str | None
+) -> None:
+    cache.extract(request_of(sdr, long, fps=30, duration="1")).release()
+    for transform, filters in ((None, PLAIN), (PQ, f"{SMALL}:{TO_PQ}")):
+        alone = by_hand(sdr, filters, tmp_path / str(transform), start="0.2", fps=30, length="0.1")
+        wanted = request_of(sdr, transform, fps=30, start="0.2", duration="0.1")
+        with cache.extract(wanted) as frames:
+            assert same(pictures(frames), alone)
+    assert cache.stats().counters["sliced"] == 1
+
+
+def test_overlapping_ranges_of_a_render_get_frames_of_their_own_conversion(
+    cache: Cache, sdr: Path, tmp_path: Path
+) -> None:
+    ways = {None: PLAIN, PQ: f"{SMALL}:{TO_PQ}"}
+    asked = [(start, way) for way in ways for start in ("0", "0.1")]
+    requests = [request_of(sdr, way, fps=30, start=start, duration="0.2") for start, way in asked]
+    with cache.render(requests) as result:
+        for number, ((start, way), item) in enumerate(zip(asked, result, strict=True)):
+            folder = tmp_path / str(number)
+            alone = by_hand(sdr, ways[way], folder, start=start, length="0.2", fps=30)
+            assert item.frames is not None
+            assert same(pictures(item.frames), alone)
