@@ -210,7 +210,8 @@ def test_what_does_not_fit_is_a_clip_error_before_anything_is_staged(
 
 
 def test_what_does_not_fit_is_refused_without_a_cache_too(sdr: Path) -> None:
-    with Cache.open("off") as cache, pytest.raises(ClipError, match="is SDR already"):
+    off = Cache.open(environ={"UNTORN_CACHE_DIR": "off"})
+    with off as cache, pytest.raises(ClipError, match="is SDR already"):
         cache.extract(request_of(sdr, SDR))
 
 
