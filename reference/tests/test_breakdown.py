@@ -15,7 +15,7 @@ from untorn.stopwatch import Phase
 
 OpenCache = Callable[..., Cache]
 Child = Callable[..., Any]
-ENTRY_BYTES = 100_000  # more than six frames of the clip take, less than twelve
+BUDGET_BYTES = 400_000  # two entries of six frames, and not three
 
 
 def short(path: Path | str, **changes: Any) -> Request:
@@ -67,7 +67,7 @@ def test_each_count_is_what_the_decoder_and_the_log_say(
     (thinned / "frame_00003.png").unlink()
     before, decodes = weights(root), decoder.decodes()
     log.start()
-    requests = [short(sdr, start=start) for start in (0, 1, 1, "1.2", "1.4", "1.2", "1.2")]
+    requests = [short(sdr, start=start) for start in (0, 1, 1, "1.3", "1.6", "1.3", "1.3")]
     with cache.render([*requests, short("missing.mp4"), short(sdr, start=9)], slots=2) as result:
         phases = result.phases
         assert (phases.hits, phases.misses) == (1, {"absent": 3, "damaged": 1})
@@ -82,14 +82,14 @@ def test_each_count_is_what_the_decoder_and_the_log_say(
 def test_what_its_publishes_evicted_and_reaped_is_what_is_gone(
     open_cache: OpenCache, sdr: Path, decoder: Any, log: Log, root: Path, child: Child
 ) -> None:
-    cache = open_cache(budget_bytes=4 * ENTRY_BYTES, min_age_s=0, reap_grace_s=0)
-    warm(cache, *[short(sdr, start=f"1.{n}") for n in range(4)])
+    cache = open_cache(budget_bytes=BUDGET_BYTES, min_age_s=0, reap_grace_s=0)
+    warm(cache, *[short(sdr, start=f"1.{n}") for n in (0, 3, 5, 7)])
     dead = child("area = fill(Cache.open(sys.argv[1]).stage(KEY)); say('staged'); hear()", root)
     assert dead.heard() == "staged"
     dead.kill()
     before = weights(root)
     log.start()
-    with cache.render([short(sdr, start=f"0.{n}") for n in range(4)]) as result:
+    with cache.render([short(sdr, start=n / 4) for n in range(4)]) as result:
         after = weights(root)
         phases = result.phases
         gone = before.keys() - after.keys()
@@ -135,8 +135,7 @@ def test_two_renders_at_once_in_one_cache_each_tell_what_is_theirs(
             if not met:
                 met.append(both_decode.wait(60))
 
-        starts = [*(f"0.{n}" for n in range(count)), 1]
-        requests = [short(clip, start=start, duration="0.1") for start in starts[:-1]]
+        requests = [short(clip, start=f"0.{2 * n}", duration="0.1") for n in range(count)]
         results[clip] = cache.render([*requests, short(clip, start=1)], slots=2, progress=meet)
 
     threads = [threading.Thread(target=render, args=each) for each in ((sdr, 2), (other, 4))]

@@ -149,6 +149,40 @@ def test_turns_leave_no_descriptor(opened: Root, key: str, descriptors: Callable
     assert descriptors() == before
 
 
+def test_turn_at_several_keys_keeps_all_of_them_or_none(opened: Root, key_of: KeyOf) -> None:
+    first, second, third = map(key_of, range(3))
+    turn = flight.take_off(opened, second, 0, also=[third])
+    assert turn.role is Role.LED
+    assert flight.take_off(opened, third, 0).role is Role.TIMED_OUT
+    assert flight.take_off(opened, first, 0, also=[third]).role is Role.TIMED_OUT
+    lone = flight.take_off(opened, first, 0)
+    assert lone.role is Role.LED
+    lone.land()
+    turn.land()
+
+
+def test_who_waits_for_a_key_holds_none_that_comes_behind_it(
+    opened: Root,
+    key_of: KeyOf,
+    just_before: Callable[..., None],
+    its_time: SimpleNamespace,
+) -> None:
+    """So no circle of waits can close, in whatever order everybody names his keys."""
+    early, late = sorted(map(key_of, range(2)), key=flight._offset)
+    holder = flight.take_off(opened, early, 0)
+
+    def others_turn() -> None:
+        turn = flight.take_off(opened, late, 0)
+        assert turn.role is Role.LED
+        turn.land()
+        holder.land()
+
+    just_before(its_time, "sleep", others_turn)
+    turn = flight.take_off(opened, late, LONG_S, also=[early])
+    assert turn.role is Role.FOLLOWED
+    turn.land()
+
+
 def test_interrupted_wait_leaves_no_descriptor(
     opened: Root,
     key: str,

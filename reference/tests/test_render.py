@@ -194,7 +194,9 @@ def test_requests_that_differ_in_one_axis_are_never_merged(
     other = Path(shutil.copyfile(sdr, sdr.with_name("other.mp4")))
     requests = [short(sdr), short(other), *[short(sdr, **axis) for axis in AXES]]
     result = render(*requests, *requests, slots=2)
-    assert decoder.decodes() + result.phases.sliced == len(requests)
+    phases = result.phases
+    assert phases.deduplicated == len(requests)
+    assert decoder.decodes() - phases.supersets + phases.sliced == len(requests)
     assert len({frames_of(item).key for item in result}) == len(requests)
     expected = [apart(request) for request in requests]
     assert [data_of(frames_of(item)) for item in result] == expected * 2
@@ -249,6 +251,48 @@ def test_release_of_the_result_releases_all_and_leaves_no_descriptor(
     result.release()
     assert all(frames_of(item).released for item in result)
     assert (descriptors(), decoder.decodes()) == (before, 4)
+
+
+# --- ranges that overlap
+
+
+def test_overlapping_ranges_are_decoded_once_and_each_has_its_own_frames(
+    render: Any, sdr: Path, decoder: Any, apart: Any
+) -> None:
+    overlapping = [("0.4", "0.4"), ("0.2", "0.4"), ("0.7", "0.2")]
+    requests = [short(sdr, start=start, duration=duration) for start, duration in overlapping]
+    result = render(*requests, short(sdr, start="1.5"), requests[1], slots=2)
+    assert decoder.decodes() == result.phases.extracted == 2
+    assert (result.phases.supersets, result.phases.sliced) == (1, 3)
+    origins = [Origin.SLICED] * 3 + [Origin.EXTRACTED, Origin.SHARED]
+    assert [item.origin for item in result] == origins
+    assert [data_of(frames_of(item)) for item in result] == [apart(i.request) for i in result]
+    assert sum(result.phases.misses.values()) == 4
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["case $* in *-t\\ 0.700000*) exit 1;; esac", "case $* in *-t\\ 0.700000*) kill -9 $$;; esac"],
+    ids=["fails", "is killed"],
+)
+def test_overlapping_ranges_whose_pass_fails_are_extracted_one_by_one(
+    render: Any, sdr: Path, decoder: Any, apart: Any, script: str
+) -> None:
+    decoder.script(before=script)
+    requests = [short(sdr, start=start, duration="0.4") for start in ("0.2", "0.5")]
+    result = render(*requests)
+    assert [item.origin for item in result] == [Origin.EXTRACTED] * 2
+    assert [data_of(frames_of(item)) for item in result] == [apart(i.request) for i in result]
+    assert (decoder.decodes() - 2, result.phases.extracted) == (3, 2)
+
+
+def test_overlapping_ranges_of_which_the_decoder_fails_each_have_their_error(
+    render: Any, sdr: Path, decoder: Any, root: Path
+) -> None:
+    decoder.script(before="exit 1")
+    result = render(*[short(sdr, start=start, duration="0.4") for start in ("0.2", "0.5")])
+    assert [type(item.error) for item in result] == [DecoderError] * 2
+    assert (decoder.decodes(), list((root / "staging").iterdir())) == (3, [])
 
 
 # --- progress

@@ -181,9 +181,9 @@ SAYS_THAT_IT_WAITS = """
 from untorn.cancel import Cancel
 real = Cancel.pause
 def pause(self, seconds):
-    if not told: told.append(say("waits"))
+    if first and first.pop(): say("waits")
     real(self, seconds)
-told, Cancel.pause = [], pause
+first, Cancel.pause = [True], pause
 """
 DECODES_THREE = """
 cache = Cache.open(sys.argv[1])

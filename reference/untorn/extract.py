@@ -218,12 +218,16 @@ def require_there(frames: Frames, names: Sequence[str]) -> None:
         os.stat(name, dir_fd=frames.directory_fd, follow_symlinks=False)
 
 
-def wait_for_turn(access: Access, root: Root, job: Job) -> Flight:
-    """Single-flight is thrift: where its lock fails we go without."""
+def wait_for_turn(access: Access, root: Root, job: Job, also: Sequence[str] = ()) -> Flight:
+    """Our turn at the job's key, and at the keys `also`; Busy, or Cancelled.
+
+    Single-flight is thrift: where its lock fails we go without.
+    """
     pause = None if job.cancel is None else job.cancel.pause
     wait_s = access.settings.flight_wait_s if job.patient else 0
     try:
-        turn = flight.take_off(access.complete_root() or root, job.entry_key, wait_s, pause)
+        there = access.complete_root() or root
+        turn = flight.take_off(there, job.entry_key, wait_s, pause, also=also)
     except OSError as error:
         events.warn_once("flight", f"single-flight is off: {error}")
         turn = Flight(flight.Role.LED, None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,30 +47,48 @@ class Flight:
 
 
 def take_off(
-    root: Root, key: str, wait_s: float, pause: Callable[[float], None] | None = None
+    root: Root,
+    key: str,
+    wait_s: float,
+    pause: Callable[[float], None] | None = None,
+    *,
+    also: Sequence[str] = (),
 ) -> Flight:
-    """Wait for our turn, at most `wait_s` seconds (raises OSError).
+    """Wait for our turn at `key` and at all of `also`, at most `wait_s` seconds (raises OSError).
 
-    `pause` sleeps for so many seconds; what it raises ends the wait.
+    `pause` sleeps for so many seconds; what it raises ends the wait. Who wants several bytes takes
+    them through one descriptor, in the order of their places, and everybody does: so nobody waits
+    for a byte while he holds a later one, and no circle of waits can close.
     """
     flags = os.O_RDWR | os.O_CREAT | syscalls.FILE_FLAGS
     claim = Claim(os.open(layout.FLIGHT_LOCK, flags, 0o600, dir_fd=root.ctl_fd))
+    role = Role.LED
+    deadline = time.monotonic() + wait_s
     try:
-        offset = _offset(key)
-        if syscalls.lock_byte(claim.fd, offset):
-            return Flight(Role.LED, claim)
-        deadline = time.monotonic() + wait_s
-        pause_s = _FIRST_PAUSE_S
-        while (left_s := deadline - time.monotonic()) > 0:
-            (pause or time.sleep)(min(pause_s, left_s))
+        for offset in sorted({_offset(each) for each in (key, *also)}):
             if syscalls.lock_byte(claim.fd, offset):
-                return Flight(Role.FOLLOWED, claim)
-            pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+                continue
+            if not _wait(claim, offset, deadline, pause or time.sleep):
+                break
+            role = Role.FOLLOWED
+        else:
+            return Flight(role, claim)
     except BaseException:
         claim.release()
         raise
     claim.release()
     return Flight(Role.TIMED_OUT, None)
+
+
+def _wait(claim: Claim, offset: int, deadline: float, pause: Callable[[float], None]) -> bool:
+    """Lock a byte that another holds; False if that took too long."""
+    pause_s = _FIRST_PAUSE_S
+    while (left_s := deadline - time.monotonic()) > 0:
+        pause(min(pause_s, left_s))
+        if syscalls.lock_byte(claim.fd, offset):
+            return True
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+    return False
 
 
 def _offset(key: str) -> int:

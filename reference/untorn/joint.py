@@ -1,13 +1,15 @@
 """One decode for a group of overlapping ranges: the union into locked staging, a slice for each.
 
-    J1 wait for whoever is at the same union, look the members up again
+    J1 wait for whoever is at one of the members, look all of them up again
     J2 are all that are missing true slices of it?   who is not is left to the caller
     J3 decode the union into locked staging
     J4 count: as many frames as were reckoned with   else all are left to the caller
     J5 cut each member out of it and publish it under its own key (see slicing)
 
-The union is nobody's entry: its staging is dropped, the members keep its frames. Whatever fails
-here leaves members to be extracted alone, where the same trouble shows as their own error.
+The turn is at each member's key, and not at the union's: others may want a member alone, or within
+another union, and each range is made once. The union is nobody's entry: its staging is dropped, the
+members keep its frames. Whatever fails here leaves members to be extracted alone, where the same
+trouble shows as their own error.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def obtain(
 ) -> list[Frames | None]:
     """The frames of each member of `group`, in its order; None for who is to be extracted alone.
 
-    `jobs` are the members' own. Busy if somebody is at this union and the first job is not patient;
+    `jobs` are the members' own. Busy if somebody is at one of them and the first is not patient;
     Cancelled. Nothing else is raised for the sake of the cache, the clip or the decoder.
     """
     found: list[Frames | None] = [None] * len(jobs)
@@ -65,7 +67,8 @@ def obtain(
         return found
     with access.phase(Phase.EXTRACT):
         union = extract.with_range(leader, group.union)
-        turn = extract.wait_for_turn(access, root, union)
+        keys = [job.key for job in jobs[1:] if job.key is not None]
+        turn = extract.wait_for_turn(access, root, leader, keys)
         try:
             missing = _missing(access, group, jobs, found)
             if len(missing) > 1:

@@ -4,17 +4,18 @@
                                                 where any clip is HDR, SDR ones are converted
     N2 the key of each                          requests that are equal in all axes become one work
     N3 look all of them up
-    N4 extract what is missing, in parallel slots
+    N4 extract what is missing, in parallel slots; ranges that overlap in one pass (see superset),
+       and alone again if that does not work out
     N5 an item for each request, in order
 
 All of it happens in threads of our own while the caller's waits. Signal handlers run in the main
 thread: a Ctrl-C so strikes that wait and never the middle of a step, and what is under way is ended
 in order (see cancel): decoders killed, staging dropped, leases released, nothing left behind.
 
-Other renders want the same. A slot holds at most one turn of single-flight at a time, and waits for
-another's only while it holds none: so renders never wait for each other in a circle, whatever the
-order of their requests. Where somebody else is at an extraction the others come first, and it is
-waited for when nothing else is left to do.
+Other renders want the same. A slot takes one turn of single-flight at a time, and takes all keys of
+that turn in one order that everybody keeps (see flight): so renders never wait for each other in a
+circle, whatever the order of their requests. Where somebody else is at an extraction the others
+come first, and it is waited for when nothing else is left to do.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from untorn import decoder, events, extract, probes, reading, transform
+from untorn import decoder, events, extract, joint, probes, reading, superset, transform
 from untorn.access import Access
 from untorn.breakdown import Item, Origin, Result, phases_of
 from untorn.cancel import Cancel, Cancelled
@@ -39,11 +41,15 @@ from untorn.frames import Frames
 from untorn.outcome import Delivery
 from untorn.request import Request, Resolved, resolve
 from untorn.stopwatch import Phase, Stopwatch
+from untorn.superset import Group
 from untorn.transform import Transform
 from untorn.upkeep import Upkeep
 
 Progress = Callable[[int, int, int | None], None]
 """Called with an item's index, its frames written so far and, if known, how many there will be."""
+
+_Task = Callable[[], "list[_Task]"]
+"""What a slot does, and what there is to do because of it."""
 
 # The kernel may hand a signal to any thread, and does so while others start decoders. The main
 # thread then runs its handler when it runs next: so it must not sleep for good.
@@ -64,6 +70,7 @@ class _Work:
     """One extraction, and the indices of the requests that it is for."""
 
     request: Request
+    info: ClipInfo
     job: Job
     indices: list[int] = field(default_factory=list)
     frames: Frames | None = None
@@ -247,7 +254,8 @@ class _Render:
                     resolved = resolve(request)
                 job = extract.job_of(self.access, resolved, ffmpeg, cancel=self.cancel)
                 # The key holds every axis; without a cache there is none, but what it is made of.
-                work = works.setdefault(job.key or resolved, _Work(request=request, job=job))
+                new = _Work(request=request, info=source.info, job=job)
+                work = works.setdefault(job.key or resolved, new)
                 work.indices.append(index)
         for work in works.values():
             work.job = replace(work.job, progress=self.teller.to(work.indices))
@@ -306,35 +314,60 @@ class _Render:
 
     def _extract(self, works: Sequence[_Work]) -> None:
         """Each work gets its frames or its error; anything else that is raised ends them all."""
-        if not works:
+        tasks = self._tasks(works)
+        if not tasks:
             return
         with ThreadPoolExecutor(min(self.slots, len(works)), "untorn-slot") as pool:
-            pending: set[Future[_Work | None]] = {
-                pool.submit(self._obtain, work, patient=False) for work in works
-            }
+            pending = {pool.submit(task) for task in tasks}
             try:
                 while pending:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for busy in [future.result() for future in done]:
-                        if busy is not None:
-                            pending.add(pool.submit(self._obtain, busy, patient=True))
+                    for more in [future.result() for future in done]:
+                        pending |= {pool.submit(task) for task in more}
             except BaseException:
                 self.cancel.set()
                 raise
 
-    def _obtain(self, work: _Work, *, patient: bool) -> _Work | None:
-        """One slot's turn; the work itself if another is at it and we do not wait yet."""
+    def _tasks(self, works: Sequence[_Work]) -> list[_Task]:
+        """What the slots have to do: groups that are decoded in one pass, and the others alone."""
+        groups = superset.plan([(work.info, work.job.resolved) for work in works])
+        grouped = {member.index for group in groups for member in group.members}
+        tasks: list[_Task] = [
+            partial(self._obtain_group, group, [works[one.index] for one in group.members])
+            for group in groups
+        ]
+        alone = [work for index, work in enumerate(works) if index not in grouped]
+        return tasks + [partial(self._obtain, work) for work in alone]
+
+    def _obtain_group(
+        self, group: Group, works: Sequence[_Work], *, patient: bool = False
+    ) -> list[_Task]:
+        """One slot's turn at a group; who got nothing from it is extracted alone."""
+        self.cancel.require_going()
+        jobs = [replace(work.job, patient=patient) for work in works]
+        try:
+            found = joint.obtain(self.access, self.upkeep, group, jobs)
+        except Busy:
+            return [partial(self._obtain_group, group, works, patient=True)]
+        for work, frames in zip(works, found, strict=True):
+            work.frames = frames
+        for work in works:
+            self.teller.whole(work)
+        return [partial(self._obtain, work) for work in works if work.is_open]
+
+    def _obtain(self, work: _Work, *, patient: bool = False) -> list[_Task]:
+        """One slot's turn at one work; the same again if another is at it and we did not wait."""
         self.cancel.require_going()
         job = replace(work.job, patient=patient)
         try:
             work.frames = extract.obtain(self.access, self.upkeep, work.request, job)
         except Busy:
-            return work
+            return [partial(self._obtain, work, patient=True)]
         except (UntornError, OSError) as error:
             work.error = error
         else:
             self.teller.whole(work)
-        return None
+        return []
 
     def _is_lost(self, work: _Work) -> bool:
         """Whether an outsider took frames that we held, as by deleting the root; then do it again.
@@ -386,4 +419,6 @@ def _origin(frames: Frames | None, *, shared: bool) -> Origin:
         return Origin.FAILED
     if shared:
         return Origin.SHARED
+    if frames.is_slice:
+        return Origin.SLICED
     return Origin.HIT if frames.delivery is Delivery.HIT else Origin.EXTRACTED

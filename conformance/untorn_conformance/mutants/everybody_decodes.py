@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from untorn import flight
@@ -28,7 +28,12 @@ def factory() -> Reference:
 
 
 def _at_once(
-    root: Root, key: str, wait_s: float, pause: Callable[[float], None] | None = None
+    root: Root,
+    key: str,
+    wait_s: float,
+    pause: Callable[[float], None] | None = None,
+    *,
+    also: Sequence[str] = (),
 ) -> Flight:
-    del root, key, wait_s, pause
+    del root, key, wait_s, pause, also
     return Flight(Role.LED, None)
