@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -191,11 +192,13 @@ def test_out_may_hold_other_things(render: Render, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "out")) == ["clip_001", "notes.txt"]
 
 
-@pytest.mark.parametrize("out", ["no/where", "c.toml", "c.toml/below"])
+@pytest.mark.parametrize("out", ["no/where", "c.toml", "c.toml/below", ""])
 def test_out_that_cannot_be_made_is_one_line(render: Render, tmp_path: Path, out: str) -> None:
-    done = render(HEAD + short(), "--out", str(tmp_path / out))
+    done = render(HEAD + short(), "--out", out and str(tmp_path / out))
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr.splitlines()[-1].startswith("untorn: --out: ")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("untorn: --out: ")
+    assert not (tmp_path / "root").exists()
 
 
 def test_bad_clips_are_named_and_the_others_delivered(render: Render, tmp_path: Path) -> None:
@@ -261,13 +264,18 @@ def read_all(terminal: int) -> bytes:
     raise AssertionError("the terminal stayed open")
 
 
-def test_terminal_shows_the_frames_that_ffmpeg_tells_of(tmp_path: Path) -> None:
-    """Slowed to real time, so that ffmpeg reports while it works."""
+@pytest.mark.parametrize("verb", ["render", "extract"])
+def test_terminal_shows_the_frames_that_ffmpeg_tells_of(tmp_path: Path, verb: str) -> None:
+    """Slowed to real time, so that ffmpeg reports while it works; names are no markup."""
     (tmp_path / "ffmpeg").write_text(SLOW_FFMPEG.format(ffmpeg=ffmpeg_exe(), before=""))
     (tmp_path / "ffmpeg").chmod(0o755)
+    video = shutil.copyfile(clip("sdr"), tmp_path / "[bold]its[.mp4")
+    arguments = command(tmp_path, HEAD + table(os.path.basename(video)))
+    if verb == "extract":
+        arguments = [*arguments[:-2], verb, str(video), "--fps", "30"]
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        command(tmp_path, HEAD + table(clip("sdr")), "--slots", "1"),
+        arguments,
         env={
             **environment(tmp_path),
             "UNTORN_FFMPEG": str(tmp_path / "ffmpeg"),
@@ -281,8 +289,9 @@ def test_terminal_shows_the_frames_that_ffmpeg_tells_of(tmp_path: Path) -> None:
         seen = read_all(ours).decode()
     os.close(ours)
     assert process.returncode == 0
-    assert "clip 1 (line 2), sdr.mp4" in seen
-    assert any(f"{done}/60" in seen for done in range(1, 60))
+    bars = [line for line in re.split(r"[\r\n]|\x1b\[2K", seen) if re.search(r"\d/60", line)]
+    assert any(f"{done}/60" in line for line in bars for done in range(1, 60))
+    assert all("[bold]its[.mp4" in line for line in bars)
 
 
 SLOW_FFMPEG = """#!/bin/sh

@@ -73,7 +73,7 @@ def _bar(clip: str) -> Iterator[OnProgress | None]:
         yield None
         return
     columns = (
-        TextColumn("extracting {task.description}"),
+        TextColumn("extracting {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

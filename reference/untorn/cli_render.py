@@ -124,7 +124,7 @@ def _progress(wanted: Composition) -> Iterator[OnProgress]:
         yield _plain_progress(wanted)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

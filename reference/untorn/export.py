@@ -22,9 +22,16 @@ from untorn.frames import Frames
 
 
 def require_free(target: str, names: Mapping[str, object] | list[str]) -> None:
-    """ConfigError if `target` is no directory, or one of `names` below it is there already."""
-    if os.path.lexists(target) and not os.path.isdir(target):
-        raise ConfigError(f"--out: {printable(target)} is not a directory")
+    """ConfigError if `target` cannot be made or is no directory, or holds one of `names`.
+
+    What is seen before anything is decoded; `export` finds the rest.
+    """
+    there = os.path.lexists(target)
+    place = target if there else os.path.dirname(os.path.abspath(target))
+    if not target or not os.path.isdir(place):
+        raise ConfigError(f"--out: {printable(place) or 'it'} is not a directory")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out: {printable(place)} cannot be written")
     for name in names:
         if os.path.lexists(os.path.join(target, name)):
             raise ConfigError(f"--out: {printable(os.path.join(target, name))} exists already")
