@@ -53,6 +53,7 @@ _TRANSFORMS = {
     "sdr2hdr-smpte2084": SourceKind.SDR,
     "sdr2hdr-arib-std-b67": SourceKind.SDR,
     "hdr2sdr": SourceKind.PQ,
+    "final-frame": SourceKind.SDR,
 }
 _CODES: Mapping[type[Exception], ErrorCode] = {
     untorn.SourceChangedError: ErrorCode.SOURCE_CHANGED,

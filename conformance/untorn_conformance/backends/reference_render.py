@@ -11,6 +11,7 @@ from untorn.frames import Frames
 from untorn.key import FrameFormat
 from untorn.outcome import Delivery
 from untorn.request import Request
+from untorn.transform import FINAL_FRAME
 
 from untorn_conformance import backend as protocol
 from untorn_conformance.backend import Axis, FailedCode, Inputs
@@ -27,7 +28,8 @@ _IN_THE_CACHE: Final = frozenset({Delivery.HIT, Delivery.PUBLISHED, Delivery.ADO
 def request_of(inputs: Inputs) -> Request:
     """The request that a clip's axes are."""
     start, quality = inputs.get(Axis.START_S), inputs.get(Axis.QUALITY)
-    transform = inputs.get(Axis.TRANSFORM)
+    done = str(inputs.get(Axis.TRANSFORM) or "").split("+")
+    transform = "+".join(each for each in done if each != FINAL_FRAME)
     return Request(
         clip=str(inputs[Axis.PATH]),
         fps=inputs.get(Axis.FPS) or 0,
@@ -35,7 +37,8 @@ def request_of(inputs: Inputs) -> Request:
         start=0 if start is None else start,
         duration=inputs.get(Axis.DURATION_S),
         quality=None if quality is None else int(quality),
-        transform=None if transform is None else str(transform),
+        transform=transform or None,
+        final_frame=FINAL_FRAME in done,
     )
 
 

@@ -21,7 +21,7 @@ from untorn_conformance.checkers import pixels
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
 from untorn_conformance.moves import read_all
-from untorn_conformance.plugin import Measure, requires, unknown
+from untorn_conformance.plugin import Measure, not_applicable, requires, unknown
 from untorn_fixtures.clips import clip as fixture_clip
 from untorn_fixtures.clips import ffmpeg_exe
 from untorn_fixtures.four_clips import ClipRequest, four_clips
@@ -61,6 +61,7 @@ class Case:
     ``before`` are the plain run's options ahead of the clip. ``unsought``: it decodes the clip from
     its beginning and leaves out what is before the range, because where it seeks into a clip of
     uneven pace it would begin with the next frame in place of the one that is still shown.
+    ``last``: its last frame alone is compared.
     """
 
     clip: str
@@ -68,6 +69,7 @@ class Case:
     real: bool = False
     before: tuple[str, ...] = ()
     unsought: bool = False
+    last: bool = False
 
     @property
     def path(self) -> Path:
@@ -94,7 +96,7 @@ def plain(case: Case, target: Path) -> list[Path]:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     if case.unsought:
         skipped = int(Fraction(str(inputs[Axis.START_S])) * Fraction(str(inputs[Axis.FPS])))
-    return sorted(target.iterdir())[skipped:]
+    return sorted(target.iterdir())[-1 if case.last else skipped :]
 
 
 def assert_same_pixels(one: Run, other: Run, what: str) -> None:
@@ -103,6 +105,7 @@ def assert_same_pixels(one: Run, other: Run, what: str) -> None:
     assert found.identical, f"{what}: {found.differences[:3]}"
 
 
+FINAL_FRAME = "final-frame"
 AT_25 = {Axis.FPS: "25"}
 CASES = {
     "sdr": Case(clip="sdr", axes={Axis.FPS: "30"}),
@@ -115,6 +118,10 @@ CASES = {
     ),
     "vfr_matroska": Case(
         clip="vfr_matroska", axes={Axis.FPS: "20", Axis.START_S: "0.9"}, unsought=True
+    ),
+    "final frame": Case(clip="sdr", axes={Axis.FPS: "30", Axis.TRANSFORM: FINAL_FRAME}, last=True),
+    "final frame of uneven ones": Case(
+        clip="vfr", axes={Axis.FPS: "30", Axis.TRANSFORM: FINAL_FRAME}, last=True
     ),
     "vp8": Case(clip="vp8", axes=AT_25),
     "alpha_vp8": Case(clip="alpha_vp8", axes=AT_25, before=("-c:v", "libvpx")),
@@ -144,6 +151,8 @@ def test_X1_cold_warm_uncached_and_plain_are_identical(
     """A cache that changes a picture is worse than none."""
     farm.needs(Capability.EXTRACT)
     case = CASES[clip_name]
+    if Axis.TRANSFORM in case.axes and case.axes[Axis.TRANSFORM] not in farm.hello.transforms:
+        not_applicable(f"hello names no transform {case.axes[Axis.TRANSFORM]}")
     inputs = case.inputs
     worker = farm.worker()
     cold, warm = extract(farm, worker, inputs), extract(farm, worker, inputs)
