@@ -26,6 +26,7 @@ from untorn import (
     Identity,
     Request,
     SourceChangedError,
+    boxes,
 )
 from untorn import clip as clips
 from untorn_fixtures.clips import clip, ffmpeg_exe
@@ -143,6 +144,18 @@ def test_range_of_uneven_pace_has_as_many_frames_as_its_length_says(
 def test_pace_is_found_to_vary(name: str) -> None:
     info = clips.probe(str(clip(name)))
     assert (info.variable_rate, info.end_s) == (True, Fraction("2.2"))
+    assert info.slack_s == Fraction(1, 10)  # the longest of the last frames, not of all
+
+
+@pytest.mark.parametrize("final_frame", [False, True])
+def test_cut_clip_of_uneven_pace_is_not_filled_up_with_its_last_frame(
+    cache: Cache, tmp_path: Path, empty: Callable[[], bool], final_frame: bool
+) -> None:
+    whole = clip("vfr").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DecoderError):
+        cache.extract(Request(clip=tmp_path / "cut.mp4", fps=30, final_frame=final_frame))
+    assert empty()
 
 
 @pytest.mark.parametrize("name", ["sdr", "ntsc", "odd", "hdr10", "vp8", "alpha_vp9", "prores"])
@@ -182,6 +195,23 @@ def test_rotated_clip_comes_out_upright(cache: Cache) -> None:
         frame = picture(frames.read(0))
         assert (frame.width, frame.height) == (90, 160)
         assert samples_of(frames) == sources("rotated") != sources("rotated", "-noautorotate")
+
+
+@pytest.mark.parametrize("turned", ["rotated", "aslant"])
+def test_header_says_which_clip_may_be_turned(turned: str) -> None:
+    assert boxes.may_turn(str(clip(turned)))
+    assert not boxes.may_turn(str(clip("sdr")))
+    assert not boxes.may_turn(str(clip("alpha_prores")))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"moov", b"\0\0\0\2moov", b"\0\0\0\x0cmoov\0\0\0\x10", bytes(100_000), b"\xff" * 4096],
+    ids=["empty", "short", "too small", "part of a box", "zeros", "ones"],
+)
+def test_header_that_says_nothing_leaves_it_open(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "clip.mp4").write_bytes(data)
+    assert boxes.may_turn(str(tmp_path / "clip.mp4"))
 
 
 def test_clip_that_is_to_be_shown_aslant_is_refused(

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import av
 
-from untorn import pacing
+from untorn import boxes, pacing
 from untorn.colour import HLG, PQ, Colour, Family
 from untorn.errors import ClipError, SourceChangedError
 from untorn.key import SourceIdentity
@@ -138,9 +138,12 @@ def probe(path: str) -> ClipInfo:
             rate = streams[0].average_rate or streams[0].guessed_rate
             if not rate or not streams[0].width or not streams[0].height:
                 raise ClipError(f"{shown}: the video stream tells neither its rate nor its size")
-            info = _info(container, streams[0], Fraction(rate))
+            may_turn = not pacing.is_indexed(container) or boxes.may_turn(path)
+            info = _info(container, streams[0], Fraction(rate), may_turn)
     except av.FFmpegError as error:
         raise ClipError(f"{shown} is not a video that can be read: {error.strerror}") from None
+    except OSError as error:
+        raise ClipError(f"{shown}: {error.strerror}") from None
     if info.rotation_degrees % 90:
         raise ClipError(
             f"{shown} is to be shown turned by {info.rotation_degrees} degrees: "
@@ -150,11 +153,11 @@ def probe(path: str) -> ClipInfo:
 
 
 def _info(
-    container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction
+    container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction, may_turn: bool
 ) -> ClipInfo:
     context = stream.codec_context
     aspect = stream.sample_aspect_ratio
-    walk = pacing.walk(container, stream)
+    walk = pacing.walk(container, stream, picture_needed=may_turn)
     picture = walk.picture
     pixel_format = (picture.format.name if picture else context.pix_fmt) or "unknown"
     components = av.VideoFormat(pixel_format).components if pixel_format != "unknown" else ()

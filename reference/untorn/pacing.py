@@ -27,8 +27,8 @@ _MICROSECONDS = 10**6
 class Walk:
     """What was seen: the first picture, and times in seconds counted from the clip's beginning.
 
-    `picture` is None where PyAV cannot decode it, which is the decoder's to judge. `longest_last_s`
-    is the longest of the last frames, where those were seen and the rate varies.
+    `picture` is None where it was not needed, and where PyAV cannot decode it, which is the
+    decoder's to judge. `longest_last_s` is the longest of the last frames, where the rate varies.
     """
 
     picture: av.VideoFrame | None
@@ -38,12 +38,19 @@ class Walk:
     longest_last_s: Fraction | None
 
 
-def walk(container: av.container.InputContainer, stream: av.VideoStream) -> Walk:
+def is_indexed(container: av.container.InputContainer) -> bool:
+    """Whether it is a QuickTime or MP4 file."""
+    return "mp4" in container.format.name
+
+
+def walk(
+    container: av.container.InputContainer, stream: av.VideoStream, *, picture_needed: bool
+) -> Walk:
     """Read as little of the clip as tells; av.FFmpegError if it cannot be read."""
     base = Fraction(stream.time_base or Fraction(1, _MICROSECONDS))
     ticks = _index_ticks(container, stream)
     most = None if not stream.duration else 1 if ticks else _FIRST_PACKETS
-    picture, spans = _packets(container, stream, most)
+    picture, spans = _packets(container, stream, most, decode=picture_needed)
     starts = sorted(start for start, _ in spans)
     first = min(starts, default=0)
     if not stream.duration:
@@ -73,7 +80,7 @@ def walk(container: av.container.InputContainer, stream: av.VideoStream) -> Walk
 
 def _index_ticks(container: av.container.InputContainer, stream: av.VideoStream) -> list[int]:
     """Decoding times of all frames, spaced as the pictures are; empty where no index has them."""
-    if "mp4" not in container.format.name:
+    if not is_indexed(container):
         return []
     entries = [entry.timestamp for entry in stream.index_entries]
     return entries if len(entries) == stream.frames else []
@@ -84,7 +91,7 @@ def _packets(
     stream: av.VideoStream,
     most: int | None,
     *,
-    decode: bool = True,
+    decode: bool,
 ) -> tuple[av.VideoFrame | None, list[tuple[int, int]]]:
     """The first picture, and (start, end) in ticks of so many packets that are shown, or of all."""
     if decode:
@@ -96,7 +103,11 @@ def _packets(
             picture = _decoded(packet)
         if packet.pts is not None and not packet.is_discard:
             spans.append((packet.pts, packet.pts + (packet.duration or 0)))
-        if most is not None and number >= most and (picture or number >= _FIRST_PACKETS):
+        if (
+            most is not None
+            and number >= most
+            and (picture or not decode or number >= _FIRST_PACKETS)
+        ):
             break
     return picture, spans
 
@@ -106,10 +117,10 @@ def _last_starts(
 ) -> list[int]:
     """When the last pictures are shown: from their packets, whose neighbours are read as well.
 
-    Not where the index says as much: no picture is decoded out of its order.
+    From the index where it says as much, since no picture is decoded out of its order.
     """
     if ticks and not stream.codec_context.has_b_frames:
-        return []
+        return list(ticks)
     starts: list[int] = []
     with contextlib.suppress(av.FFmpegError):  # cut short: for the decoder to tell
         target = ticks[-2 * _REORDERED :][0] if ticks else end
