@@ -62,6 +62,25 @@ def test_a_fault_that_is_not_offered_again_was_missed() -> None:
     assert not scheduler.exhaustive
 
 
+def test_a_fault_is_found_again_whatever_it_took_to_wait_for_another() -> None:
+    """A looks whether B is done, three times in the first run and never in those that follow."""
+    made: list[list[str]] = []
+    scheduler = FailNth()
+    while scheduler.begin():
+        looks = 0 if made else 3
+        chosen: list[str] = []
+        for step in range(looks + 2):
+            waits = Option("A", yielded=True)
+            options = (waits,) if step < looks else (Option("B"), Option("B", fault="EIO"))
+            option = scheduler.choose(Moment(step, options))
+            assert option is not None
+            chosen.append(option.label)
+        scheduler.end(Ending(None, cut=False))
+        made.append(chosen)
+    assert scheduler.missed == []
+    assert made[1:] == [["B!EIO", "B"], ["B", "B!EIO"]]
+
+
 def test_for_one_actor_it_is_the_bounded_search_with_one_fault() -> None:
     steps = tuple(
         ToyStep(kind=kind, variable="x", value=value, faults=tuple(Fault))

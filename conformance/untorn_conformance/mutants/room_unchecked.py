@@ -16,6 +16,7 @@ KILLS: Final = frozenset({"D4"})
 MAY_FAIL: Final[frozenset[str]] = frozenset()
 SHOWN_BY: Final[Shown] = (
     Case(file="test_degrade_extract.py", id="D4.makes_room_in_bytes", says="UNCACHED"),
+    Case(file="test_degrade_render.py", id="D4.a_render_makes_room[bytes]", says="UNCACHED"),
 )
 
 

@@ -8,7 +8,7 @@ from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
 
 KILLS: Final = frozenset({"K5"})
-MAY_FAIL: Final[frozenset[str]] = frozenset()
+MAY_FAIL: Final = frozenset({"K6"})
 SHOWN_BY: Final[Shown] = (
     Case(
         file="test_transforms.py",

@@ -5,6 +5,8 @@ second one. Where nobody else is there, all of them are what ``dfs_bounded`` mak
 preemption and one fault; drawing some is for systems whose runs take long.
 
 Rule 1: a fault that is not offered where it was before has not been met: it is counted as missed.
+Rule 2: where it was is told by the steps before it, without the waits for time: how often somebody
+        looks whether another is done yet depends on how long that takes.
 
 Source: SQLite's I/O error tests (sqlite.org/testing.html, 3.2): fail the Nth operation, for each N.
 """
@@ -47,6 +49,9 @@ class FailNth:
         self._seed = seed
         self._wanted: Site | None = None
         self._left: list[Site] | None = None
+        self._turn = 0
+        self._turns: dict[Site, int] = {}
+        self._known: set[tuple[int, str]] = set()
 
     @property
     def exhaustive(self) -> bool:
@@ -55,6 +60,7 @@ class FailNth:
 
     def begin(self) -> bool:
         """The first run, then one for each site; False when there is none left."""
+        self._turn = 0
         if self._left is None:
             return True
         self._wanted = self._left.pop() if self._left else None
@@ -63,15 +69,30 @@ class FailNth:
     def choose(self, moment: Moment) -> Option:
         """Go on, but at the site."""
         if self._left is None:
-            offered = [Site(moment.step, each.label) for each in moment.options if each.fault]
-            self.sites += filter(self._only, offered) if self._only is not None else offered
+            self._note(moment)
+        option = self._fault(moment) or going_on(
+            moment.options, moment.executed.actor if moment.executed else ""
+        )
+        self._turn += not option.yielded
+        return option
+
+    def _note(self, moment: Moment) -> None:
+        """Keep the faults on offer; one that is on offer still after a wait is the same."""
+        offered = [Site(moment.step, each.label) for each in moment.options if each.fault]
+        for site in filter(self._only, offered) if self._only is not None else offered:
+            if (self._turn, site.label) not in self._known:
+                self._known.add((self._turn, site.label))
+                self._turns[site] = self._turn
+                self.sites.append(site)
+
+    def _fault(self, moment: Moment) -> Option | None:
         wanted = self._wanted
-        if wanted is not None and wanted.step == moment.step:
-            option = labelled(moment.options, wanted.label)
-            if option is not None:
-                self._wanted = None
-                return option
-        return going_on(moment.options, moment.executed.actor if moment.executed else "")
+        if wanted is None or self._turns[wanted] != self._turn:
+            return None
+        option = labelled(moment.options, wanted.label)
+        if option is not None:
+            self._wanted = None
+        return option
 
     def end(self, ending: Ending) -> None:
         """Draw the sites after the first run; note one that was missed."""
