@@ -181,9 +181,9 @@ SAYS_THAT_IT_WAITS = """
 from untorn.cancel import Cancel
 real = Cancel.pause
 def pause(self, seconds):
-    if first and first.pop(): say("waits")
+    if next(first, False): say("waits")
     real(self, seconds)
-first, Cancel.pause = [True], pause
+first, Cancel.pause = iter([True]), pause
 """
 DECODES_THREE = """
 cache = Cache.open(sys.argv[1])
