@@ -124,7 +124,18 @@ def test_json_says_what_happened_and_again_when_all_is_there(render: Render) -> 
 def test_range_of_a_longer_one_that_is_there_is_cut_out_of_it(render: Render) -> None:
     render(HEAD + table(clip("sdr")))
     done = render(HEAD + short(1) + short(1))
+    assert "clip 1 (line 2), sdr.mp4: 6 frames, cut out of a longer range (miss: absent)\n" in (
+        done.stderr
+    )
     assert "missed 1, equal to others 1, cut out of longer ranges 1\n" in done.stderr
+
+
+def test_ranges_that_overlap_are_decoded_once_and_that_is_told(render: Render) -> None:
+    done = render(HEAD + short(0) + short(0.1) + short(1.5))
+    for line in ("clip 1 (line 2)", "clip 2 (line 6)"):
+        assert f"{line}, sdr.mp4: 6 frames, cut out of a longer range" in done.stderr
+    assert "clip 3 (line 10), sdr.mp4: 6 frames, extracted" in done.stderr
+    assert "missed 3, extracted 2, cut out of longer ranges 2\n" in done.stderr
 
 
 def keys(done: subprocess.CompletedProcess[str]) -> list[str]:
