@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from untorn_conformance.backend import BytesMeaning, Limits
@@ -103,6 +104,38 @@ def test_a_second_worker_is_right_when_the_run_outlasts_the_wait(
         clip="/no/clip",
     )
     assert rules(explore(laboratory, "single-flight", runs=1)) == found
+
+
+RENDERS = """
+def extract(self, *, inputs):
+    from untorn_conformance.backend import Extracted, ExtractOutcome
+    return Extracted(handle="h", files=(), outcome=ExtractOutcome.PUBLISHED)
+
+def render(self, *, requests):
+    from untorn_conformance.backend import Extracted, ExtractOutcome, Rendered
+    item = Extracted(handle="h", files={files}, outcome=ExtractOutcome.PUBLISHED)
+    return Rendered(items=(item,) * len(requests))
+
+def release(self, *, handle):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "told"), [((), ""), (("a.png",), "4 of 4 requests do not give the same bytes")]
+)
+def test_frames_are_judged_where_a_render_gives_what_each_request_gives_alone(
+    laboratory_of: Make, files: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a clip")
+    laboratory = laboratory_of(
+        RENDERS.format(files=files),
+        capabilities=frozenset({Capability.EXTRACT, Capability.RENDER}),
+        clip=str(tmp_path / "a.mp4"),
+    )
+    laboratory.system(scenario("failing-render"), laboratory.natural("extracted"))
+    assert laboratory.not_told[: len(told)] == told
+    assert bool(laboratory.not_told) is bool(told) is not bool(laboratory.payloads.footage)
 
 
 # --- trees ----------------------------------------------------------------------------------------
