@@ -308,3 +308,27 @@ def test_overlapping_ranges_of_a_render_get_frames_of_their_own_conversion(
             alone = by_hand(sdr, ways[way], folder, start=start, length="0.2", fps=30)
             assert item.frames is not None
             assert same(pictures(item.frames), alone)
+
+
+def test_renders_with_and_without_hdr_at_once_get_their_own_frames(
+    open_cache: Callable[..., Cache], sdr: Path, both: dict[str | None, list[NDArray[Any]]]
+) -> None:
+    start, wrong = threading.Barrier(4), []
+    hdr = request_of(fixture_clip("hdr10"), None)
+
+    def ask(cache: Cache, others: list[Request]) -> None:
+        start.wait()
+        with cache.render([request_of(sdr, None), *others]) as result:
+            frames = result[0].frames
+            if frames is None or not same(pictures(frames), both[PQ if others else None]):
+                wrong.append((others, result[0].error))
+
+    crowd = [
+        threading.Thread(target=ask, args=(open_cache(), [hdr] * (number % 2)))
+        for number in range(4)
+    ]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join()
+    assert wrong == []
