@@ -193,7 +193,8 @@ class Audit:
     ``disk_bytes`` what its entries weigh on disk in the meaning of bytes of its limits.
     ``unpublishable`` are keys that could not be published and read once all strikes were over.
     ``had_room``: the file system was seen to have far more room than anything here needs, when the
-    round began and when it ended.
+    round began and when it ended. ``harmed`` is what is not the cache's, in its root or beside it,
+    and was taken or changed by no strike.
     """
 
     at_ns: int
@@ -202,6 +203,7 @@ class Audit:
     disk_bytes: int | None = None
     unpublishable: Mapping[str, str] = field(default_factory=dict)
     had_room: bool = False
+    harmed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a storm makes of caches that leave things behind: certain leaks, and no guesses (E3, C3)."""
+"""What a storm makes of caches that leave things behind, or take what is not theirs: E3, C3, G5."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from untorn_stress.storm.summary import Account
 
 LEAKY = """
     import os
+    import shutil
     import subprocess
     import tempfile
     from untorn_conformance.backends.reference import Reference
@@ -38,6 +39,24 @@ LEAKY = """
             os.close(tempfile.mkstemp(prefix="left-")[0])
             return super().publish(handle=handle)
 
+    class StrangerTaken(Reference):
+        def collect(self, **how):
+            root = self._open_cache.settings.root
+            shutil.rmtree(os.path.join(root, "photos.partial-2019"), ignore_errors=True)
+            return super().collect(**how)
+
+    class NeighbourTaken(Reference):
+        def collect(self, **how):
+            disk = os.path.dirname(self._open_cache.settings.root)
+            shutil.rmtree(os.path.join(disk, "animated-gif"), ignore_errors=True)
+            return super().collect(**how)
+
+    class LinkFollowed(Reference):
+        def collect(self, **how):
+            root = self._open_cache.settings.root
+            open(os.path.join(root, "link-out", "precious"), "w").close()
+            return super().collect(**how)
+
     class ProcessLeft(Reference):
         def open(self, **how):
             subprocess.Popen(["sleep", "1000"])
@@ -61,9 +80,12 @@ def quiet(_wanted: Wanted, number: int, *, has_small: bool) -> RoundPlan:
         ("NumberedNameLeft", "staging-"),
         ("TemporaryFileLeft", "temporary files that a worker left"),
         ("ProcessLeft", "processes that outlive the worker"),
+        ("StrangerTaken", "in the root: photos.partial-2019"),
+        ("NeighbourTaken", "beside it: animated-gif"),
+        ("LinkFollowed", "what a link out of the root points to"),
     ],
 )
-def test_what_is_left_behind_is_found(
+def test_what_is_left_behind_or_taken_is_found(
     passable: Callable[[], Path],
     storm: Callable[..., Account],
     monkeypatch: pytest.MonkeyPatch,
@@ -82,4 +104,4 @@ def test_what_is_left_behind_is_found(
         planned=quiet,
     )
     told = [each for each in account.ledger.findings if says in each["message"]]
-    assert {row for each in told for row in each["requirements"]} & {"E3", "C3"}
+    assert {row for each in told for row in each["requirements"]} & {"E3", "C3", "G5"}

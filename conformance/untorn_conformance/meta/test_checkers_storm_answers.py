@@ -120,6 +120,14 @@ def test_H9_bytes_are_counted_as_they_weigh() -> None:
     assert found(told) == {}
 
 
+def test_H9_what_is_not_the_caches_stays_whatever_strikes() -> None:
+    """The auditor leaves out what a strike took."""
+    told = Told()
+    told.strike(1, 2, Excuse.REMOVES)
+    told.audited(harmed=("in the root: stranger.lock",))
+    assert found(told) == {"H9": {"G5"}}
+
+
 def test_H9_what_was_thinned_keeps_its_counted_size() -> None:
     told = Told()
     told.strike(1, 2, Excuse.REMOVES)

@@ -1,7 +1,8 @@
 """Where a storm rages: a root on a file system, a nursery that starts workers there, and its end.
 
     HOME/disk/            what is under test is on: the file system of --dir, or a small tmpfs
-    HOME/disk/cache/      the root, the workers' own
+    HOME/disk/cache/      the root, the workers' own; in it and beside it what is not the cache's
+    HOME/outside/         where links out of the root point to
     HOME/tmp/             their temporary directory
     HOME/stderr           what they write to stderr
     SPOOL/payload/        files to stage, on another file system where there is one
@@ -32,6 +33,7 @@ from untorn_conformance.backend import Hello
 
 from untorn_stress import supervise
 from untorn_stress.storm.enclosure import REFUSED
+from untorn_stress.storm.foreign import Foreign
 from untorn_stress.storm.nursery import PACKET_BYTES
 from untorn_stress.storm.owning import PREFIX, own, remove_stale, remove_tree
 
@@ -108,8 +110,12 @@ class Arena:
     _mark: str
     control: socket.socket
     pid: int = 0
+    foreign: Foreign = field(init=False)
     _news: list[dict[str, Any]] = field(default_factory=list)
     _owned: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.foreign = Foreign(self.home / "outside", self.stormed.user)
 
     @property
     def name(self) -> str:
@@ -151,11 +157,19 @@ class Arena:
         return there.f_bavail * there.f_frsize >= _ROOMY_BYTES and inodes >= _ROOMY_INODES
 
     def make_root(self) -> None:
-        """Make the root, the workers' own; one that is there is left. Raises OSError."""
+        """Make the root, the workers' own, and plant what is foreign; one that is there is left.
+
+        Raises OSError.
+        """
         with contextlib.suppress(FileExistsError):  # a worker was quicker
             self.seen_root.mkdir(mode=0o700)
             if self.stormed.user is not None:
                 os.chown(self.seen_root, *self.stormed.user)
+        self.plant_foreign()
+
+    def plant_foreign(self) -> None:
+        """Put what is not the cache's, and is not there, into the root and beside it."""
+        self.foreign.plant({"in the root": self.seen_root, "beside it": self.seen_root.parent})
 
     def start(self, name: str) -> Streams:
         """Ask for a worker; the news will tell its process id. Raises ArenaError."""
@@ -289,6 +303,7 @@ def open_arena(
             (spool, 0o755),
             (home / "disk", 0o1777),
             (home / "tmp", 0o1777),
+            (home / "outside", 0o755),
             (spool / "payload", 0o755),
         ):
             folder.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from untorn_conformance.errors import BackendError
 from untorn_conformance.history import Audit
 
 from untorn_stress.names import Names
+from untorn_stress.storm import foreign
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.nursery import children_of
 from untorn_stress.storm.plan import Wanted
@@ -92,6 +93,7 @@ class Audited:
     counted_bytes: int | None = None
     weights: dict[str, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
+    harmed: tuple[str, ...] = ()
     at_ns: int = 0
 
     def audit(self, usual: Usual, *, had_room: bool = False) -> Audit:
@@ -104,6 +106,7 @@ class Audited:
             disk_bytes=weighed,
             unpublishable=self.unpublishable,
             had_room=had_room,
+            harmed=self.harmed,
         )
 
 
@@ -268,7 +271,8 @@ class Auditor:
             found.leaks.append(f"temporary files that a worker left at its exit: {named}")
 
     def _weigh(self, found: Audited, *, has_swept: bool) -> None:
-        tree = probe.take(self._arena.seen_root)
+        found.harmed = tuple(self._arena.foreign.harmed())
+        tree = _ours(probe.take(self._arena.seen_root))
         names = Names(self._wanted.names)
         by_form: dict[str, list[str]] = {}
         for path in tree.entries:
@@ -325,6 +329,16 @@ def _form(canonical: str, fixed: frozenset[str]) -> str:
     return "/".join(
         part if part in fixed else _NUMBER.sub("{n}", part) for part in canonical.split("/")
     )
+
+
+def _ours(tree: probe.Snapshot) -> probe.Snapshot:
+    """What is there without what we have planted."""
+    own = {
+        path: node
+        for path, node in tree.entries.items()
+        if path.partition("/")[0] not in foreign.NAMES
+    }
+    return replace(tree, entries=own)
 
 
 def _errands(role: Iterable[Any]) -> Iterator[Errand]:

@@ -10,27 +10,27 @@ from __future__ import annotations
 import selectors
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from untorn_conformance.backend import Collected, FrameRead, Verb
+from untorn_conformance.backend import FrameRead, Verb
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
-from untorn_conformance.history import Death, Excuse, Op, OpOutcome, Strike
+from untorn_conformance.history import Death, Excuse, Op, Strike
 
 from untorn_stress.storm.aiming import Aiming, Shot
 from untorn_stress.storm.arena import Arena
 from untorn_stress.storm.crew import StormWorker
 from untorn_stress.storm.footage import Footage
 from untorn_stress.storm.gathering import Gathering
+from untorn_stress.storm.heard import Heard
 from untorn_stress.storm.nemesis.protocol import Refused
 from untorn_stress.storm.nursery import children_of
 from untorn_stress.storm.plan import PlannedStrike, RoundPlan, Wanted, dice
 from untorn_stress.storm.population import Population, how_ended
-from untorn_stress.storm.recorder import Recorder, outcome_of
+from untorn_stress.storm.recorder import Recorder
 from untorn_stress.storm.roles import ROLES, Errand, Gather, Part, Race, Store, Word, opened
 from untorn_stress.storm.stamps import found_on_disk
 from untorn_stress.storm.striking import KILL_ALL, Striking
@@ -43,7 +43,6 @@ ANSWER_GRACE_S: Final = 10.0
 _TICK_S: Final = 0.02
 _DEATHS_S: Final = 2.0
 _MOST_NOTES: Final = 10
-_TELLING: Final = frozenset({OpOutcome.ERROR, OpOutcome.UNPUBLISHED, OpOutcome.UNCACHED})
 
 
 class Fray:
@@ -73,9 +72,7 @@ class Fray:
         self._people = Population()
         self._deaths: dict[str, str] = {}
         self._offsets: dict[int, float] = {}
-        self._answers: Counter[int] = Counter()
-        self._refused: list[Refused] = []
-        self._evictions: list[tuple[int, int]] = []
+        self._heard = Heard(tally, watch)
         self._timers = Timers()
         self._striking = Striking(self, tally, self._note_strike)
         self._aiming = Aiming(self.kill)
@@ -157,15 +154,15 @@ class Fray:
 
     def refused_since(self, at_ns: int) -> Sequence[Refused]:
         """The refusals since an instant."""
-        return [each for each in self._refused if each.at_ns >= at_ns]
+        return self._heard.refused_since(at_ns)
 
     def evicted_since(self, at_ns: int) -> int:
         """How many entries collects have evicted since an instant."""
-        return sum(count for ended_ns, count in self._evictions if ended_ns >= at_ns)
+        return self._heard.evicted_since(at_ns)
 
     def answers_of(self, slot: int) -> int:
         """How many answers the workers of a slot have given in this round."""
-        return self._answers[slot]
+        return self._heard.answers_of(slot)
 
     def offset(self, slot: int, seconds: float) -> None:
         """What the clock of workers that start in this slot is off by."""
@@ -231,7 +228,7 @@ class Fray:
                 ErrorCode.DEADLINE, f"no answer in {grace_s:g} s and no fault left"
             )
             op = self._recorder.answered(worker.op, silence)
-            self._count(worker, op.verb, silence, op)
+            self._count(worker, silence, op)
             worker.op = worker.errand = None
 
     def _late(self, owed: Mapping[str, Op]) -> Iterator[StormWorker]:
@@ -331,34 +328,13 @@ class Fray:
             self._footage.look(worker.errand, value, op.ended_ns)
         elif isinstance(value, FrameRead) and op.seen is None and len(self.notes) < _MOST_NOTES:
             self.notes[op.id] = found_on_disk(self._arena.seen_root, value.sha256)
-        self._count(worker, op.verb, value, op)
+        self._count(worker, value, op)
         worker.op = worker.errand = None
         self._advance(worker, Word(op=op.id, value=value))
 
-    def _count(self, worker: StormWorker, verb: str, value: object, op: Any) -> None:
-        self._answers[worker.slot] += 1
-        outcome = outcome_of(value)
-        self._tally.operations[verb, outcome.value] += 1
-        evicted = value.evicted if isinstance(value, Collected) else 0
-        if evicted and not op.numbers.get("dry_run"):
-            self._evictions.append((op.ended_ns, evicted))
-        else:
-            evicted = 0
-        if outcome in _TELLING or op.reason == "unreadable":
-            message = value.message if isinstance(value, BackendError) else str(value)
-            self._refused.append(
-                Refused(
-                    at_ns=op.ended_ns,
-                    process=worker.name,
-                    verb=verb,
-                    reason=op.reason,
-                    message=message,
-                )
-            )
-            if outcome is OpOutcome.ERROR:
-                self._tally.errors.setdefault(f"{verb}: {op.reason}", message)
-        self._aiming.took(verb, (op.ended_ns - op.began_ns) / 1e9)
-        self._watch.answered(verb, outcome.value, op.began_ns, op.ended_ns, evicted)
+    def _count(self, worker: StormWorker, value: object, op: Op) -> None:
+        self._heard.take(worker, op.verb, value, op)
+        self._aiming.took(op.verb, (op.ended_ns - op.began_ns) / 1e9)
 
     def _forget_stream(self, worker: StormWorker) -> None:
         for fd in (worker.streams.from_worker, worker.streams.to_worker):

@@ -29,6 +29,7 @@ from typing import Any, Final
 from untorn_conformance.backend import Verb
 from untorn_conformance.history import RoundStart, Strike
 
+from untorn_stress.storm import foreign
 from untorn_stress.storm.arena import (
     Arena,
     ArenaError,
@@ -230,6 +231,7 @@ class Storm:
         if findings or found.unpublishable:
             # An unknown round may end so, too: what such a key holds is not known.
             self._reset(ground)
+        ground.arena.plant_foreign()
         recorder.close()
         _clear(ground.arena.payload)
         self._report(ground, plan, len(recorder.ops), findings)
@@ -373,7 +375,7 @@ def _tidy(arena: Arena) -> None:
     disk = arena.seen_root.parent
     for name in os.listdir(disk):
         path = disk / name
-        if path == arena.seen_root:
+        if path == arena.seen_root or name in foreign.NAMES:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -99,8 +99,8 @@ CHECKERS: Final[Mapping[str, Checker]] = MappingProxyType(
             Checker(id="H8", title="counters equal the answers", requirements=("O1",)),
             Checker(
                 id="H9",
-                title="no debris is left, and bytes are counted as they weigh",
-                requirements=("C3", "G4", "G7", "E3"),
+                title="no debris is left, bytes are counted as they weigh, what is others' stays",
+                requirements=("C3", "G4", "G5", "G7", "E3"),
             ),
             Checker(
                 id="H10",

@@ -18,6 +18,7 @@ from typing import Final
 
 from untorn_conformance.history import Excuse
 
+from untorn_stress.storm import foreign
 from untorn_stress.storm.nemesis.protocol import Blow, Field, after
 
 _MOST_REMOVED: Final = 40
@@ -56,10 +57,14 @@ class Cleaner:
 
 
 def _folders(field: Field) -> Iterator[tuple[str, list[str]]]:
-    """Directories below the root with their regular files, in an order that is drawn by nobody."""
+    """Directories below the root with their regular files, in an order that is drawn by nobody.
+
+    Those that are foreign are left out: it is judged whether the cache takes them.
+    """
     for folder, directories, files in os.walk(field.root):
-        directories.sort()
-        yield folder, sorted(files)
+        strange = foreign.NAMES if folder == str(field.root) else frozenset()
+        directories[:] = sorted(set(directories) - strange)
+        yield folder, sorted(set(files) - strange)
 
 
 def _clean(folder: str, names: list[str], *, heeds_locks: bool) -> int:
