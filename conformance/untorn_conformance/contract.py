@@ -52,7 +52,6 @@ class Capability(StrEnum):
 
 RESERVED: Final = frozenset(
     {
-        Capability.SLICE,
         Capability.POWER_SAFE,
         Capability.DURABLE,
     }

@@ -35,6 +35,7 @@ CAPABILITIES = frozenset(
         Capability.TRANSFORM,
         Capability.RENDER,
         Capability.DEDUPE,
+        Capability.SLICE,
         Capability.SINGLE_FLIGHT,
         Capability.LEASE,
         Capability.CONFIG,
