@@ -5,8 +5,6 @@ seeks nor paces, and from the times that the clip itself states.
 """
 
 import io
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -23,9 +21,7 @@ from untorn import (
     DecoderError,
     Delivery,
     Frames,
-    Identity,
     Request,
-    SourceChangedError,
     boxes,
 )
 from untorn import clip as clips
@@ -38,14 +34,7 @@ ALPHA: dict[str, tuple[tuple[str, ...], str]] = {
     "alpha_vp9": (("-c:v", "libvpx-vp9"), "rgba"),
     "alpha_prores": ((), "rgba64be"),
 }
-SIX: dict[str, Any] = {"fps": 30, "duration": "0.2"}
 FINAL: dict[str, Any] = {"fps": 30, "final_frame": True}
-SAME_SIZE = (
-    "touch -r '{clip}' '{clip}.was'; printf x | dd of='{clip}' conv=notrunc status=none bs=1 "
-    "seek=$(($(stat -c %s '{clip}') - 1)); "
-    "touch -r '{clip}.was' '{clip}'"
-)
-
 pytestmark = pytest.mark.usefixtures("decoder")
 
 
@@ -388,49 +377,3 @@ def test_range_within_one_frame_of_even_pace_is_a_clip_error(
     with pytest.raises(ClipError, match="no frame of the clip begins in the range"):
         cache.extract(Request(clip=clip("sdr"), fps=30, start="1.99"))
     assert empty()
-
-
-@pytest.mark.parametrize("name", ["vfr", "rotated", "alpha_vp9"])
-@pytest.mark.parametrize("wanted", [SIX, FINAL], ids=["range", "final"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        "echo more >> '{clip}'",
-        "touch -r '{clip}' '{clip}.was'; echo more >> '{clip}'; touch -r '{clip}.was' '{clip}'",
-        SAME_SIZE,
-    ],
-    ids=["append", "append, mtime restored", "same size, mtime restored"],
-)
-def test_clip_that_changes_is_not_published(
-    cache: Cache,
-    tmp_path: Path,
-    decoder: Any,
-    empty: Callable[[], bool],
-    name: str,
-    wanted: dict[str, Any],
-    change: str,
-) -> None:
-    copy = shutil.copyfile(clip(name), tmp_path / f"copy{clip(name).suffix}")
-    decoder.script(after=change.format(clip=copy))
-    with pytest.raises(SourceChangedError):
-        cache.extract(Request(clip=copy, **wanted))
-    assert empty()
-
-
-def test_clip_that_was_rewritten_in_secret_is_found_out_by_content(
-    cache: Cache, tmp_path: Path
-) -> None:
-    """Same path, size and mtime, other pictures: a key by content has another entry for it."""
-    copy = tmp_path / "copy.mkv"
-    request = Request(clip=copy, identity=Identity.CONTENT, **FINAL)
-    data = clip("vfr_matroska").read_bytes()
-    copy.write_bytes(data)
-    status = copy.stat()
-    with cache.extract(request) as before:
-        other = clip("vp8").read_bytes()
-        copy.write_bytes(other.ljust(len(data), b"\0")[: len(data)])
-        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
-        assert copy.stat().st_size == status.st_size
-        with cache.extract(request) as after:
-            assert (after.delivery, after.key != before.key) == (Delivery.PUBLISHED, True)
-            assert samples_of(after) == [sources("vp8")[-1]] != samples_of(before)
