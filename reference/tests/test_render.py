@@ -317,6 +317,18 @@ def test_progress_of_each_item_rises_to_its_number_of_frames(
         assert told[-1] == (6, 6)
 
 
+def test_progress_of_ranges_that_are_decoded_as_one_is_each_ones_own(
+    render: Any, sdr: Path, decoder: Any
+) -> None:
+    seen: dict[int, list[tuple[int, int | None]]] = {0: [], 1: []}
+    requests = [short(sdr, start="0.2", duration="0.4"), short(sdr, start="0.5", duration="0.2")]
+    render(*requests, progress=lambda index, *now: seen[index].append(now))
+    assert decoder.decodes() == 1
+    for told, count in zip(seen.values(), (12, 6), strict=True):
+        assert told == sorted(told)
+        assert told[-2:] == [(count, count)] * 2  # by the decoder's end, and by the item's
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, OSError, ClipError])
 def test_progress_that_raises_ends_the_render_and_leaves_nothing(
     cache: Cache,

@@ -25,9 +25,9 @@ def strike(*_signal):
     raise KeyboardInterrupt
 signal.signal(signal.SIGINT, strike)
 sys.unraisablehook = lambda it: say(it.exc_value)  # such as frames that nobody released
-requests = [Request(clip=sys.argv[2], fps=30, start=n / 4, duration="0.2") for n in range(4)]
+requests = [Request(clip=sys.argv[2], fps=30, start=n / 5, duration=sys.argv[3]) for n in range(4)]
 cache = Cache.open(sys.argv[1])
-exec(sys.argv[3])
+exec(sys.argv[4])
 def render():
     result = None
     try:
@@ -87,8 +87,8 @@ def held(tmp_path: Path, decoder: Any) -> Held:
 def render(root: Path, sdr: Path, decoder: Any, child: Child) -> Callable[..., Any]:
     """A process that is ready to render when it is told to; code of its own may come before."""
 
-    def start(code: str = "") -> Any:
-        one = child(RENDERS, root, sdr, code, UNTORN_FFMPEG=str(decoder.path))
+    def start(code: str = "", *, duration: str = "0.1") -> Any:
+        one = child(RENDERS, root, sdr, duration, code, UNTORN_FFMPEG=str(decoder.path))
         assert one.heard() == "ready"
         return one
 
@@ -188,7 +188,7 @@ first, Cancel.pause = iter([True]), pause
 DECODES_THREE = """
 cache = Cache.open(sys.argv[1])
 cache.render(
-    [Request(clip=sys.argv[2], fps=30, start=n / 4, duration="0.2") for n in (1, 2, 3)], slots=3
+    [Request(clip=sys.argv[2], fps=30, start=n / 5, duration="0.1") for n in (1, 2, 3)], slots=3
 )
 """
 
@@ -209,15 +209,25 @@ def clip_in_flight(
         os.killpg(group, signal.SIGKILL)
 
 
+@pytest.mark.parametrize(
+    ("duration", "decodes"), [("0.1", 4), ("0.3", 2)], ids=["apart", "overlapping"]
+)
 def test_interrupts_at_any_moment_leave_nothing(
-    root: Path, sdr: Path, decoder: Any, render: Callable[..., Any], tmp_path: Path
+    root: Path,
+    sdr: Path,
+    decoder: Any,
+    render: Callable[..., Any],
+    tmp_path: Path,
+    duration: str,
+    decodes: int,
 ) -> None:
-    """SIGINT at drawn moments of a whole cold render, each on an empty cache."""
+    """SIGINT at drawn moments of a whole cold render, each on a cache with its first range."""
     chance = random.Random(SEED)
     decoder.script(before=f"echo $$ >> '{tmp_path}/groups'")
-    one = render()
+    one = render(duration=duration)
     began_s = time.perf_counter()
     assert not interrupted_at(one, None)
+    assert decoder.decodes() == decodes
     whole_s = time.perf_counter() - began_s
     interrupted = 0
     while interrupted < INTERRUPTS:

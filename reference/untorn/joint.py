@@ -15,7 +15,7 @@ trouble shows as their own error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from untorn import (
     cadence,
@@ -33,6 +33,7 @@ from untorn.access import Access
 from untorn.clip import ClipInfo
 from untorn.errors import InvalidEntryError, UntornError
 from untorn.extract import Job
+from untorn.extraction import Progress
 from untorn.frames import Frames
 from untorn.outcome import Miss
 from untorn.staging import Workdir
@@ -66,7 +67,7 @@ def obtain(
     if root is None or leader.inputs is None:
         return found
     with access.phase(Phase.EXTRACT):
-        union = extract.with_range(leader, group.union)
+        union = replace(extract.with_range(leader, group.union), progress=_shared_out(group, jobs))
         keys = [job.key for job in jobs[1:] if job.key is not None]
         turn = extract.wait_for_turn(access, root, leader, keys)
         try:
@@ -84,6 +85,22 @@ def obtain(
         finally:
             turn.land()
     return found
+
+
+def _shared_out(group: Group, jobs: Sequence[Job]) -> Progress | None:
+    """The union's progress, told to each member as its own; None where nobody wants to know."""
+    told = [
+        (job.progress, member.offset)
+        for member, job in zip(group.members, jobs, strict=True)
+        if job.progress is not None
+    ]
+
+    def tell(done: int, _expected: int | None) -> None:
+        for progress, offset in told:
+            if done > offset.first:
+                progress(min(done - offset.first, offset.count), offset.count)
+
+    return tell if told else None
 
 
 def _missing(
