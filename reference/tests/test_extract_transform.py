@@ -17,6 +17,7 @@ from untorn import (
     Delivery,
     Frames,
     KeyInputError,
+    Origin,
     Request,
     clip,
     estimate,
@@ -308,6 +309,7 @@ def test_overlapping_ranges_of_a_render_get_frames_of_their_own_conversion(
             alone = by_hand(sdr, ways[way], folder, start=start, length="0.2", fps=30)
             assert item.frames is not None
             assert same(pictures(item.frames), alone)
+            assert item.origin is Origin.SLICED
 
 
 def test_renders_with_and_without_hdr_at_once_get_their_own_frames(
