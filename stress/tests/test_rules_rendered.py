@@ -195,6 +195,22 @@ def test_what_is_counted_is_what_was_answered(payloads: Payloads) -> None:
     assert judged(payloads, said(RENDERED, Verb.STATS, one), capabilities=uncounting) == []
 
 
+@pytest.mark.parametrize(
+    ("counters", "found"),
+    [
+        ({"published": 1, "hit": 1, "re_extracted": 2}, []),
+        ({"published": 1, "hit": 1, "re_extracted": 1}, ["O1 miscounted"]),
+        ({"published": 2, "re_extracted": 1}, ["O1 miscounted"]),
+        ({}, []),
+    ],
+)
+def test_what_was_extracted_again_was_counted_before(
+    payloads: Payloads, counters: dict[str, int], found: list[str]
+) -> None:
+    past = asked(*(item(handle, ExtractOutcome.UNCACHED) for handle in ("h1", "h2")))
+    assert judged(payloads, said(past, Verb.STATS, Stats(counters=counters)), fault=True) == found
+
+
 def test_who_declares_no_log_may_say_that_it_has_none(payloads: Payloads) -> None:
     none = said(RENDERED, Verb.LOG, BackendError(ErrorCode.UNSUPPORTED, "no log"))
     assert judged(payloads, none, capabilities=RENDERS - {Capability.LOG}) == []
