@@ -18,6 +18,7 @@ from untorn_conformance.verdict import CANARY_PREFIX, Evidence, EvidenceClass
 
 MARK = "requires"
 CANARY_MARK = "canary"
+TURN_MARK = "begins"
 UNKNOWN_PREFIX = "UNKNOWN: "
 NOT_APPLICABLE_PREFIX = "NOT_APPLICABLE: "
 
@@ -59,6 +60,18 @@ def canary(*, says: str) -> pytest.MarkDecorator:
         raise ValueError("a canary that may fail for any reason")
     mark: pytest.MarkDecorator = getattr(pytest.mark, CANARY_MARK)
     return mark.with_args(says)
+
+
+def begins(turn: int) -> pytest.MarkDecorator:
+    """Mark a test that takes long: it begins before others, the lower its turn the earlier."""
+    mark: pytest.MarkDecorator = getattr(pytest.mark, TURN_MARK)
+    return mark.with_args(turn)
+
+
+def turn_of(item: pytest.Item) -> int | None:
+    """When a collected test begins that takes long; None for any other."""
+    mark = item.get_closest_marker(TURN_MARK)
+    return None if mark is None else int(mark.args[0])
 
 
 def case_of(item: pytest.Item) -> Case | None:

@@ -27,7 +27,7 @@ from untorn_reports.run_directory import RunDirectory, default_base
 from untorn_stress.gate import availability
 from untorn_stress.laboratory import Laboratory
 
-from untorn_conformance import cases, known, options, phases, registry
+from untorn_conformance import cases, known, options, phases, registry, turns
 from untorn_conformance.backend_file import UnusableBackendError
 from untorn_conformance.baseline import Baseline, BaselineError, today_utc
 from untorn_conformance.baseline import read as read_baseline
@@ -106,6 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{cases.CANARY_MARK}(says): judges a broken cache; a pass invalidates the run"
     )
+    config.addinivalue_line("markers", f"{cases.TURN_MARK}(turn): takes long, and begins early")
+    config.pluginmanager.register(turns)
     option = config.option
     try:
         spec = registry.parse(option.untorn_backend)

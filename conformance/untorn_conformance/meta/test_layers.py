@@ -50,7 +50,7 @@ RESERVED: dict[str, dict[str, set[str]]] = {
     "distributed": {"untorn_stress": {"campaign"}},
     "pytest": {
         "untorn_conformance": {
-            *("plugin", "options", "cases", "findings", "phases", "outcomes"),
+            *("plugin", "options", "cases", "findings", "phases", "outcomes", "turns"),
             *("suite", "meta"),
         }
     },

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from untorn_conformance import beginnings, findings
 from untorn_conformance.backend import Verb
+from untorn_conformance.cases import begins
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
 from untorn_conformance.profiles import Profile
 from untorn_fixtures import clips
@@ -62,6 +63,7 @@ def case(each: Scenario, *rows: str) -> object:
     return pytest.param(each, id=each.name, marks=requires(*rows, evidence=rests_on))
 
 
+@begins(3)
 @pytest.mark.parametrize("played", [case(each, "D2", "P5", "L2") for each in FAILING])
 def test_D2_every_call_may_fail(
     played: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest

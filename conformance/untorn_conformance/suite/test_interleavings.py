@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from untorn_conformance import beginnings, findings
+from untorn_conformance.cases import begins
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
 from untorn_conformance.profiles import Profile
 from untorn_conformance.verdict import Evidence, EvidenceClass
@@ -61,6 +62,7 @@ def case(scenario: Scenario, *more: str) -> object:
     return pytest.param(scenario, id=scenario.name, marks=requires(*rows, evidence=rests_on))
 
 
+@begins(2)
 @pytest.mark.parametrize("scenario", [case(each) for each in GATED])
 def test_every_schedule(
     scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
@@ -71,6 +73,7 @@ def test_every_schedule(
     settle([explored], grounds, request)
 
 
+@begins(1)
 @pytest.mark.parametrize("scenario", [case(each, *AFTER_A_CRASH) for each in HARVESTED])
 def test_every_schedule_after_a_crash(
     scenario: Scenario, laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
