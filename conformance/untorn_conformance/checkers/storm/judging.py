@@ -38,7 +38,7 @@ from untorn_conformance.checkers.storm.replaced import judge_missed, judge_repla
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Deadline, OvertimeError, Violation
 from untorn_conformance.checkers.storm.waits import judge_waits
-from untorn_conformance.checkers.storm.weighed import judge_weighed
+from untorn_conformance.checkers.storm.weighed import Alone, judge_weighed, weighed
 from untorn_conformance.history import Round
 from untorn_conformance.verdict import Outcome
 
@@ -148,6 +148,7 @@ class _Scene:
     removals: Removals
     lives: Lives
     weighing: Weighing
+    alone: Alone
     judged: Judged
 
 
@@ -174,9 +175,10 @@ _FAMILIES: Final = (
         lambda on: judge_collects(on.timeline, on.lives, on.removals, on.weighing, on.judged),
     ),
     _Family(
-        ("H7", "H11"), lambda on: judge_weighed(on.timeline, on.removals, on.weighing, on.judged)
+        ("H7", "H11"),
+        lambda on: judge_weighed(on.timeline, on.removals, on.weighing, on.alone, on.judged),
     ),
-    _Family(("H7",), lambda on: judge_order(on.timeline, on.weighing, on.judged)),
+    _Family(("H7",), lambda on: judge_order(on.timeline, on.weighing, on.alone, on.judged)),
     _Family(("H8",), lambda on: judge_counters(on.timeline, on.judged)),
     _Family(("H9",), lambda on: judge_leftovers(on.timeline, on.judged)),
     _Family(("H10",), lambda on: judge_answers(on.timeline, on.judged)),
@@ -215,7 +217,7 @@ def _judge(round_: Round, deadline_s: float | None) -> Judgement:
         timeline = Timeline(round_, deadline)
         removals = Removals(timeline)
         lives, weighing = Lives(timeline, removals), Weighing(timeline)
-        scene = _Scene(timeline, removals, lives, weighing, Judged())
+        scene = _Scene(timeline, removals, lives, weighing, weighed(timeline), Judged())
     except OvertimeError:
         return _nothing_known(f"no time was left after {deadline_s} s")
     except Exception as error:  # a crashed checker is an answer: unknown

@@ -24,13 +24,14 @@ from untorn_conformance.checkers.storm.judged import Judged
 from untorn_conformance.checkers.storm.removals import SLACK_NS
 from untorn_conformance.checkers.storm.timeline import Timeline
 from untorn_conformance.checkers.storm.violation import Violation
-from untorn_conformance.checkers.storm.weighed import weighed
+from untorn_conformance.checkers.storm.weighed import Alone
 from untorn_conformance.history import Op, OpOutcome
 
 _NS: Final = 1_000_000_000
 _ABSENT: Final = MissReason.ABSENT.value
 _TOUCHES: Final = frozenset({Verb.LOOKUP.value, Verb.STAGE.value, Verb.PUBLISH.value})
-_USED: Final = (OpOutcome.HIT, OpOutcome.ADOPTED)
+_USED: Final = frozenset({OpOutcome.HIT, OpOutcome.ADOPTED})
+_GAVE: Final = frozenset({*_USED, OpOutcome.PUBLISHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ class _Use:
     to_ns: float
 
 
-def judge_order(timeline: Timeline, weighing: Weighing, judged: Judged) -> Iterator[Violation]:
+def judge_order(
+    timeline: Timeline, weighing: Weighing, alone: Alone, judged: Judged
+) -> Iterator[Violation]:
     """Judge what each weighed collect took, and what it left."""
     resolution_s = timeline.start.limits.get("recency_resolution_s")
-    alone = weighed(timeline)
-    if resolution_s is None or not alone:
+    if resolution_s is None or not alone.collects:
         return
     margin_ns = int(resolution_s * _NS) + SLACK_NS
     for collect, uses, later in _walked(timeline, alone):
@@ -76,14 +78,19 @@ def _inverted(collect: Op, evicted: _Use, kept: _Use) -> Violation:
 
 
 def _walked(
-    timeline: Timeline, alone: Sequence[Op]
+    timeline: Timeline, alone: Alone
 ) -> Iterator[tuple[Op, Mapping[str, _Use], Sequence[Op]]]:
     """Each collect that took something, what was known of uses before it, and what came after."""
-    process = alone[0].process
-    mine = [op for op in timeline.ops if op.process == process]
+    collects = alone.collects
+    process = collects[0].process
+    read = OpOutcome.READ  # what a read gives, its handle's hit has told of already
+    mine = [
+        op for op in timeline.ops[alone.first :] if op.outcome is not read and op.process == process
+    ]
     since_ns = _settled_since(timeline, process)
-    coming = [*alone[1:], alone[-1]]  # after the last nothing is asked about
-    shifts, known = (0.0, _shifted_s(alone[0])), {op.id: number for number, op in enumerate(alone)}
+    coming = [*collects[1:], collects[-1]]  # after the last nothing is asked about
+    shifts = (0.0, _shifted_s(collects[0]))
+    known = {op.id: number for number, op in enumerate(collects)}
     uses: dict[str, _Use] = {}
     held: dict[int, str] = {}
     for place, op in enumerate(mine, 1):
@@ -97,7 +104,7 @@ def _walked(
             uses.pop(op.key, None)
         elif op.key in uses if op.outcome in _USED else _is_new(op, since_ns):
             uses[op.key] = _use(op, shifts)
-        if op.outcome in (*_USED, OpOutcome.PUBLISHED):
+        if op.outcome in _GAVE:
             held[op.id] = op.key
         elif op.verb == Verb.RELEASE and op.outcome is OpOutcome.DONE:
             held.pop(op.via, None)

@@ -18,6 +18,7 @@ extracted, or debris was left: entries are not all there is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from untorn_conformance.backend import BytesMeaning, Verb
@@ -33,11 +34,11 @@ _Told = tuple[str, tuple[str, ...], str]
 
 
 def judge_weighed(
-    timeline: Timeline, removals: Removals, weighing: Weighing, judged: Judged
+    timeline: Timeline, removals: Removals, weighing: Weighing, alone: Alone, judged: Judged
 ) -> Iterator[Violation]:
     """Judge every collect that ran alone and was weighed."""
     scene = _Scene(timeline, removals, weighing)
-    for op in weighed(timeline):
+    for op in alone.collects:
         judged.note("H11" if op.numbers.get("shifted_s", 0) else "H7", op)
         for checker, rows, message in scene.judge(op):
             yield Violation(
@@ -50,21 +51,32 @@ def judge_weighed(
         scene.note(op)
 
 
-def weighed(timeline: Timeline) -> list[Op]:
-    """The weighed collects that certainly ran alone and unhindered."""
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The weighed collects of a round that certainly ran alone and unhindered, all of one process.
+
+    ``first`` is the number of the first operation that it was asked.
+    """
+
+    collects: tuple[Op, ...] = ()
+    first: int = 0
+
+
+def weighed(timeline: Timeline) -> Alone:
+    """Those of a round."""
     some = [op for op in timeline.collects if {"stood", "stayed"} <= op.numbers.keys()]
     audit = timeline.round.audit
     if not some or timeline.extracts or (audit is not None and audit.debris):
-        return []
+        return Alone()
+    process = some[0].process
+    firsts = {op.process: op.id for op in reversed(timeline.ops)}
     ended = {each.process: each.at_ns for each in timeline.round.deaths}
-    others = {op.process for op in timeline.ops} - {op.process for op in some}
-    last = max((ended.get(each, FOREVER) for each in others), default=-FOREVER)
-    processes = {op.process for op in some}
-    return [
-        op
-        for op in some
-        if len(processes) == 1 and last <= op.began_ns and timeline.is_untroubled(op)
-    ]
+    others = (ended.get(each, FOREVER) for each in firsts if each != process)
+    last = max(others, default=-FOREVER)
+    if any(op.process != process for op in some):
+        return Alone()
+    alone = (op for op in some if last <= op.began_ns and timeline.is_untroubled(op))
+    return Alone(tuple(alone), firsts[process])
 
 
 class _Scene:
