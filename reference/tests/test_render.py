@@ -1,5 +1,6 @@
 """A render: an item for each request, equal ones done once, and none harmed by another (K6)."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -353,3 +354,13 @@ def test_progress_that_raises_ends_the_render_and_leaves_nothing(
 def test_delivery_of_shared_frames_is_their_leaders(render: Any, sdr: Path) -> None:
     result = render(short(sdr), short(sdr))
     assert [frames_of(item).delivery for item in result] == [Delivery.PUBLISHED] * 2
+
+
+def test_default_is_half_of_the_processors_that_may_be_used(child: Callable[..., Any]) -> None:
+    one = child("from untorn.render import default_slots; say(default_slots())")
+    assert int(one.heard()) == max(1, len(os.sched_getaffinity(0)) // 2)
+    bound = child(
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from untorn.render import default_slots; say(default_slots())"
+    )
+    assert bound.heard() == "1"

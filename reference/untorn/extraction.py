@@ -120,7 +120,12 @@ def _follow(pipe: IO[bytes], expected: int | None, progress: Progress | None) ->
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:
-    """Wait without reaping: until `cancel` has forgotten the number it must not be another's."""
+    """Wait without reaping: until `cancel` has forgotten the number it must not be another's.
+
+    Without waitid(2), which macOS came to late, a cancel ends only decoders that still tell.
+    """
+    if not hasattr(os, "waitid"):
+        return
     with contextlib.suppress(ChildProcessError):  # the program reaps, or ignores, all its children
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 

@@ -107,7 +107,8 @@ def render(
 
 def default_slots() -> int:
     """Half of the processors that we may use: a decoder has threads of its own."""
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, ours // 2)
 
 
 def _wait_for(run: Callable[[], Result], cancel: Cancel) -> Result:
