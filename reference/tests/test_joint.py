@@ -96,6 +96,19 @@ def test_members_that_are_there_are_hits_and_the_rest_is_cut(
     release(found)
 
 
+def test_a_warm_longer_entry_serves_the_whole_group(
+    cache: Cache, sdr: Path, decoder: Any, alone: list[list[bytes]]
+) -> None:
+    cache.extract(Request(clip=sdr, fps=30)).release()
+    before = decoder.decodes()
+    found = obtain(cache, sdr)
+    assert [data_of(each) for _, each in sorted(found.items()) if each] == alone
+    assert decoder.decodes() == before
+    counters = cache.stats().counters
+    assert (counters["sliced"], counters["miss.absent"]) == (3, 4)
+    release(found)
+
+
 def test_a_single_member_that_is_missing_is_left_to_be_extracted_alone(
     cache: Cache, sdr: Path, decoder: Any, alone: list[list[bytes]]
 ) -> None:

@@ -71,7 +71,7 @@ def obtain(
         keys = [job.key for job in jobs[1:] if job.key is not None]
         turn = extract.wait_for_turn(access, root, leader, keys)
         try:
-            missing = _missing(access, group, jobs, found)
+            missing = _missing(access, upkeep, group, jobs, found)
             if len(missing) > 1:
                 _make(access, upkeep, union, missing, found)
         except (UntornError, OSError) as error:
@@ -104,19 +104,28 @@ def _shared_out(group: Group, jobs: Sequence[Job]) -> Progress | None:
 
 
 def _missing(
-    access: Access, group: Group, jobs: Sequence[Job], found: list[Frames | None]
+    access: Access,
+    upkeep: Upkeep,
+    group: Group,
+    jobs: Sequence[Job],
+    found: list[Frames | None],
 ) -> list[_Member]:
-    """J1 and J2; hits go into `found`."""
+    """J1 and J2; hits go into `found`, and what a warm longer entry holds."""
     missing = []
     for place, (member, job) in enumerate(zip(group.members, jobs, strict=True)):
-        if job.key is None:
+        if job.key is None or job.inputs is None:
             continue
         look = extract.find_whole(access, job.key)
         if isinstance(look, Frames):
             reading.count(access, look)
             found[place] = look
-        else:
+            continue
+        wanted = Cut(inputs=job.inputs, resolved=job.resolved, info=group.info)
+        found[place] = warm.cut(access, upkeep, wanted, look)
+        if found[place] is None:
             missing.append(_Member(place=place, job=job, offset=member.offset, miss=look))
+        else:
+            reading.count(access, look)
     path, whole = group.union.path, group.union.range
     return [
         each
