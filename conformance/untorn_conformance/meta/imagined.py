@@ -90,7 +90,7 @@ class Imagined:
         self.strikes: list[Strike] = []
         self.deaths: list[Death] = []
         self.has_row = bool(flaw.row) if flaw is not None else self.random.random() < 0.5
-        self.refusing = False
+        self.strikes_no_more = self.refusing = False
         self.moved = False
         self.born = 0
         self.open_ops: dict[str, str] = {}
@@ -116,7 +116,9 @@ class Imagined:
                 next(self.random.choice(self.workers).program)
         for worker in list(self.workers):
             self._end(worker)
-        next(nemesis)
+        self.strikes_no_more = True
+        for _ in range(2):  # what struck last is over before anybody looks, and on record
+            next(nemesis, None)
         if self.has_row:
             Row(self).play()
         debris = ("trash/1",) if self.flaw is Flaw.LEAVES_DEBRIS else ()
@@ -426,6 +428,8 @@ class Imagined:
             self.strikes.append(
                 Strike(name=kind, begin_ns=began, end_ns=self.now, excuses=(kind,), bit=True)
             )
+            if self.strikes_no_more:
+                return
 
     def _strike(self, kind: Excuse) -> None:
         if kind is Excuse.REFUSES:
