@@ -326,7 +326,11 @@ def processes_that_name(text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)],
+    [
+        (signal.SIGINT, ExitCode.INTERRUPTED),
+        (signal.SIGTERM, ExitCode.TERMINATED),
+        (signal.SIGHUP, ExitCode.TERMINATED),
+    ],
 )
 def test_being_told_to_stop_leaves_nothing_behind(
     number: signal.Signals, code: ExitCode, tmp_path: Path

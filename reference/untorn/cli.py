@@ -172,6 +172,9 @@ def say(text: str) -> None:
 def run(command: Callable[..., Any], arguments: list[str]) -> int:
     """Run a command group and turn every ending into an exit code and one line; no traceback."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    hangup = getattr(signal, "SIGHUP", None)  # not everywhere
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(hangup, _on_sigterm)  # the terminal is gone: decoders would go on
     try:
         result = command(args=arguments, prog_name="untorn", standalone_mode=False)
     except UntornError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -35,6 +36,10 @@ class Transfer(StrEnum):
     PQ = "smpte2084"
     HLG = "arib-std-b67"
 
+
+_MAX_REMEMBERED = 1024
+# What these formats show lies in other files, whose changes no key and no look at this one tells.
+_POINTERS = frozenset({"concat", "hls", "dash", "imf", "sdp", "webm_dash_manifest"})
 
 _HDR_TRANSFERS = {PQ: Transfer.PQ, HLG: Transfer.HLG}
 _FULL_RANGE = {1: False, 2: True}  # as ffmpeg numbers them
@@ -115,16 +120,20 @@ def require_unchanged(path: str, before: SourceState) -> None:
 
 def identify(path: str, state: SourceState, *, by_content: bool) -> SourceIdentity:
     """The clip's part of a key; by content it is read once in full (raises ClipError)."""
-    content = None
-    if by_content:
-        try:
-            with open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ClipError(f"{printable(path)}: {error.strerror}") from None
+    content = _content_sha256(path, state) if by_content else None
     return SourceIdentity(
         path=path, mtime_ns=state.mtime_ns, size=state.size, content_sha256=content
     )
+
+
+@functools.lru_cache(maxsize=_MAX_REMEMBERED)
+def _content_sha256(path: str, _state: SourceState) -> str:
+    """Read once a process and state, however many ranges of the clip are asked for."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ClipError(f"{printable(path)}: {error.strerror}") from None
 
 
 def probe(path: str) -> ClipInfo:
@@ -132,9 +141,13 @@ def probe(path: str) -> ClipInfo:
     shown = printable(path)
     try:
         with open_container(path) as container:
+            if not _POINTERS.isdisjoint(container.format.name.split(",")):
+                raise ClipError(f"{shown} is a list of other files, not a clip")
             streams = [s for s in container.streams.video if not is_cover(s)]
             if not streams:
                 raise ClipError(f"{shown} has no video stream")
+            if not streams[0].codec_context:
+                raise ClipError(f"{shown}: nobody here knows how its video is coded")
             rate = streams[0].average_rate or streams[0].guessed_rate
             if not rate or not streams[0].width or not streams[0].height:
                 raise ClipError(f"{shown}: the video stream tells neither its rate nor its size")

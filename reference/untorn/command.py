@@ -68,7 +68,8 @@ def command(decoder: Decoder, clip: str, wanted: Range, info: ClipInfo) -> list[
     (Measured: the plain way and ffmpeg's `-fps_mode cfr` begin with the next frame, and are off by
     as much as the longest one.)
     """
-    stream = ffmpeg.input(_PLACE_OF_CLIP, **_reading(wanted, info)).video
+    # "V" passes over covers, as the probe does; "v" would take one that comes first for the video.
+    stream = ffmpeg.input(_PLACE_OF_CLIP, **_reading(wanted, info))["V"]
     stream, limit = _paced(stream, wanted, info)
     stream = _transformed(stream, wanted.transform, info)
     target = f"{_FRAME_NAME}.{wanted.format.value}"

@@ -41,7 +41,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.INVALID: "verify: no verdict is possible",
     ExitCode.SOME_FAILED: "render: a clip failed, and is named; every other one was delivered",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; nothing half done is left",
-    ExitCode.TERMINATED: "stopped by SIGTERM; nothing half done is left",
+    ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP; nothing half done is left",
 }
 
 _BY_ERROR: tuple[tuple[type[UntornError], ExitCode], ...] = (

@@ -337,7 +337,8 @@ def room(access: Access, upkeep: Upkeep, need: space.Need) -> Failure | None:
         short = space.missing(root, need)
         if short is not None:
             usage = upkeep.used_bytes(root)
-            upkeep.collect(max(0, usage - short.size) if short.size else 0)
+            if short.size <= usage:  # what no eviction can make room for evicts nothing
+                upkeep.collect(usage - short.size if short.size else 0)
             short = space.missing(root, need)
         if short is None:
             return None

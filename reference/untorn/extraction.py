@@ -94,6 +94,8 @@ def _start(
             )
         except OSError as error:
             failures.append(error)
+        except Exception as error:  # as out of memory, or while the interpreter ends
+            failures.append(OSError(0, str(error) or type(error).__name__))
         finally:
             done.set()
 

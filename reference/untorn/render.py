@@ -129,8 +129,15 @@ def _wait_for(run: Callable[[], Result], cancel: Cancel) -> Result:
         finally:
             done.release()
 
+    def start() -> None:
+        try:
+            _thread.start_new_thread(conduct, ())
+        except RuntimeError as error:  # there can be no more threads
+            outcome.append(UntornError(f"a render cannot start: {error}"))
+            done.release()
+
     try:
-        _thread.start_new_thread(conduct, ())
+        start()
         while not done.acquire(timeout=_SIGNAL_DELAY_S):
             pass
         if isinstance(outcome[0], BaseException):

@@ -48,7 +48,7 @@ class Request:
     start: Rational = 0
     duration: Rational | None = None
     quality: int | None = None
-    identity: Identity = Identity.STAT
+    identity: Identity | str = Identity.STAT
     final_frame: bool = False
     transform: Transform | str | None = None
 
@@ -87,7 +87,7 @@ def resolve(request: Request) -> Resolved:
     try:
         path = os.path.realpath(os.fsdecode(os.fspath(request.clip)))
         return Resolved(
-            path=path, state=source_state(path), identity=request.identity, range=wanted
+            path=path, state=source_state(path), identity=_identity(request.identity), range=wanted
         )
     except ValueError as error:  # an embedded NUL
         raise ClipError(f"not a path: {error}") from None
@@ -128,6 +128,14 @@ def _format(value: FrameFormat | str) -> FrameFormat:
     except ValueError:
         words = ", ".join(FrameFormat)
         raise KeyInputError(f"format must be one of {words}, not {value!r}") from None
+
+
+def _identity(value: Identity | str) -> Identity:
+    try:
+        return Identity(value)
+    except ValueError:
+        words = ", ".join(Identity)
+        raise KeyInputError(f"identity must be one of {words}, not {value!r}") from None
 
 
 def _transform(value: Transform | str | None, frame_format: FrameFormat | str) -> Transform | None:

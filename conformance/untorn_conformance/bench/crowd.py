@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,9 @@ from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any
 
+from untorn_stress import supervise
+
+_MARK = "UNTORN_BENCH_CROWD"
 _CHILD = "untorn_conformance.bench.child"
 _PATIENCE_S = 300.0
 
@@ -28,11 +32,14 @@ def run(
     """The answers of `processes` processes that do `job` (see child.JOBS) at the same time.
 
     `environment` is added to theirs. Raises ChildError if one of them dies; all are gone at the
-    end, whatever ends it.
+    end, whatever ends it, and so is every decoder that one of them started.
     """
     command = [sys.executable, "-m", _CHILD, job, *arguments]
+    mark = secrets.token_hex(8)
     with ExitStack() as stack:
-        crowd = [_start(command, stack, environment) for _ in range(processes)]
+        stack.callback(supervise.kill_all, lambda: supervise.marked(mark, _MARK))  # called last
+        marked = {**environment, _MARK: mark}
+        crowd = [_start(command, stack, marked) for _ in range(processes)]
         for one in crowd:
             assert one.stdout is not None
             if one.stdout.readline() != "ready\n":

@@ -20,6 +20,7 @@ SHOWN_BY: Final[Shown] = tuple(
     Case(
         file="test_pixels.py",
         id=f"X1.cold_warm_uncached_and_plain_are_identical[{clip}]",
+        says="cold against ffmpeg alone",
     )
     for clip in ("vfr amid a long frame", "vfr_matroska")
 )
