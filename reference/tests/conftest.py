@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Frames, Miss, Request, events
+from untorn import Cache, Frames, Miss, Request, Result, events
 from untorn_fixtures.clips import clip, ffmpeg_exe
 
 REFERENCE = Path(__file__).resolve().parents[1]
@@ -392,3 +392,22 @@ def descriptors() -> Callable[[], int]:
         return len(os.listdir("/proc/self/fd"))
 
     return count
+
+
+@pytest.fixture
+def render(cache: Cache) -> Iterator[Callable[..., Result]]:
+    """Render with `cache`; everything is released at the end."""
+    with ExitStack() as stack:
+        yield lambda *requests, **named: stack.enter_context(cache.render(requests, **named))
+
+
+@pytest.fixture
+def apart() -> Callable[[Request], list[bytes]]:
+    """The bytes of one request, extracted without any cache."""
+    off = Cache.open(environ={"UNTORN_CACHE_DIR": "off"})
+
+    def extract(request: Request) -> list[bytes]:
+        with off.extract(request) as frames:
+            return [frames.read(index) for index in range(len(frames))]
+
+    return extract

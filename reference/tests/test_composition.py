@@ -41,7 +41,7 @@ transform = "hdr2sdr"
 
 
 def parsed(text: str) -> Composition:
-    return parse(text, directory="/work", file="c.toml")
+    return parse(text, directory="/films", file="c.toml")
 
 
 def told(text: str) -> str:
@@ -60,7 +60,7 @@ def test_every_key_has_its_meaning() -> None:
     assert done.tone_map is True
     assert done.requests == (
         Request(
-            clip="/work/a.mp4",
+            clip="/films/a.mp4",
             fps=Fraction(30000, 1001),
             format=FrameFormat.JPG,
             start=Fraction(0),
@@ -75,7 +75,7 @@ def test_every_key_has_its_meaning() -> None:
             duration=Fraction(1001, 30000),
         ),
         Request(
-            clip="/work/../c.webm",
+            clip="/films/../c.webm",
             fps=Fraction(30000, 1001),
             format=FrameFormat.JPG,
             start=Fraction(7),

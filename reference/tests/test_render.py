@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from untorn import (
     KeyInputError,
     Origin,
     Request,
-    Result,
     UntornError,
 )
 
@@ -40,25 +38,6 @@ def frames_of(item: Item) -> Frames:
     assert item.error is None
     assert item.frames is not None
     return item.frames
-
-
-@pytest.fixture
-def render(cache: Cache) -> Iterator[Callable[..., Result]]:
-    """Render with `cache`; everything is released at the end."""
-    with ExitStack() as stack:
-        yield lambda *requests, **named: stack.enter_context(cache.render(requests, **named))
-
-
-@pytest.fixture
-def apart() -> Callable[[Request], list[bytes]]:
-    """The bytes of one request, extracted without any cache."""
-    off = Cache.open(environ={"UNTORN_CACHE_DIR": "off"})
-
-    def extract(request: Request) -> list[bytes]:
-        with off.extract(request) as frames:
-            return data_of(frames)
-
-    return extract
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Renders of SDR and HDR sources: all frames of one kind, and none from the wrong entry (K5)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Frames, Item, KeyInputError, Request, Result
+from untorn import Frames, Item, KeyInputError, Request
 from untorn.transform import Transform
 from untorn_fixtures.clips import clip
 
@@ -16,25 +14,6 @@ pytestmark = pytest.mark.usefixtures("decoder")
 def two(name: str, **changes: Any) -> Request:
     """Two frames of a recipe's clip."""
     return Request(**{"clip": clip(name), "fps": 30, "duration": "1/15", **changes})
-
-
-@pytest.fixture
-def render(cache: Cache) -> Iterator[Callable[..., Result]]:
-    """Render with `cache`; everything is released at the end."""
-    with ExitStack() as stack:
-        yield lambda *requests, **named: stack.enter_context(cache.render(requests, **named))
-
-
-@pytest.fixture
-def apart() -> Callable[[Request], list[bytes]]:
-    """The bytes of one request, extracted without any cache."""
-    off = Cache.open(environ={"UNTORN_CACHE_DIR": "off"})
-
-    def extract(request: Request) -> list[bytes]:
-        with off.extract(request) as frames:
-            return data_of(frames)
-
-    return extract
 
 
 def data_of(frames: Frames | None) -> list[bytes]:
