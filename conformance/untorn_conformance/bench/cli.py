@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -92,16 +92,12 @@ def cache(
     depend on the machine; the ratios are of cases that took turns.
     """
     plan = _plan(TINY if tiny else QUICK if quick else FULL, rounds)
-    home = Path(tempfile.gettempdir()) if directory is None else directory
-    described = machine.describe(home)
-    try:
-        with _workspace(home) as workspace:
-            rows = measure(Ground(home=workspace, plan=plan, say=_say))
-            described["loadavg_after"] = machine.load_average()
-            _print(rows, described, plan, as_json=as_json)  # removing what was made takes a while
-    except KeyboardInterrupt:
-        _say("interrupted; everything that was made is removed")
-        sys.exit(_INTERRUPTED)
+    _measure(
+        lambda home: measure(Ground(home=home, plan=plan, say=_say)),
+        plan,
+        directory,
+        as_json=as_json,
+    )
 
 
 @bench.command()
@@ -127,13 +123,29 @@ def extract(
 
     plan = EXTRACT_TINY if tiny else EXTRACT_QUICK if quick else EXTRACT_FULL
     plan = plan if rounds is None else dataclasses.replace(plan, rounds=rounds)
+    _measure(
+        lambda home: extracting.measure(Studio(home=home, plan=plan, say=_say)),
+        plan,
+        directory,
+        as_json=as_json,
+    )
+
+
+def _measure(
+    rows_of: Callable[[Path], list[Row]],
+    plan: Plan | ExtractPlan,
+    directory: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the rows that are measured in a folder of their own, which is removed at the end."""
     home = Path(tempfile.gettempdir()) if directory is None else directory
     described = machine.describe(home)
     try:
         with _workspace(home) as workspace:
-            rows = extracting.measure(Studio(home=workspace, plan=plan, say=_say))
+            rows = rows_of(workspace)
             described["loadavg_after"] = machine.load_average()
-            _print(rows, described, plan, as_json=as_json)
+            _print(rows, described, plan, as_json=as_json)  # removing what was made takes a while
     except KeyboardInterrupt:
         _say("interrupted; everything that was made is removed")
         sys.exit(_INTERRUPTED)
