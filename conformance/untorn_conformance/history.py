@@ -118,7 +118,8 @@ class Op:
     is the key's label, ``""`` where there is none. ``via`` is the operation whose handle this one
     uses (a read, a publish, a release, an abandon), -1 for none. ``version`` is the attempt that a
     stage, a publish or an extract makes. ``ended_ns`` is -1 while there is no answer; ``outcome``
-    is None then. ``reason`` is that of a miss, an unpublished or a skip, or the error's code.
+    is None then. ``reason`` is that of a miss, an unpublished or a skip, or the error's code, and
+    ``message`` what the error said.
     ``index`` is the frame that a read asks for, from 0; ``seen`` whose bytes it gave, None for
     bytes that nobody wrote. ``files`` is how many files a handle lists, ``in_order`` whether they
     are the version's first ``files`` names in frame order. ``numbers`` are the counters that stats
@@ -141,6 +142,7 @@ class Op:
     ended_ns: int = -1
     outcome: OpOutcome | None = None
     reason: str = ""
+    message: str = ""
     seen: Seen | None = None
     files: int = -1
     in_order: bool = True
@@ -231,7 +233,7 @@ _INVOKED: Final = ("id", "process", "verb", "key", "via", "version", "index")
 ARGUMENTS: Final = ("budget_bytes", "min_age_s", "dry_run", "shifted_s", "stood", "stood_bytes")
 """The numbers of a collect that are known when it is asked."""
 
-_RETURNED: Final = ("outcome", "reason", "files", "in_order", "numbers")
+_RETURNED: Final = ("outcome", "reason", "message", "files", "in_order", "numbers")
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one a line
 _OUTCOMES: Final = MappingProxyType({each.value: each for each in OpOutcome})
 _NEEDED: Final = frozenset({"id", "process", "verb", "at_ns"})

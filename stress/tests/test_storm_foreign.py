@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 from pathlib import Path
 from random import Random
@@ -52,6 +54,23 @@ def test_where_nothing_could_be_planted_nothing_is_judged(foreign: Foreign, tmp_
     shutil.rmtree(tmp_path / "cache")
     foreign.plant({"in the root": tmp_path / "cache"})
     assert list(foreign.harmed()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's driver has workers of another user")
+def test_what_could_not_be_filled_for_want_of_room_is_the_workers_own(tmp_path: Path) -> None:
+    for name in ("outside", "cache"):
+        (tmp_path / name).mkdir()
+    planted = Foreign(tmp_path / "outside", (65534, 65534))
+    (tmp_path / "outside" / "precious").write_bytes(b"what a link points to")
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))
+    try:
+        planted.plant({"in the root": tmp_path / "cache"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [(path.stat().st_size, path.stat().st_uid) for path in left] == [(0, 65534)]
+    assert list(planted.harmed()) == []  # what could not be planted is not judged
 
 
 def test_the_cleaner_leaves_what_is_foreign(foreign: Foreign, tmp_path: Path) -> None:

@@ -149,6 +149,13 @@ def test_H10_no_verb_ends_in_an_error(verb: str, row: str) -> None:
     assert found(told) == {"H10": {row}}
 
 
+def test_H10_what_an_error_said_is_told() -> None:
+    told = Told()
+    told.error("p", 1, 2, "age", "internal", message="PermissionError: not permitted")
+    (violation,) = judge(told.round).violations
+    assert "PermissionError: not permitted" in violation.message
+
+
 def test_H10_a_fault_gives_an_answer_and_no_error() -> None:
     told = Told()
     told.strike(0, 1.5, Excuse.REFUSES)

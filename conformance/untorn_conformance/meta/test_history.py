@@ -79,6 +79,16 @@ MISS = Op(
     outcome=OpOutcome.MISS,
     reason="absent",
 )
+FAILED = Op(
+    id=5,
+    process="reader0.1",
+    verb="stats",
+    began_ns=15,
+    ended_ns=16,
+    outcome=OpOutcome.ERROR,
+    reason="internal",
+    message="ValueError: a long story",
+)
 STRIKE = Strike(
     name="cleaner",
     begin_ns=1,
@@ -98,7 +108,7 @@ AUDIT = Audit(
 )
 ROUND = Round(
     start=START,
-    ops=(LOOKUP, READ, PUBLISH, COLLECT, MISS),
+    ops=(LOOKUP, READ, PUBLISH, COLLECT, MISS, FAILED),
     strikes=(STRIKE,),
     deaths=(DEATH,),
     audit=AUDIT,

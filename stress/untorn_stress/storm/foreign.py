@@ -1,6 +1,7 @@
 """What is not the cache's, in its root and beside it: files, folders like entries, a link out.
 
-Rule 1: it is the workers' own, so that nothing but the cache itself keeps them from it (G5).
+Rule 1: it is the workers' own, so that nothing but the cache itself keeps them from it (G5): also
+        what could be made, but not filled, for want of room.
 Rule 2: nemeses leave it alone, or have it planted again: what is then missing a worker has taken.
 Rule 3: what could not be planted (no room, no permission just then) is not judged.
 """
@@ -53,8 +54,9 @@ class Foreign:
         for folder in (path.parent,) if not path.parent.exists() else ():
             folder.mkdir(mode=0o755)
             self._give(folder)
-        path.write_bytes(content)
-        self._give(path)
+        with path.open("wb") as file:
+            self._give(path)
+            file.write(content)
 
     def _link(self, path: Path) -> None:
         if not path.is_symlink():

@@ -147,6 +147,8 @@ class Recorder:
             return {"numbers": {**op.numbers, **_answer(value), **more}}
         if isinstance(value, Stats):
             return {"numbers": dict(value.counters)}
+        if isinstance(value, BackendError):
+            return {"message": value.message}
         return {}
 
     def strike(self, strike: Strike) -> None:

@@ -62,6 +62,7 @@ def judge_answers(timeline: Timeline, judged: Judged) -> Iterator[Violation]:
             judged.count("H10")
             rows = (_OWED.get(op.verb, "L2"),) if timeline.is_untroubled(op) else ("D2",)
             told = f"{op.verb} of {op.process} {_ENDED.get(op.reason, _ENDED[''])}{op.reason}"
+            told += f" ({op.message})" if op.message else ""
             yield _finding(rows, told, (op.id,), op.ended_ns)
     if timeline.round.is_whole:
         for op in timeline.unanswered:
