@@ -1,13 +1,14 @@
-"""Counter, ledger and totals: hints that any damage leaves usable, and that a sweep heals."""
+"""Counter, sizes and totals: what damage leaves usable, and what a sweep heals."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Frames, accounting, events, syscalls
+from untorn import Cache, Frames, events, syscalls
 from untorn.root import Root
 
 Put = Callable[..., Frames]
@@ -59,8 +60,7 @@ def test_count_of_a_writer_that_died_before_it_counted_is_healed(
     put(cache, key_of(1))
     writer = child(
         """
-from untorn import upkeep
-accounting.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+accounting.add = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 fill(Cache.open(sys.argv[1]).stage(KEY)).publish()
 """,
         root,
@@ -87,86 +87,86 @@ syscalls.lock_byte(fd, 0); say("counting"); hear()
     assert put(cache, key_of(2)).delivery == "published"
 
 
-def test_ledger_knows_the_sizes_of_entries(
-    cache: Cache, opened: Root, root: Path, key: str, put: Put
+SIZES = 3 * 4096 + 100, 7
+
+
+@pytest.mark.parametrize(("before", "after"), [SIZES, SIZES[::-1]])
+def test_size_of_an_entry_is_its_own_and_not_that_of_the_keys_last_one(
+    cache: Cache, root: Path, key: str, child: Child, before: int, after: int
 ) -> None:
-    put(cache, key)
-    assert accounting.read_ledger(opened).size_of(key) == size_of(root, key)
+    with cache.stage(key) as area:
+        (Path(area.path) / "f1").write_bytes(bytes(before))
+        area.publish().release()
+    cache.collect(budget_bytes=0, min_age_s=0)
+    writer = child(
+        """
+from untorn import upkeep
+upkeep.Upkeep.account = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+area = Cache.open(sys.argv[1]).stage(KEY)
+open(area.path + "/f1", "wb").write(bytes(int(sys.argv[2])))
+area.publish()
+""",
+        root,
+        after,
+    )
+    writer.ended()
+    cache.collect(budget_bytes="unlimited")
+    assert cache.stats().entry_bytes == size_of(root, key) > after
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"+%s 123",
-        b"+%s 12+%s 345\n",
-        b"+%s\n",
-        b"+%s x\n",
-        b"%s 5\n",
-        b"+%s -5\n",
-        b"+%s 5 \n",
-        b"\xff\x00\n\n+%s 9999999999999999\n",
-        b"[" * 100_000,
-    ],
-    ids=lambda text: repr(text)[:20],
-)
-def test_ledgers_cut_or_joined_line_is_passed_over(
-    opened: Root, root: Path, key: str, key_of: KeyOf, text: bytes
+@pytest.mark.parametrize("frames", [1, 120, 1000])
+def test_collect_weighs_entries_of_any_length(
+    cache: Cache, root: Path, key: str, frames: int
 ) -> None:
-    good = b"+%s 77\n" % key_of(1).encode()
-    torn = text.replace(b"%s", key.encode())
-    (root / "ctl" / "ledger").write_bytes(good + torn)
-    ledger = accounting.read_ledger(opened)
-    assert (ledger.size_of(key_of(1)), ledger.size_of(key)) == (77, None)
-
-
-@pytest.mark.parametrize("size", [1, 7, 84, 85, 1000])
-def test_ledger_is_the_same_in_pieces_of_any_size(
-    opened: Root, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    for number in range(5):
-        accounting.record(opened, key_of(number), number + 1)
-    monkeypatch.setattr(accounting, "_READ_BYTES", size)
-    ledger = accounting.read_ledger(opened)
-    assert [ledger.size_of(key_of(number)) for number in range(5)] == [1, 2, 3, 4, 5]
-    assert ledger.lines == 5
-
-
-def test_end_of_a_line_that_is_too_long_is_no_line(
-    opened: Root, root: Path, key: str, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(accounting, "_READ_BYTES", 64)
-    good = b"+%s 77\n" % key_of(1).encode()
-    (root / "ctl" / "ledger").write_bytes(bytes(5000) + b"+%s 5\n" % key.encode() + good)
-    ledger = accounting.read_ledger(opened)
-    assert (ledger.size_of(key_of(1)), ledger.size_of(key)) == (77, None)
-
-
-def test_last_size_of_a_key_counts(opened: Root, key: str) -> None:
-    accounting.record(opened, key, 5)
-    accounting.record(opened, key, 7)
-    assert accounting.read_ledger(opened).size_of(key) == 7
-
-
-def test_collect_without_a_ledger_reads_the_manifests(
-    cache: Cache, root: Path, key: str, put: Put
-) -> None:
-    put(cache, key)
-    (root / "ctl" / "ledger").unlink()
+    with cache.stage(key) as area:
+        for number in range(frames):
+            (Path(area.path) / f"frame_{number:05}.png").write_bytes(b"x" * (number + 1))
+        area.publish().release()
     done = cache.collect(budget_bytes="unlimited")
     assert done.entry_bytes == size_of(root, key)  # type: ignore[union-attr]
 
 
-def test_long_ledger_is_shortened_to_what_lives(
-    cache: Cache, opened: Root, root: Path, key: str, key_of: KeyOf, put: Put
+@pytest.mark.parametrize(
+    "manifest", [b"", b"{}", b"\xff" * 5000, b'{"v":1,"key":"' + b"0" * 64, None]
+)
+def test_entry_without_its_manifest_weighs_what_lies_there(
+    cache: Cache, root: Path, key: str, put: Put, manifest: bytes | None
 ) -> None:
     put(cache, key)
-    for number in range(1100):
-        accounting.record(opened, key_of(number), 1)
-    inode = (root / "ctl" / "ledger").stat().st_ino
-    cache.collect()
-    ledger = accounting.read_ledger(opened)
-    assert (ledger.lines, ledger.size_of(key)) == (1, size_of(root, key))
-    assert (root / "ctl" / "ledger").stat().st_ino == inode
+    path = root / "v1" / key / "manifest"
+    path.unlink()
+    if manifest is not None:
+        path.write_bytes(manifest)
+    done = cache.collect(budget_bytes="unlimited")
+    assert done.entry_bytes == size_of(root, key)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("f1", path)])
+def test_what_lies_in_a_manifests_place_is_not_waited_for(
+    cache: Cache, root: Path, key: str, put: Put, make: Callable[[Path], None]
+) -> None:
+    put(cache, key)
+    path = root / "v1" / key / "manifest"
+    path.unlink()
+    make(path)
+    weighed = sum(each.lstat().st_size for each in path.parent.iterdir())
+    done = cache.collect(budget_bytes="unlimited")
+    assert done.entry_bytes == weighed  # type: ignore[union-attr]
+
+
+def test_manifest_of_another_key_says_nothing(
+    cache: Cache, root: Path, key_of: KeyOf, put: Put
+) -> None:
+    put(cache, key_of(1))
+    put(cache, key_of(2))
+    other = (root / "v1" / key_of(2) / "manifest").read_bytes()
+    text = re.sub(rb'"bytes":[0-9]+', b'"bytes":999999', other)
+    path = root / "v1" / key_of(1) / "manifest"
+    path.unlink()
+    path.write_bytes(text)
+    done = cache.collect(budget_bytes="unlimited")
+    total = size_of(root, key_of(1)) + size_of(root, key_of(2))
+    assert done.entry_bytes == total  # type: ignore[union-attr]
 
 
 # --- totals of all processes
@@ -252,7 +252,7 @@ def test_nothing_below_ctl_is_followed_or_waited_for(
 ) -> None:
     (tmp_path / "outside").write_text("not ours")
     (root / "ctl" / "usage").symlink_to(tmp_path / "outside")
-    os.mkfifo(root / "ctl" / "ledger")
+    os.mkfifo(root / "ctl" / "spans")
     (root / "ctl" / "counters").symlink_to(tmp_path / "outside")
     put(cache, key)
     cache.collect()

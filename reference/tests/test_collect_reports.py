@@ -54,7 +54,7 @@ def test_statistics_equal_what_left_the_tree(
     assert list((root / "trash").iterdir()) == []
 
 
-def test_freed_bytes_are_those_on_the_disk_and_not_those_of_the_ledger(
+def test_freed_bytes_are_those_on_the_disk_and_not_those_of_the_manifest(
     cache: Cache, root: Path, key_of: KeyOf, fill: Callable[..., None]
 ) -> None:
     fill([1])
@@ -120,9 +120,7 @@ def test_dry_run_passes_over_what_it_cannot_open(
     assert (answer.evicted, answer.protected) == (1, {"enotdir": 1})
 
 
-@pytest.mark.parametrize(
-    "step", ["drain", "reap_staging", "_reclaim_generations", "_shorten_ledger"]
-)
+@pytest.mark.parametrize("step", ["drain", "reap_staging", "_reclaim_generations"])
 def test_step_that_fails_does_not_lose_what_was_evicted_before_it(
     cache: Cache, fill: Callable[..., None], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

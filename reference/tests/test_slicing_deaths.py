@@ -34,7 +34,6 @@ say("lived")
         ("os", "link", 7, False),
         ("os", "write", 1, False),  # of the manifest
         ("syscalls", "rename_noreplace", 1, False),
-        ("accounting", "record", 1, True),
         ("accounting", "add", 1, True),
     ],
 )

@@ -1,7 +1,7 @@
 """Collect: evict least recently used entries down to a budget, and reap what the dead left.
 
     G0 flock ctl/gc.lock EX, without waiting   held: skipped, another collector is at it
-    G1 list v1/: one stat an entry, sizes from the ledger
+    G1 list v1/: one stat an entry, its size from its manifest's first line
     G2 oldest first, while over budget:        younger than min_age: passed over
        open it, flock EX without waiting       held: leased, passed over
        inode and mtime as they were listed?    no: touched or replaced meanwhile, passed over
@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from untorn import accounting, events, layout, syscalls
-from untorn.lookup import FUTURE_SLACK_S, NS, read_manifest, stamp_ns
-from untorn.manifest import ManifestError, parse
+from untorn.lookup import FUTURE_SLACK_S, NS, stamp_ns
+from untorn.manifest import frame_bytes_said
 from untorn.outcome import Collected, Skipped, SkipReason
 from untorn.reap import reap_staging
 from untorn.root import Root
 from untorn.trash import delete, drain, set_aside
 
-_LEDGER_SLACK = 2  # rewrite it when it has twice as many lines as there are entries
-_LEDGER_MIN_LINES = 1000
+_HEAD_BYTES = 4096  # of a manifest: all of one of 120 frames
+_MANIFEST_FLAGS = os.O_RDONLY | syscalls.FILE_FLAGS
 
 
 class Listed(NamedTuple):
@@ -82,8 +82,7 @@ def collect(root: Root, orders: Orders) -> Collected | Skipped:
 
 def _collect_alone(root: Root, orders: Orders) -> Collected:
     counted = accounting.read(root)
-    ledger = accounting.read_ledger(root)
-    listing = _list_entries(root, ledger)
+    listing = _list_entries(root)
     total = sum(entry.size for entry in listing)
     tally = Tally()
     victims = plan(listing, total, orders, tally)
@@ -105,7 +104,6 @@ def _collect_alone(root: Root, orders: Orders) -> Collected:
         )
         if drift != accounting.Usage(0, 0):
             _attempt(tally, lambda: accounting.add(root, drift.entries, drift.size))
-        _attempt(tally, lambda: _shorten_ledger(root, ledger, listing))
     left = total - tally.gone_bytes
     return Collected(
         evicted=tally.evicted + tally.reclaimed,
@@ -217,7 +215,7 @@ def _count_only(
         tally.gone_bytes += entry.size
 
 
-def _list_entries(root: Root, ledger: accounting.Ledger) -> list[Listed]:
+def _list_entries(root: Root) -> list[Listed]:
     listing = []
     with os.scandir(root.entries_fd) as children:
         for child in children:
@@ -229,21 +227,27 @@ def _list_entries(root: Root, ledger: accounting.Ledger) -> list[Listed]:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 continue  # in the place of an entry: the next publish of the key clears it
-            size = ledger.size_of(child.name)
-            if size is None:
-                size = _size_of_entry(root, child.name)
+            size = _size_of_entry(root, child.name)
             listing.append(Listed(child.name, status.st_ino, status.st_mtime_ns, size))
     return listing
 
 
 def _size_of_entry(root: Root, key: str) -> int:
-    """The bytes of an entry that the ledger does not know; 0 if it cannot be read."""
+    """The bytes of an entry: as its manifest says, else as they lie there; 0 if not to be read."""
+    try:  # plainly: ten thousand context managers cost a third of the whole sweep
+        fd = os.open(f"{key}/{layout.MANIFEST}", _MANIFEST_FLAGS, dir_fd=root.entries_fd)
+        try:
+            head = os.read(fd, _HEAD_BYTES)
+            said = frame_bytes_said(head, key)
+            if said is not None:
+                return said + (len(head) if len(head) < _HEAD_BYTES else os.fstat(fd).st_size)
+        finally:
+            os.close(fd)
+    except OSError:
+        pass
     try:
         with syscalls.opened(key, syscalls.DIRECTORY_FLAGS, dir_fd=root.entries_fd) as fd:
-            try:
-                return parse(read_manifest(fd), key).entry_bytes
-            except ManifestError:
-                return _size_on_disk(fd)
+            return _size_on_disk(fd)
     except OSError:
         return 0
 
@@ -314,8 +318,3 @@ def _date_back(root: Root, listing: Sequence[Listed], now_s: float) -> None:
                 os.utime(
                     entry.key, ns=(dated, dated), dir_fd=root.entries_fd, follow_symlinks=False
                 )
-
-
-def _shorten_ledger(root: Root, ledger: accounting.Ledger, listing: Sequence[Listed]) -> None:
-    if ledger.lines > max(_LEDGER_MIN_LINES, _LEDGER_SLACK * len(listing)):
-        accounting.rewrite_ledger(root, {entry.key: entry.size for entry in listing})

@@ -5,7 +5,7 @@
       v1/<key>/                an entry: the manifest and read-only frames
       staging/<key>.<random>/  a writer's private work, locked while it lives
       trash/<name>.<random>    set aside, being deleted
-      ctl/                     gc.lock, flight.lock, usage, ledger, counters, spans (never unlinked)
+      ctl/                     gc.lock, flight.lock, usage, counters, spans (never unlinked)
 
 Random parts are 128 bits and never a process id: containers that share a root share process ids.
 """
@@ -33,7 +33,6 @@ CACHEDIR_TAG_TEXT = (
 GC_LOCK = "gc.lock"
 FLIGHT_LOCK = "flight.lock"
 USAGE = "usage"
-LEDGER = "ledger"
 COUNTERS = "counters"
 DECODERS = "decoders"
 SPANS = "spans"

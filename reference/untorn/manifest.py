@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ from untorn.outcome import MissReason
 
 DIGEST = "blake2b-256"
 MAX_BYTES = 64 * 1024 * 1024  # a manifest of a million frames is about 30 MB
+_TOTAL = re.compile(
+    rb'\{"v":%d,"key":"([0-9a-f]{64})","n":[0-9]+,"bytes":([0-9]{1,15}),' % GENERATION
+)
 
 
 class ManifestError(Exception):
@@ -184,6 +188,17 @@ def parse(text: bytes, key: str) -> Manifest:
     if len(names) != header.get("n") or total < len(names):
         raise ManifestError(MissReason.CORRUPT, "the manifest's header does not fit its lines")
     return Manifest(key, names, total, boot_id, digested, text)
+
+
+def frame_bytes_said(text: bytes, key: str) -> int | None:
+    """What a manifest of `key` that begins so says that its frames weigh, in bytes.
+
+    None where it begins otherwise. A sweep asks this of every entry: parsing them takes far longer.
+    """
+    found = _TOTAL.match(text)
+    if found is None or found[1] != key.encode("ascii"):
+        return None
+    return int(found[2])
 
 
 def digest_file(read: Callable[[int], bytes]) -> str:

@@ -39,13 +39,12 @@ class Upkeep:
         """The same upkeep for one piece of work, which `access` counts."""
         return Upkeep(access, self._pause)
 
-    def account(self, root: Root, key: str, size: int) -> None:
+    def account(self, root: Root, size: int) -> None:
         """Count a new entry of `size` bytes, and collect if that is due.
 
         Failing here costs only accuracy, which the next sweep heals, so it is counted and no more.
         """
         try:
-            accounting.record(root, key, size)
             usage = accounting.add(root, 1, size)
             budget = self._access.settings.budget_bytes
             over = budget is not None and usage.size > budget

@@ -108,7 +108,7 @@ class StagingArea:
         # The lock that protected the staging travelled with the directory: it is the lease now.
         leased = Leased(work.claim, sealed, lookup.stamp_ns(access.clock()))
         frames = frames_of(access, work.root, leased, Delivery.PUBLISHED, miss)
-        self._upkeep.account(work.root, work.key, sealed.entry_bytes)
+        self._upkeep.account(work.root, sealed.entry_bytes)
         return frames
 
     def _adopted(self, work: Staging, outcome: Adopted, miss: Miss | None) -> Frames:

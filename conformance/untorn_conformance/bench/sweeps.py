@@ -20,7 +20,7 @@ from untorn_conformance.bench.row import Goal, Of, Row, Unit, measured, not_meas
 from untorn_conformance.bench.timing import Case, Samples, interleave, repeated, seconds
 
 _DECISION = "gc decision"
-_MANIFESTS = "read every manifest"
+_MANIFESTS = "parse every manifest"
 _SCAN = "stat of every frame"
 _DECISION_GOAL = Goal(Of.MEDIAN, 100)
 _SCAN_GOAL = Goal(Of.SPEEDUP, 50)
@@ -51,7 +51,7 @@ def measure(ground: Ground, populated: dict[int, Path]) -> list[Row]:
 
 
 def _decisions(ground: Ground, caches: dict[int, Cache]) -> list[Row]:
-    """Collect with nothing to evict at every size, beside two ways to do it without a ledger."""
+    """Collect with nothing to evict at every size, beside a plain way to learn the sizes."""
     rows = []
     for count, cache in caches.items():
         if count == min(caches):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from untorn import accounting, collect, upkeep
+from untorn import collect, upkeep
 from untorn.accounting import Usage
 from untorn.collect import Orders
 from untorn.outcome import Collected, Skipped
@@ -48,5 +48,5 @@ def _collect_beside_others(root: Root, orders: Orders) -> Collected | Skipped:
 
 
 def _stored(root: Root) -> Usage:
-    listing = collect._list_entries(root, accounting.read_ledger(root))
+    listing = collect._list_entries(root)
     return Usage(len(listing), sum(entry.size for entry in listing))
