@@ -222,7 +222,7 @@ def test_hit_needs_no_probe(
 ) -> None:
     cache.extract(request_of(sdr, transform)).release()
     probed: list[str] = []
-    probes.probe.cache_clear()
+    probes.forget()
     just_before(clip, "probe", lambda: probed.append("probed"))
     with cache.extract(request_of(sdr, transform)) as frames:
         assert (frames.delivery, probed) == (Delivery.HIT, [])

@@ -165,6 +165,12 @@ def probe(path: str) -> ClipInfo:
     return info
 
 
+def libraries() -> str:
+    """Whose words a probe's are: PyAV, the libraries below it, and what they were built to read."""
+    versions = (av.__version__, sorted(av.library_versions.items()))
+    return repr((versions, sorted(av.codecs_available), sorted(av.formats_available)))
+
+
 def _info(
     container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction, may_turn: bool
 ) -> ClipInfo:

@@ -5,7 +5,8 @@
       v1/<key>/                an entry: the manifest and read-only frames
       staging/<key>.<random>/  a writer's private work, locked while it lives
       trash/<name>.<random>    set aside, being deleted
-      ctl/                     gc.lock, flight.lock, usage, counters, spans (never unlinked)
+      ctl/                     gc.lock, flight.lock, usage, counters, decoders, spans, probes
+                               (never unlinked)
 
 Random parts are 128 bits and never a process id: containers that share a root share process ids.
 """
@@ -36,6 +37,7 @@ USAGE = "usage"
 COUNTERS = "counters"
 DECODERS = "decoders"
 SPANS = "spans"
+PROBES = "probes"
 
 KEY_PATTERN = re.compile(r"[0-9a-f]{64}")
 _STAGING_PATTERN = re.compile(r"([0-9a-f]{64})\.[0-9a-f]{32}")

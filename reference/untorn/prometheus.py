@@ -33,6 +33,11 @@ _PLAIN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "slice_failed": ("slices_failed", "Ranges that could not be cut out, and were decoded."),
         "re_extracted": ("re_extracted", "Extractions made again for a reader whose entry went."),
         "uncached": ("uncached", "Extractions that were handed out without the cache."),
+        "probes_remembered": ("probes_remembered", "Clips that renders had no need to open."),
+        "probes_unremembered": (
+            "probes_unremembered",
+            "Times that what is in clips could not be read or noted.",
+        ),
         "source_changed": ("source_changed", "Clips that changed while they were extracted."),
         "evicted_under_reader": ("evicted_under_reader", "Entries that went under a reader."),
         "verify_failed": ("verify_failed", "Entries whose bytes were not those that were sealed."),

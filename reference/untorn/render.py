@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from untorn import decoder, events, extract, joint, probes, reading, superset, transform
+from untorn import decoder, events, extract, joint, reading, superset, transform
 from untorn.access import Access
 from untorn.breakdown import Item, Origin, Result, phases_of
 from untorn.cancel import Cancel, Cancelled
@@ -39,7 +39,9 @@ from untorn.errors import ConfigError, UntornError
 from untorn.extract import Busy, Job
 from untorn.frames import Frames
 from untorn.outcome import Delivery
+from untorn.probes import Probes
 from untorn.request import Request, Resolved, resolve
+from untorn.root import Root
 from untorn.stopwatch import Phase, Stopwatch
 from untorn.superset import Group
 from untorn.transform import Transform
@@ -218,13 +220,15 @@ class _Render:
         self.teller = teller
         self.cancel = teller.cancel
         self.errors: dict[int, Exception] = {}
+        self.root: Root | None = None  # as it was at the beginning
 
     def run(self) -> Result:
         """The items and the account; what is no item's error flies, and nothing is held then."""
         started_s = time.perf_counter()
         works: list[_Work] = []
         try:
-            self.access.root()  # a root that somebody chose and that is not safe is no item's error
+            # One that somebody chose and that is not safe is no item's error.
+            self.root = self.access.root()
             works = self._works()
             self._look_up(works)
             self._extract([work for work in works if work.is_open])
@@ -271,14 +275,16 @@ class _Render:
 
     def _sources(self) -> dict[int, _Source]:
         """What each request means and what is in its clip, by the request's index."""
-        sources = {}
+        sources, clips = {}, Probes(self.access, self.root)
         for index, request in enumerate(self.requests):
             with self._blamed_on(index):
                 with self.watch.on(Phase.RESOLVE):
                     resolved = resolve(request)
                 with self.watch.on(Phase.PROBE):
-                    info = probes.probe(resolved.path, resolved.state)
+                    info = clips.of(resolved)
                 sources[index] = _Source(request=request, resolved=resolved, info=info)
+        with self.watch.on(Phase.PROBE):
+            clips.keep()
         return sources
 
     def _conversions(self, sources: Mapping[int, _Source]) -> dict[int, Transform | None]:

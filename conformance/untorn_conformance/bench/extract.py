@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from untorn import Cache, Request, clip, command, decoder, probes, request
+from untorn import Cache, Request, clip, command, decoder, layout, probes, request
 from untorn_fixtures.errors import FixtureError
 from untorn_fixtures.four_clips import four_clips
 from untorn_fixtures.real import real_clip
@@ -23,7 +23,8 @@ from untorn_conformance.bench.timing import Samples, interleave, seconds
 _COLD = "cold render of four_clips, one slot"
 _BARE = "the same ffmpeg commands, bare, in turn"
 _FREE = "cold render of four_clips, default slots"
-_WARM = "warm render of four_clips, clips probed anew"
+_WARM = "warm render of four_clips, clips new to the process"
+_OPENED = "warm render of four_clips, each clip opened"
 _KNOWN = "warm render of four_clips, clips known to the process"
 _HITS = "warm four_clips, a cache.extract each"
 _COLD_GOAL = Goal(Of.RATIO, 1.05)
@@ -105,11 +106,17 @@ class Scene:
     def cold(self, requests: Sequence[Request], slots: int | None = None) -> float:
         """One render into an empty cache."""
         self.cache.collect(budget_bytes=0, min_age_s=0)
+        return self.opening(requests, slots)
+
+    def opening(self, requests: Sequence[Request], slots: int | None = None) -> float:
+        """One render that opens each clip: neither process nor cache knows what is in it."""
+        remembered = Path(population.root_of(self.cache).path, layout.CTL, layout.PROBES)
+        remembered.unlink(missing_ok=True)
         return self.anew(requests, slots)
 
     def anew(self, requests: Sequence[Request], slots: int | None = None) -> float:
-        """One render as the first of its process: each clip is probed."""
-        probes.probe.cache_clear()
+        """One render as the first of its process: the cache alone knows what is in a clip."""
+        probes.forget()
         return self.render(requests, slots)
 
     def alone(self, requests: Sequence[Request]) -> float:
@@ -151,6 +158,7 @@ def _cold_and_warm(studio: Studio, scene: Scene, requests: list[Request]) -> lis
             _FREE: lambda: [scene.cold(requests)],
             _COLD: lambda: [scene.cold(requests, slots=1)],
             _WARM: lambda: [scene.anew(requests) for _ in calls],
+            _OPENED: lambda: [scene.opening(requests) for _ in calls],
             _KNOWN: lambda: [scene.render(requests) for _ in calls],
             _HITS: lambda: [scene.extract(requests) for _ in calls],
             _BARE: lambda: [scene.bare(requests)],
@@ -177,6 +185,7 @@ def _cold_and_warm(studio: Studio, scene: Scene, requests: list[Request]) -> lis
             goal=_WARM_GOAL,
             note="one process, imports excluded, all that a render does included",
         ),
+        measured(_OPENED, Unit.MS, samples[_OPENED], floor=cold),
         measured(_KNOWN, Unit.MS, samples[_KNOWN], floor=cold),
         measured(_HITS, Unit.MS, samples[_HITS], floor=cold),
     ]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Request, probes
+from untorn import Request, memory
+from untorn import clip as clips
 from untorn.composition import parse
 from untorn.request import resolve
 from untorn_conformance.bench import extract, extract_crowd, population
@@ -56,7 +57,8 @@ def test_every_row_of_the_goals_is_there_once(document: Any) -> None:
     text = "\n".join(names)
     assert len(set(names)) == len(names)
     for part in (
-        "cold render of four_clips, one slot", "default slots", "clips probed anew",
+        "cold render of four_clips, one slot", "default slots", "clips new to the process",
+        "each clip opened",
         "clips known to the process", "a cache.extract each", "that overlap", "one range 2 times",
         "1 cold render at once", "2 cold renders at once",
     ):  # fmt: skip
@@ -133,15 +135,24 @@ def test_written_composition_asks_for_the_very_requests() -> None:
     assert [resolve(one) for one in again] == [resolve(one) for one in requests]
 
 
-def test_render_as_the_first_of_its_process_probes_each_clip(tmp_path: Path) -> None:
+def test_what_opens_a_clip_and_what_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cold render and an opening one open it; the first of a process asks the cache's memory."""
+    opened: list[str] = []
+    probe = clips.probe
+
+    def counted(path: str) -> clips.ClipInfo:
+        opened.append(path)
+        return probe(path)
+
+    monkeypatch.setattr(clips, "probe", counted)
+    monkeypatch.setattr(memory, "SETTLED_NS", 0)
     requests = [Request(clip=clip("sdr"), fps=fps, duration="0.2") for fps in (30, 15)]
+    counts = []
     with population.open_cache(tmp_path / "cache") as cache:
         scene = extract.Scene(cache, tmp_path)
-        scene.cold(requests)
-        scene.render(requests)
-        known = probes.probe.cache_info()
-        scene.anew(requests)
-        anew = probes.probe.cache_info()
-    assert known.misses == 1  # since the cold one, which began anew
-    assert known.hits > 1
-    assert (anew.misses, anew.hits) == (1, 1)
+        for way in (scene.cold, scene.render, scene.anew, scene.opening, scene.cold):
+            way(requests)
+            counts.append(len(opened))
+    assert counts == [1, 1, 1, 2, 3]

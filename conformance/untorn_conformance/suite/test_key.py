@@ -16,6 +16,7 @@ import pytest
 from untorn_conformance import moments
 from untorn_conformance.backend import (
     Axis,
+    Extracted,
     ExtractOutcome,
     Hit,
     Miss,
@@ -335,3 +336,17 @@ def test_K3_a_swap_of_equal_size_and_mtime_is_noticed(farm: Farm) -> None:
     other.rename(clip)
     finish(worker, pending, seen)
     assert read_all(worker, worker.call(Verb.EXTRACT, inputs=request(clip))) == right
+
+
+@requires("K3", evidence="one clip that became another between the renders of two processes")
+def test_K3_a_clip_that_became_another_is_rendered_as_it_is(farm: Farm) -> None:
+    """What one process has found in a clip is not what the next one finds in other bytes."""
+    farm.needs(Capability.KEY, Capability.EXTRACT, Capability.RENDER)
+    worker, clip = farm.worker(), at_home(farm)
+    worker.call(Verb.RENDER, requests=[request(clip)])
+    replace(clip)
+    right = read_all(worker, worker.call(Verb.EXTRACT, inputs=request(made_clip("sdr"))))
+    another = farm.worker()
+    (item,) = another.call(Verb.RENDER, requests=[request(clip)]).items
+    assert isinstance(item, Extracted), item
+    assert read_all(another, item) == right
