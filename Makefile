@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Hundreds of processes are started: where none keeps its bytecode, each compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: verify test nightly lint types setup clean
 verify: setup
 	$(BIN)/untorn verify --allow-partial

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import av
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -58,6 +57,9 @@ def decode(path: str | os.PathLike[str]) -> Samples:
 
 def psnr_db(one: Samples, other: Samples) -> float:
     """Peak signal-to-noise ratio in dB of two images of one shape and depth; inf if identical."""
+    # It loads SciPy's statistics, which takes longer than most cases; few processes compare frames.
+    from skimage.metrics import peak_signal_noise_ratio  # noqa: PLC0415
+
     data_range = float(np.iinfo(one.dtype).max)
     with np.errstate(divide="ignore"):  # no noise at all is what we hope for
         return float(peak_signal_noise_ratio(one, other, data_range=data_range))  # type: ignore[no-untyped-call]

@@ -52,14 +52,13 @@ def backend_of(name: str) -> str:
 
 def accept_cases(name: str, cases: Sequence[Case]) -> Shot:
     """Run these cases on the variant; ``missed`` is the false alarm."""
-    began_s = core_seconds()
     with passable_folder() as folder:
         ran = run_cases(folder, backend_of(name), cases)
     outcomes = ran.outcomes if ran.document else {}
     wrong = {case: how for case, how in outcomes.items() if how not in {"PASS", "UNKNOWN"}}
     unknown = [ran.detail(case) for case, how in outcomes.items() if how == "UNKNOWN"]
     missed = f"{wrong}\n{ran.text}" if wrong or not outcomes else ""
-    return Shot(missed=missed, unknown="; ".join(unknown), core_s=core_seconds() - began_s)
+    return Shot(missed=missed, unknown="; ".join(unknown), core_s=ran.core_s)
 
 
 def accept_search(name: str, search: Search, base: Path) -> Shot:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from untorn_conformance.meta import warm
 
 _LIMIT_S = 300
 _NO_VERDICT = 7
 
 
-def untorn(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run it in ``cwd``. Whatever it is given, it ends without a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "untorn_conformance.cli", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
+def untorn(*arguments: object, cwd: Path, fresh: bool = False) -> warm.Ended:
+    """Run it in ``cwd``. Whatever it is given, it ends without a traceback.
+
+    ``fresh`` has it start as a user's does, in an interpreter that has loaded nothing yet.
+    """
+    done = warm.run(
+        "untorn_conformance.cli",
+        *map(str, arguments),
         cwd=cwd,
-        timeout=_LIMIT_S,
-        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        limit_s=_LIMIT_S,
+        fresh=fresh,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from untorn_conformance.meta import warm
 
 PLAIN = "py:untorn_conformance.meta.demo.directory:DirectoryCache"
 TORN = "py:untorn_conformance.meta.demo.torn:TornCache"
@@ -113,14 +114,21 @@ def test_G1_third(farm):
 """
 
 
+_LIMIT_S: Final = 600.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
-    """A run of pytest that is over; ``document`` is its verdict.json, empty if there is none."""
+    """A run of pytest that is over; ``document`` is its verdict.json, empty if there is none.
+
+    ``core_s`` are the seconds of processor time that it took, with all its processes.
+    """
 
     exit_code: int
     text: str
     document: dict[str, Any]
     leftovers: list[str]
+    core_s: float
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -139,22 +147,31 @@ def run_pytest(
     suite: str = "",
     backend: str = PLAIN,
     launcher: Sequence[str] = (),
+    fresh: bool = False,
 ) -> Ran:
     """Run the suite with pytest in a process of its own, in a folder that no other project owns.
 
-    ``launcher`` is a program that becomes the command which it is given.
+    ``launcher`` is a program that becomes the command which it is given; ``fresh`` has pytest start
+    in an interpreter that has loaded nothing yet.
     """
     trial, runs = folder / "trial", folder / "runs"
     trial.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    options = ["-p", "untorn_conformance.plugin"]
+    options += [f"--backend={backend}", f"--dir={trial}", f"--run-dir={runs}", *arguments]
     if suite:
         (folder / "test_suite.py").write_text(PREAMBLE + suite)
-    command = [*launcher, sys.executable, "-m", "pytest", "-p", "untorn_conformance.plugin"]
-    command += [f"--backend={backend}", f"--dir={trial}", f"--run-dir={runs}", *arguments]
+        options.append("-pno:hypothesispytest")  # it loads Hypothesis at the end, used or not
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
     environment.pop("PYTEST_ADDOPTS", None)
-    ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    ended = warm.run(
+        "pytest",
+        *options,
+        cwd=folder,
+        env=environment,
+        limit_s=_LIMIT_S,
+        launcher=launcher,
+        fresh=fresh,
     )
     verdict = runs / "latest" / "verdict.json"
     return Ran(
@@ -162,4 +179,5 @@ def run_pytest(
         text=ended.stdout + ended.stderr,
         document=json.loads(verdict.read_text()) if verdict.exists() else {},
         leftovers=os.listdir(trial),
+        core_s=ended.core_s,
     )

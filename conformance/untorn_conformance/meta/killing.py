@@ -120,11 +120,11 @@ def passable_folder() -> Iterator[Path]:
 
 def kill_by_cases(name: str) -> Shot:
     """Run the plain cases that show the mutant."""
-    began_s, shown_by = core_seconds(), cases_of(name)
+    shown_by = cases_of(name)
     with passable_folder() as folder:
         ran = run_cases(folder, backend_of(name), shown_by)
     missed, unknown = _judge_cases(ran, shown_by, may_fail(name))
-    return Shot(missed=missed, unknown=unknown, core_s=core_seconds() - began_s)
+    return Shot(missed=missed, unknown=unknown, core_s=ran.core_s)
 
 
 def _judge_cases(ran: Ran, shown_by: Sequence[Case], may: frozenset[str]) -> tuple[str, str]:

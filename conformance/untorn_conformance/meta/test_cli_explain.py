@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_conformance import backend_file, baseline
+from untorn_conformance import backend_file, baseline, explaining
+from untorn_conformance.case_list import cases_of_suite
+from untorn_conformance.cases import Case
 from untorn_conformance.contract import REQUIREMENTS, Capability
 from untorn_conformance.meta.command import untorn
 from untorn_conformance.registry import GROUP, NAMED
@@ -21,8 +23,19 @@ USAGE = 2
 # --- explain -------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def cases() -> tuple[Case, ...]:
+    """The cases of the suite, collected once for all that is told of them here."""
+    return cases_of_suite()
+
+
+@pytest.fixture
+def collected(cases: tuple[Case, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explaining, "cases_of_suite", lambda: cases)
+
+
 def test_a_requirement_is_explained_in_full(tmp_path: Path) -> None:
-    done = untorn("explain", "R4", cwd=tmp_path)
+    done = untorn("explain", "R4", cwd=tmp_path, fresh=True)
     words = " ".join(done.stdout.split())
     row = REQUIREMENTS["R4"]
     assert done.returncode == 0
@@ -35,32 +48,42 @@ def test_a_requirement_is_explained_in_full(tmp_path: Path) -> None:
     assert "untorn verify --req R4" in words
 
 
-def test_dependencies_are_told_both_ways_and_so_is_what_is_untested(tmp_path: Path) -> None:
-    told = json.loads(untorn("explain", "p1", "--json", cwd=tmp_path).stdout)
+def text_of(subject: str) -> str:
+    return explaining.explanation_text(explaining.explain(subject))
+
+
+@pytest.mark.usefixtures("collected")
+def test_dependencies_are_told_both_ways_and_so_is_what_is_untested() -> None:
+    told = explaining.explain("p1")
     assert told["schema"] == "untorn/explanation/1"
     needed_by = [row.id for row in REQUIREMENTS.values() if "P1" in row.depends_on]
     assert told["needed_by"] == needed_by != []
-    assert "untested " in untorn("explain", "E3", cwd=tmp_path).stdout
+    assert "untested " in text_of("E3")
 
 
-def test_a_case_is_explained_by_what_its_test_says(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("collected")
+def test_a_case_is_explained_by_what_its_test_says() -> None:
     case = "R4.what_a_writer_was_given_stays[adopted]"
-    words = " ".join(untorn("explain", case, cwd=tmp_path).stdout.split())
+    words = " ".join(text_of(case).split())
     assert words.startswith(f"{case}, a case of R4 The handle that publish answers with")
     assert "test_read.py::test_R4_what_a_writer_was_given_stays[adopted]" in words
 
 
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize(
     ("subject", "near"),
     [("P33", "near: P3"), ("G2.ends_within_budget", "G2.ends_within_the_budget"), ("§", "list")],
 )
-def test_an_unknown_name_is_answered_with_those_that_are_near(
-    tmp_path: Path, subject: str, near: str
-) -> None:
-    done = untorn("explain", subject, cwd=tmp_path)
+def test_an_unknown_name_is_answered_with_those_that_are_near(subject: str, near: str) -> None:
+    with pytest.raises(explaining.UnknownSubjectError, match="there is no requirement or c") as no:
+        explaining.explain(subject)
+    assert near in str(no.value)
+
+
+def test_an_unknown_name_is_a_usage_error_in_one_line(tmp_path: Path) -> None:
+    done = untorn("explain", "P33", "--json", cwd=tmp_path)
     assert done.returncode == USAGE
     assert done.stderr.startswith("untorn: UnknownSubjectError: there is no requirement or case")
-    assert near in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -26,7 +26,8 @@ from untorn_stress import supervise
 @pytest.fixture(scope="module", params=["0", "2"])
 def every_outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("run")
-    return run_pytest(folder, "-n", request.param, suite=EVERY_OUTCOME)
+    is_alone = request.param == "0"
+    return run_pytest(folder, "-n", request.param, suite=EVERY_OUTCOME, fresh=is_alone)
 
 
 # --- outcomes ------------------------------------------------------------------------------------

@@ -59,33 +59,25 @@ def test_the_exit_code_is_the_verdict(
     assert exit_code(document(*outcomes), wanted) == code
 
 
-def test_a_run_writes_its_report_and_names_it(tmp_path: Path) -> None:
-    done = untorn("verify", "--req", "K2", "-n", "0", "--run-dir", "runs", cwd=tmp_path)
+def test_a_run_writes_its_report_and_says_its_effort_whatever_the_users_pytest_is_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = nothing_*.py\naddopts = --boo\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError('not ours')\n")
+    arguments = ("verify", "--req", "K2", "-n", "0", "--run-dir", "runs", "--effort", "nightly")
+    done = untorn(*arguments, cwd=tmp_path, fresh=True)
     (run,) = [path for path in (tmp_path / "runs").iterdir() if not path.is_symlink()]
     assert done.returncode == PARTIAL, done.stdout
     assert "verdict: partial" in done.stdout
+    assert "--effort nightly" in done.stdout
     assert f"report: {run / 'report.html'}" in done.stdout
     text = (run / "verdict.json").read_text(encoding="utf-8")
     assert from_json(json.loads(text)).word is VerdictWord.PARTIAL
 
 
-def test_the_effort_is_handed_on_and_said_again(tmp_path: Path) -> None:
-    arguments = ("verify", "--req", "K2", "-n", "0", "--run-dir", "runs", "--effort", "nightly")
-    done = untorn(*arguments, cwd=tmp_path)
-    assert done.returncode == PARTIAL, done.stdout
-    assert "--effort nightly" in done.stdout
-
-
 def test_json_is_alone_on_stdout(tmp_path: Path) -> None:
     done = untorn("verify", "--req", "K2", "-n", "0", "--json", "--run-dir", "r", cwd=tmp_path)
     assert json.loads(done.stdout)["schema"] == "untorn/verdict/1"
-
-
-def test_the_users_own_pytest_settings_change_nothing(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = nothing_*.py\naddopts = --boo\n")
-    (tmp_path / "conftest.py").write_text("raise RuntimeError('not ours')\n")
-    done = untorn("verify", "--req", "K2", "-n", "0", "--run-dir", "runs", cwd=tmp_path)
-    assert done.returncode == PARTIAL, done.stdout
 
 
 @pytest.mark.parametrize(
