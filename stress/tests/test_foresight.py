@@ -21,6 +21,7 @@ from untorn_stress.schedulers.protocol import (
     Option,
     Scheduler,
 )
+from untorn_stress.schedulers.replay import Replay
 from untorn_stress.toy_programs import random_program
 from untorn_stress.toys import Act, Program, ToyResult, ToyStep, ToySystem
 
@@ -92,6 +93,30 @@ def test_of_independent_actors_two_runs_tell_all() -> None:
     endings = shown(system, BoundedDfs(preemptions=4, idle_objects=False))
     assert system.made == 2
     assert system.foreseen == len(endings) - 2 > 20
+
+
+def test_what_was_taken_back_is_not_gone_along_with_in_the_next_run() -> None:
+    system = Foresight(ToySystem(straight(3, 3)), check_every=NEVER)
+    for _ in range(2):
+        system.run(Replay(()).choose)
+    assert system.made == 1
+    known = system._memory._stands
+    known._found = {led: found for led, found in known._found.items() if not led[1]}
+    known.doubts += 1
+    system.run(Replay(()).choose)
+    assert system.made == 2
+
+
+def test_two_values_that_the_same_led_to_are_none() -> None:
+    known: Any = foresight._Known()
+    for value in (1, 2):
+        known.add(("A", b""), HappensBefore(), NOTHING, value)
+    assert known.find(("A", b""), HappensBefore()) is None
+    assert known.doubts == 1
+    known.add(("B", b""), HappensBefore(), NOTHING, 1)
+    known.add(("B", b""), HappensBefore(), Footprint(reads=frozenset({"x"})), 2)
+    assert known.find(("B", b""), HappensBefore()) is None
+    assert known.doubts == 2
 
 
 # --- wrong grounds for foresight are noticed ------------------------------------------------------

@@ -22,9 +22,10 @@ Source: rule 1 is Mazurkiewicz's: a trace is determined by its events with their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from untorn_stress.explore import R, R_co, System
 from untorn_stress.schedulers.choices import again
@@ -54,12 +55,26 @@ class Foreseeable(System[R_co], Protocol):
 
 
 @dataclass(slots=True)
-class _Foreseen:
-    """The part of a run that is known: its moments, and what was chosen at each."""
+class _Way:
+    """The way of a run so far: its moments, what was chosen at each, and the order before that.
+
+    ``executed`` is what the last choice came to, where it is known.
+    """
 
     moments: list[Moment] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    orders: list[HappensBefore] = field(default_factory=list)
     executed: Executed | None = None
+
+    def choose(self, moment: Moment, order: HappensBefore, option: Option) -> None:
+        """Note a choice; the order is not touched any more."""
+        self.moments.append(moment)
+        self.orders.append(order)
+        self.labels.append(option.label)
+
+    def leads(self, step: int, label: str) -> bool:
+        """Whether the choice was made at this step, and the moment after it is noted."""
+        return step + 1 < len(self.labels) and self.labels[step] == label
 
 
 class Foresight(Generic[R]):
@@ -72,6 +87,8 @@ class Foresight(Generic[R]):
         self._check_every = check_every
         self._memory = _Memory()
         self._results: dict[int, Ending] = {}  # by the hash of all their steps
+        self._last = _Way()
+        self._last_doubts = 0
 
     def run(self, choose: Callable[[Moment], Option | None]) -> R:
         """Go through one run; make it from where it is not foreseen.
@@ -79,30 +96,40 @@ class Foresight(Generic[R]):
         Raises NondeterminismError when a run goes another way than was foreseen, RenamedError when
         it does so in names alone, and whatever the system raises.
         """
-        run, order = _Foreseen(), HappensBefore()
+        before = self._last if self._last_doubts == self._memory.doubts else _Way()
+        run = self._last = _Way()
+        self._last_doubts = self._memory.doubts
+        order = HappensBefore()
         moment = self._memory.moment(order, 0, None)
+        goes_along = True  # with the run before, whose moments need not be worked out again
         while moment is not None:
             option = choose(moment)
             if option is None:
                 return self._cut(run)
-            run.moments.append(moment)
-            run.labels.append(option.label)
+            run.choose(moment, order, option)
+            step = len(run.labels)
+            goes_along = goes_along and before.leads(step - 1, option.label)
+            if goes_along:
+                moment, order = before.moments[step], before.orders[step]
+                run.executed = moment.executed
+                continue
             executed = run.executed = self._memory.step(order, option)
             if executed is None:
                 break
+            order = order.copy()
             known = self._results.get(order.add(executed))
             if known is not None:
                 return self._over(run, known)
-            moment = self._memory.moment(order, len(run.labels), executed)
+            moment = self._memory.moment(order, step, executed)
         return self._make(run, choose)
 
-    def _cut(self, run: _Foreseen) -> R:
+    def _cut(self, run: _Way) -> R:
         self.foreseen += 1
         if self.foreseen % self._check_every == 0:
             return self._make(run, lambda _moment: None)
         return self._system.unmade(tuple(run.labels), Ending(run.executed, cut=True))
 
-    def _over(self, run: _Foreseen, known: Ending) -> R:
+    def _over(self, run: _Way, known: Ending) -> R:
         self.foreseen += 1
         ending = Ending(run.executed, cut=False, outcome=known.outcome)
         if self.foreseen % self._check_every == 0:
@@ -113,24 +140,30 @@ class Foresight(Generic[R]):
                 )
         return self._system.unmade(tuple(run.labels), ending)
 
-    def _make(self, run: _Foreseen, choose: Callable[[Moment], Option | None]) -> R:
-        order, asked = HappensBefore(), 0
+    def _make(self, run: _Way, choose: Callable[[Moment], Option | None]) -> R:
+        """Make the run: what was foreseen of it is compared, what comes after it is learned."""
+        foreseen, asked, is_known = len(run.labels), 0, True
+        order = run.orders[-1].copy() if run.orders else HappensBefore()
 
         def choose_again(moment: Moment) -> Option | None:
-            nonlocal asked
+            nonlocal asked, is_known, order
             asked += 1
-            self._memory.learn(order, moment)
-            if moment.step >= len(run.labels):
-                return choose(moment)
-            if moment != run.moments[moment.step]:
-                raise _difference(run.moments[moment.step], moment)
-            return again(moment, run.labels[moment.step])
+            if moment.step < foreseen:
+                if moment != run.moments[moment.step]:
+                    raise _difference(run.moments[moment.step], moment)
+                return again(moment, run.labels[moment.step])
+            is_known = self._memory.learn(order, moment) and is_known
+            option = choose(moment)
+            if option is not None and is_known:
+                run.choose(moment, order, option)
+                order = order.copy()
+            return option
 
         result = self._system.run(choose_again)
         self.made += 1
-        if asked < len(run.labels):
+        if asked < foreseen:
             raise NondeterminismError(
-                f"the run ended after {asked} steps, though {len(run.labels)} were foreseen"
+                f"the run ended after {asked} steps, though {foreseen} were foreseen"
             )
         if not result.ending.cut:
             if result.ending.executed is not None:
@@ -152,29 +185,43 @@ class _Stand:
     waiting: tuple[Option, ...]
 
 
+_UNKNOWN: Final[Mapping[Footprint, Mapping[bytes, Any]]] = MappingProxyType({})
+
+
 class _Known(Generic[V]):
-    """Values by what led there: a name, the actor's last step, and the causes of a footprint."""
+    """Values by what led there: a name, the actor's last step, and the causes of a footprint.
+
+    ``doubts`` counts how often the same had led to something else.
+    """
 
     def __init__(self) -> None:
+        self.doubts = 0
         self._found: dict[tuple[str, bytes], dict[Footprint, dict[bytes, V | None]]] = {}
 
     def find(self, led: tuple[str, bytes], order: HappensBefore) -> V | None:
         """The value that came before where the same had led; None for none, or for several."""
-        came: list[V | None] = []
-        for footprint, values in self._found.get(led, {}).items():
+        came: V | None = None
+        for footprint, values in self._found.get(led, _UNKNOWN).items():
             causes = order.causes(footprint)
             if causes in values:
-                came.append(values[causes])
-        return came[0] if came and all(each == came[0] for each in came) else None
+                value = values[causes]
+                if value is None or (came is not None and came != value):
+                    return None
+                came = value
+        return came
 
     def add(
         self, led: tuple[str, bytes], order: HappensBefore, footprint: Footprint, value: V
     ) -> None:
         """Take a value in."""
-        values = self._found.setdefault(led, {}).setdefault(footprint, {})
+        known = self._found.setdefault(led, {})
+        values = known.setdefault(footprint, {})
         causes = order.causes(footprint)
         if values.setdefault(causes, value) != value:
             values[causes] = None
+            self.doubts += 1
+        elif len(known) > 1 and self.find(led, order) is None:
+            self.doubts += 1
 
 
 class _Memory:
@@ -185,6 +232,11 @@ class _Memory:
         self._is_blind = False
         self._steps: _Known[Footprint] = _Known()
         self._stands: _Known[_Stand] = _Known()
+
+    @property
+    def doubts(self) -> int:
+        """How often something was learned that takes back what was known."""
+        return self._steps.doubts + self._stands.doubts + self._is_blind
 
     def step(self, order: HappensBefore, option: Option) -> Executed | None:
         """What the option would come to, None where that is not known."""
@@ -205,8 +257,11 @@ class _Memory:
             waiting += stand.waiting
         return Moment(step, options, executed, waiting) if options else None
 
-    def learn(self, order: HappensBefore, moment: Moment) -> None:
-        """Take in what a run shows: its last step, which joins the order, and who stands where."""
+    def learn(self, order: HappensBefore, moment: Moment) -> bool:
+        """Take in what a run shows: its last step, which joins the order, and who stands where.
+
+        Returns whether such a moment is foreseen from now on.
+        """
         if moment.executed is not None:
             self.learn_step(order, moment.executed)
         present = {option.actor for option in (*moment.options, *moment.waiting)}
@@ -214,14 +269,18 @@ class _Memory:
             self._actors = self._actors or tuple(sorted(present))
         self._is_blind = self._is_blind or not present.issubset(self._actors)
         if self._is_blind:
-            return
+            return False
+        is_timeless = True
         for actor in self._actors:
             options = tuple(each for each in moment.options if each.actor == actor)
             waiting = tuple(each for each in moment.waiting if each.actor == actor)
             both = (*options, *waiting)
-            if not any(each.yielded for each in both):
-                led = (actor, order.last_of(actor))
-                self._stands.add(led, order, _joined(both), _Stand(options, waiting))
+            if any(each.yielded for each in both):
+                is_timeless = False
+                continue
+            led = (actor, order.last_of(actor))
+            self._stands.add(led, order, _joined(both), _Stand(options, waiting))
+        return is_timeless
 
     def learn_step(self, order: HappensBefore, executed: Executed) -> None:
         """Take in a step, and add it to the order."""

@@ -259,10 +259,9 @@ class GatedSystem:
         yield from happening.faults(held, step, performance.players[held.worker.letter].current)
 
     def _option_of(self, performance: _Performance, held: Held) -> Option:
-        option = Supervisor.option_of(held)
         current = performance.players[held.worker.letter].current
         adds = operation_order.before(current, performance.players, at_most=self.expects_endings)
-        return replace(option, footprint=option.footprint.joined(adds))
+        return Supervisor.option_of(held, adds)
 
     def _step(
         self,

@@ -22,7 +22,7 @@ from typing import Final
 from untorn_conformance.backend import Verb
 
 from untorn_stress.player import Asked
-from untorn_stress.schedulers.protocol import Footprint
+from untorn_stress.schedulers.protocol import NOTHING, Footprint
 
 _ORDERED: Final = frozenset({Verb.LOOKUP, Verb.PUBLISH, Verb.COLLECT, Verb.EXTRACT, Verb.RENDER})
 _BEGINS: Final = _ORDERED | {Verb.RELEASE}
@@ -32,10 +32,12 @@ _ENDS: Final = _ORDERED | {Verb.READ}
 def before(current: Asked | None, letters: Iterable[str], *, at_most: bool = False) -> Footprint:
     """What a worker's next step adds: it begins its operation if it took none for it yet."""
     if current is None:
-        return Footprint()
+        return NOTHING
     own, verb = current.worker, current.ask.verb
     begins = verb in _BEGINS and not current.has_moved and not current.may_have_read
     ends = verb in _ENDS and at_most
+    if not begins and not ends:
+        return NOTHING
     return Footprint(
         reads=_past(letters, own) if begins else frozenset(),
         writes=frozenset({f"past:{own}"}) if ends else frozenset(),

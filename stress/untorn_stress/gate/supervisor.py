@@ -145,9 +145,14 @@ class Supervisor:
         return fresh or ready
 
     @staticmethod
-    def option_of(held: Held) -> Option:
-        """The option that stands for a held call."""
-        return Option(held.actor, held.expected, yielded=held.yielded)
+    def option_of(held: Held, adds: Footprint = NOTHING) -> Option:
+        """The option that stands for a held call, which touches besides what it ``adds``."""
+        if adds != NOTHING:
+            return Option(held.actor, held.expected.joined(adds), yielded=held.yielded)
+        known = held.option
+        if known is None or known.footprint is not held.expected or known.actor != held.actor:
+            known = held.option = Option(held.actor, held.expected, yielded=held.yielded)
+        return known
 
     def take(self, held: Held) -> tuple[Executed, Done]:
         """Let one call go and wait until all stands still again. Raises UndecidedError."""

@@ -22,7 +22,7 @@ from untorn_stress.gate.listener import Listener, Notification
 from untorn_stress.gate.quiescence import Sight
 from untorn_stress.gate.target import Target, TargetGoneError
 from untorn_stress.gate.world import Place, World
-from untorn_stress.schedulers.protocol import NOTHING, Footprint
+from untorn_stress.schedulers.protocol import NOTHING, Footprint, Option
 
 _READ_BYTES = 65536
 
@@ -39,6 +39,8 @@ class Held:
     places: list[Place] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
     expected: Footprint = NOTHING
+    option: Option | None = None
+    """The option that stands for it, as long as ``expected`` is what it was made with."""
     yielded: bool = False
     waits_for_lock: bool = False
     moves_of_others: int = 0

@@ -124,6 +124,8 @@ class BoundedDfs:
         self.objects = LiveObjects()
         self._put_off: list[_PutOff] = []
         self._running = False
+        self._orders: list[HappensBefore] = []  # of the last run, before each of its choices
+        self._steps: list[Executed | None] = []  # and the step that led there
         self._start(_BEGINNING)
 
     @property
@@ -159,8 +161,7 @@ class BoundedDfs:
 
         Raises NondeterminismError when the prefix leads elsewhere than it did.
         """
-        if moment.executed is not None:
-            self._order.add(moment.executed)
+        self._follow(moment.step, moment.executed)
         if moment.step < len(self._prefix):
             return self._repeat(moment)
         self._learn(moment.executed, moment.options)
@@ -195,6 +196,18 @@ class BoundedDfs:
         self._repeated = 0
         self._order = HappensBefore()
         self._undecided: _PutOff | None = None
+
+    def _follow(self, step: int, executed: Executed | None) -> None:
+        """Take a step into the order; as far as the run before took the same, it is known."""
+        if step < len(self._orders) and self._steps[step] == executed:
+            self._order = self._orders[step]
+            return
+        del self._orders[step:], self._steps[step:]
+        self._order = self._order.copy()
+        if executed is not None:
+            self._order.add(executed)
+        self._orders.append(self._order)
+        self._steps.append(executed)
 
     def _repeat(self, moment: Moment) -> Option:
         alternative = self._alternative

@@ -21,12 +21,15 @@ Context-Bounded State Exploration (MSR-TR-2007-12).
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import repeat
 from typing import Final
 
 from untorn_stress.schedulers.protocol import Executed, Footprint
 
 DIGEST_BYTES: Final = 16
 _MODULUS_MASK: Final = (1 << (8 * DIGEST_BYTES)) - 1
+_NOTHING: Final = repeat(b"")
+_NO_READS: Final[repeat[tuple[bytes, ...]]] = repeat(())
 
 
 class HappensBefore:
@@ -38,8 +41,18 @@ class HappensBefore:
         self.value = 0
         self._latest: dict[str, bytes] = {}  # each actor's last step since the barrier
         self._writes: dict[str, bytes] = {}  # each object's last write since the barrier
-        self._reads: dict[str, list[bytes]] = {}  # each object's reads since its last write
+        self._reads: dict[str, tuple[bytes, ...]] = {}  # each object's reads since its last write
         self._barrier = b""  # the last opaque step
+
+    def copy(self) -> HappensBefore:
+        """The same order, to be gone on with apart from this one."""
+        made = HappensBefore()
+        made.value = self.value
+        made._latest = self._latest.copy()
+        made._writes = self._writes.copy()
+        made._reads = self._reads.copy()
+        made._barrier = self._barrier
+        return made
 
     def add(self, step: Executed) -> int:
         """Add a step that was taken; returns the hash of all steps so far."""
@@ -58,11 +71,12 @@ class HappensBefore:
         return self.value
 
     def _record(self, footprint: Footprint, digest: bytes) -> None:
+        reads = self._reads
         for name in footprint.reads:
-            self._reads.setdefault(name, []).append(digest)
+            reads[name] = (*reads.get(name, ()), digest)
         for name in footprint.writes:
             self._writes[name] = digest
-            self._reads.pop(name, None)
+            reads.pop(name, None)
 
     def last_of(self, actor: str) -> bytes:
         """The digest of the actor's last step, or of the opaque one since; empty before both."""
@@ -74,10 +88,8 @@ class HappensBefore:
             found = set(self._latest.values())
         else:
             writes, reads = self._writes, self._reads
-            found = {writes[name] for name in footprint.reads if name in writes}
-            for name in footprint.writes:
-                if name in writes:
-                    found.add(writes[name])
-                if name in reads:
-                    found.update(reads[name])
+            found = set(map(writes.get, footprint.reads, _NOTHING))
+            found.update(map(writes.get, footprint.writes, _NOTHING))
+            found.update(*map(reads.get, footprint.writes, _NO_READS))
+            found.discard(b"")
         return self._barrier + b"".join(sorted(found))
