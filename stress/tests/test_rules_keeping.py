@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from untorn_conformance.backend import Hit, Verb
-from untorn_stress.payloads import Payloads
+from untorn_stress.payloads import Payloads, frame_bytes
 from untorn_stress.rules.history import Debris, history_of, precedes
 from untorn_stress.rules.literal import FLIGHT, LEASE, NOTHING, judged, rows
 from untorn_stress.run import FindingKind, Operation, Run
@@ -374,3 +374,50 @@ def test_as_many_names_as_usual_are_none(left: tuple[str, ...]) -> None:
 def test_a_collect_that_fails_over_debris_reclaims_none() -> None:
     (found,) = judged(DIED, kill=True, debris=Debris(failed="died"))
     assert (found.requirement, found.rule) == ("C3", "not-collected")
+
+
+# --- what is held to be stored
+
+
+LEFT = """
+    A 0-? publish wA
+    --
+    r 0-0 lookup -> {}
+    r 0-0 read 0 -> {writer}
+    r 0-0 read 1 -> {writer}
+    w 0-0 publish wz -> adopted
+"""
+_SMALL, _LARGE = 2 * frame_bytes("wA"), 2 * frame_bytes("wl")
+
+
+def weighed(history: str, held_bytes: int | None, tree: str = "empty") -> list[str]:
+    found = judged(history, kill=True, tree=tree, debris=Debris(held_bytes=held_bytes))
+    return [each for each in rows(found) if each.startswith("G2")]
+
+
+@pytest.mark.parametrize(("writer", "bytes_"), [("wA", _SMALL), ("wl", _LARGE)])
+def test_all_is_held_to_be_stored_that_is_read(writer: str, bytes_: int) -> None:
+    history = LEFT.format("hit", writer=writer)
+    assert weighed(history, bytes_ - 1) == ["G2 under-weighed"]
+    assert weighed(history, bytes_) == weighed(history, bytes_ + 99) == []
+
+
+def test_what_a_backend_does_not_weigh_is_not_judged() -> None:
+    assert weighed(LEFT.format("hit", writer="wl"), None) == []
+
+
+def test_what_an_outsider_harmed_need_not_be_held_to_be_stored() -> None:
+    assert weighed(LEFT.format("hit", writer="w0"), 0, tree="damaged") == []
+
+
+def test_what_is_published_afterwards_is_not_there_yet() -> None:
+    history = """
+        A 0-? publish wA
+        --
+        r 0-0 lookup -> miss absent
+        w 0-0 publish wz -> published
+        w 0-0 read 0 -> wz
+        s 0-0 lookup -> hit
+        s 0-0 read 0 -> wz
+    """
+    assert weighed(history, 0) == []

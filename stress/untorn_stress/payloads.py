@@ -31,7 +31,12 @@ HARVEST_WRITER: Final = "wh"
 AFTER_WRITER: Final = "wz"
 """Who publishes when a run is over."""
 
-WRITERS: Final = (NATURAL_WRITER, HARVEST_WRITER, "wA", "wB", "wC", AFTER_WRITER)
+LARGE_WRITER: Final = "wl"
+"""Whose frames are larger than everybody else's."""
+
+_LARGE_FRAME_BYTES: Final = 16 * FRAME_BYTES
+
+WRITERS: Final = (NATURAL_WRITER, HARVEST_WRITER, "wA", "wB", "wC", AFTER_WRITER, LARGE_WRITER)
 """Everybody who ever writes: of the workers of a run, worker A is writer ``wA``."""
 
 
@@ -122,10 +127,16 @@ class Payloads:
 
 
 def content(label: str, writer: str, index: int) -> bytes:
-    """The bytes of one file: a line that a person can read, filled up to FRAME_BYTES."""
+    """The bytes of one file: a line that a person can read, filled up to the writer's length."""
+    size = frame_bytes(writer)
     line = f"key {label}, writer {writer}, frame {index + 1} "
-    assert len(line) < FRAME_BYTES, line
-    return line.ljust(FRAME_BYTES - 1, ".").encode("ascii") + b"\n"
+    assert len(line) < size, line
+    return line.ljust(size - 1, ".").encode("ascii") + b"\n"
+
+
+def frame_bytes(writer: str) -> int:
+    """How many bytes each frame of a writer has."""
+    return _LARGE_FRAME_BYTES if writer == LARGE_WRITER else FRAME_BYTES
 
 
 def _digest(data: bytes) -> str:

@@ -23,6 +23,7 @@ from untorn_conformance.backend import (
 from untorn_stress.payloads import AFTER_WRITER, Payloads
 from untorn_stress.scenario import Ask, Program
 
+_AGES_S = 1e9  # thirty years
 _HANDED_OUT = (Hit, Published, Adopted, Unpublished, Extracted)
 
 
@@ -59,6 +60,16 @@ def collector() -> Program:
         yield Ask(verb=Verb.COLLECT, args=args)
 
     return collect
+
+
+def weigher() -> Program:
+    """Ask what goes beyond a budget of nothing: all that is stored, for all of it is too young."""
+
+    def weigh(_: Payloads) -> Generator[Ask, object, None]:
+        args: dict[str, object] = {"budget_bytes": 0, "min_age_s": _AGES_S, "dry_run": True}
+        yield Ask(verb=Verb.COLLECT, args=args)
+
+    return weigh
 
 
 def in_turn(*programs: Program) -> Program:

@@ -3,7 +3,8 @@
 Rule 1: the tree is put back and made so old that the backend's grace for the dead is over, with a
         day to spare, by its times or by the backend's own clock: what is too young to go is none
         of this.
-Rule 2: one fresh collector evicts all that it may. What counts is how many names are left.
+Rule 2: one fresh collector evicts all that it may. What counts is how many names are left. Before
+        that it is asked how much is stored, dry, which changes nothing (G13).
 Rule 3: no tree is clean by our lights: the measure is what the same collector leaves of the same
         backend's undisturbed publish, as old.
 
@@ -17,11 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from untorn_conformance.backend import Collected, Limits
+from untorn_conformance.backend import BytesMeaning, Collected, Limits
 from untorn_conformance.errors import BackendError
 
 from untorn_stress.names import Names
-from untorn_stress.programs import ager, collector
+from untorn_stress.programs import ager, collector, weigher
 from untorn_stress.rules.history import Debris
 from untorn_stress.run import Operation
 from untorn_stress.scenario import Program
@@ -53,7 +54,8 @@ class Reclaiming:
         self._root = root
         self._age_s = limits.reap_grace_s + _DAY_S
         self._names = names
-        self._programs = (*([ager(self._age_s)] if ages else []), collector())
+        self._programs = (*([ager(self._age_s)] if ages else []), weigher(), collector())
+        self._weighs = limits.bytes_meaning is BytesMeaning.ST_SIZE
         self._shift_s = 0.0 if ages else self._age_s
         self._published = published
         self._usual: Debris | None = None
@@ -70,7 +72,7 @@ class Reclaiming:
     def _left_of(self, tree: Tree, play: PlayIn) -> Debris | None:
         newest_ns = max(node.mtime_ns for node in tree.nodes.values())
         to_ns = time.time_ns() - int(self._shift_s * _NS)
-        collect = play(tree.shifted(to_ns - newest_ns), self._programs)[-1]
+        *_, weighed, collect = play(tree.shifted(to_ns - newest_ns), self._programs)
         if not collect.is_answered:
             return Debris(failed="died")
         if isinstance(collect.answer, BackendError):
@@ -80,4 +82,9 @@ class Reclaiming:
         left = capture(self._root).nodes
         # Drawn parts are numbered path by path: then equal trees have equal lists.
         named = (self._names.fresh().canonical(path) for path in left if path)
-        return Debris(left=tuple(sorted(named)))
+        return Debris(left=tuple(sorted(named)), held_bytes=self._held(weighed))
+
+    def _held(self, weighed: Operation) -> int | None:
+        """What the collector held to be stored, where it says so in bytes that we can count."""
+        told = weighed.answer
+        return told.over_budget_bytes if self._weighs and isinstance(told, Collected) else None

@@ -19,7 +19,7 @@ from typing import Final
 
 from untorn_conformance.contract import Capability
 
-from untorn_stress.payloads import HARVEST_WRITER, LABELS, NATURAL_WRITER
+from untorn_stress.payloads import HARVEST_WRITER, LABELS, LARGE_WRITER, NATURAL_WRITER
 from untorn_stress.programs import (
     afterwards,
     collector,
@@ -76,7 +76,14 @@ EXTRACTED_TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
 )
 """Trees that take a decoder to make: for scenarios that have one, and never harvested from."""
 
-NATURAL: Final[Mapping[str, NaturalTree]] = MappingProxyType({**TREES, **EXTRACTED_TREES})
+EVICTED_TREES: Final[Mapping[str, NaturalTree]] = MappingProxyType(
+    {"evicted": NaturalTree(name="evicted", steps=(_first, Play(program=collector())), holds={})}
+)
+"""Trees that look empty, and where something was: for who remembers, and never harvested from."""
+
+NATURAL: Final[Mapping[str, NaturalTree]] = MappingProxyType(
+    {**TREES, **EXTRACTED_TREES, **EVICTED_TREES}
+)
 """All trees that are made and not harvested."""
 
 SOURCES: Final = (
@@ -153,7 +160,7 @@ def labels_of(scenario: Scenario, tree_name: str) -> tuple[str, ...]:
     """
     if Capability.EXTRACT in scenario.needs:
         return ()
-    begins = TREES.get(tree_name, TREES[scenario.tree])
+    begins = NATURAL.get(tree_name, NATURAL[scenario.tree])
     return tuple(sorted({"k", *begins.holds, *scenario.labels}))
 
 
@@ -327,7 +334,18 @@ def _lone(name: str, title: str, tree: str, program: Program) -> Scenario:
 RECOVERY: Final = _lone("recovery", "A writer publishes a key, alone.", "empty", writer("k", "wA"))
 """Who publishes what a harvested writer was to: told from it by its bytes."""
 
-LONE: Final = (*map(alone, SOURCES), RECOVERY)
+OUTGROWN: Final = replace(
+    _lone(
+        "outgrown",
+        "A writer publishes a key whose last entry, evicted, was smaller, alone.",
+        "evicted",
+        writer("k", LARGE_WRITER),
+    ),
+    requirements=("C1", "C2", "C3", "G2"),
+)
+"""Who finds out whether a cache remembers of an entry what is true of another one."""
+
+LONE: Final = (*map(alone, SOURCES), RECOVERY, OUTGROWN)
 """Scenarios of one worker. They are run by name, and count with no default."""
 
 

@@ -22,7 +22,7 @@ from untorn_stress.gate import availability
 from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
-from untorn_stress.scenarios import RECOVERY, SOURCES, alone, scenario
+from untorn_stress.scenarios import OUTGROWN, RECOVERY, SOURCES, alone, scenario
 
 NATURAL = [alone(each) for each in SOURCES]
 COLLECT = scenario("collect-alone")
@@ -62,6 +62,16 @@ def test_everything_dies(
     """Before each step of a publish, an adopt, a repair, a collect and a lookup."""
     start = beginnings.natural(fine_laboratory, played.tree)
     settle([CrashStates(fine_laboratory).judge(played, start)], grounds, request, ("C1", "C2"))
+
+
+@requires("C1", "C2", "C3", "G2", evidence="all that death leaves of who publishes more than was")
+def test_G2_a_death_leaves_nothing_uncounted(
+    fine_laboratory: Laboratory, grounds: Grounds, request: pytest.FixtureRequest
+) -> None:
+    """Of an entry whose key's last one was smaller: all is held to be stored that is read."""
+    start = beginnings.natural(fine_laboratory, OUTGROWN.tree)
+    judged = [CrashStates(fine_laboratory).judge(OUTGROWN, start)]
+    settle(judged, grounds, request, ("C1", "C2"))
 
 
 @requires("C4", evidence="all that death leaves of who recovers, from all that a death had left")

@@ -45,12 +45,14 @@ class Debris:
     """The names that one collect leaves when all are dead and the grace of everything is over.
 
     ``left`` is what it left here, in canonical form and sorted, ``usual`` what it leaves of the
-    same backend's undisturbed publish. ``failed`` says how it failed, where it did.
+    same backend's undisturbed publish. ``failed`` says how it failed, where it did. ``held_bytes``
+    is what the collector, asked before, held to be stored, by st_size; None where it did not say.
     """
 
     left: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()
     failed: str = ""
+    held_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ from untorn_stress.rules.history import NO_AFTERMATH, Aftermath, History, histor
 from untorn_stress.rules.reclaimed import judge_reclaimed
 from untorn_stress.rules.rendered import judge_rendered
 from untorn_stress.rules.untrusted import judge_untrusted
+from untorn_stress.rules.weighed import judge_weighed
 from untorn_stress.rules.whole import judge_whole
 from untorn_stress.rules.winner import judge_winner
 from untorn_stress.run import Finding, Run
@@ -45,6 +46,7 @@ RULES: Final[tuple[Rule, ...]] = (
     judge_rendered,
     judge_aftermath,
     judge_reclaimed,
+    judge_weighed,
 )
 
 
