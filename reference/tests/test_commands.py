@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from untorn import cli
 from untorn.exit_codes import MEANINGS, ExitCode
 from untorn.transform import Transform
 from untorn_fixtures.clips import clip
@@ -81,10 +82,29 @@ BAD_VALUES = {
 }
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Run a command in this process, on a fresh root, to its exit code."""
+    monkeypatch.setenv("UNTORN_CACHE_DIR", str(tmp_path / "root"))
+    taken = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in taken]
+    yield lambda *arguments: cli.run(cli.cli, [*arguments])
+    for number, handler in zip(taken, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("name", BAD_VALUES)
 def test_a_bad_value_is_a_usage_error_and_writes_nothing(
-    untorn: Run, name: str, tmp_path: Path
+    here: Callable[..., int], name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    assert here("extract", str(clip("sdr")), *BAD_VALUES[name]) == ExitCode.USAGE
+    out, errors = capfd.readouterr()
+    assert (out, bool(errors.strip())) == ("", True)
+    assert not list((tmp_path / "root").glob("v1/*"))
+
+
+@pytest.mark.parametrize("name", ["fps 0", "unknown option"])
+def test_a_usage_error_is_how_the_process_ends(untorn: Run, name: str, tmp_path: Path) -> None:
     done = untorn("extract", str(clip("sdr")), *BAD_VALUES[name])
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.strip()

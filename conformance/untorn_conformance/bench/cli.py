@@ -28,6 +28,7 @@ from untorn_conformance.bench import (
 from untorn_conformance.bench.explore_site import FULL as EXPLORE_FULL
 from untorn_conformance.bench.explore_site import KEYS as EXPLORE_KEYS
 from untorn_conformance.bench.explore_site import QUICK as EXPLORE_QUICK
+from untorn_conformance.bench.explore_site import TINY as EXPLORE_TINY
 from untorn_conformance.bench.explore_site import ExplorePlan, Site
 from untorn_conformance.bench.extract_plan import FULL as EXTRACT_FULL
 from untorn_conformance.bench.extract_plan import QUICK as EXTRACT_QUICK
@@ -153,7 +154,8 @@ def _measure(
 
 @bench.command("explore", help=_explore_help())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--quick", is_flag=True, help="Smallest sizes, one round: a look, no measurement.")
+@click.option("--quick", is_flag=True, help="Small sizes, one round: a look, no measurement.")
+@click.option("--tiny", is_flag=True, hidden=True, help="The smallest sizes, to test the command.")
 @click.option("--rounds", type=click.IntRange(min=1), help="How often the cases take turns.")
 @click.option(
     "--dir",
@@ -161,7 +163,9 @@ def _measure(
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     help="Where to explore: a directory of the file system in question. Default: $TMPDIR or /tmp.",
 )
-def explore(*, as_json: bool, quick: bool, rounds: int | None, directory: Path | None) -> None:
+def explore(
+    *, as_json: bool, quick: bool, tiny: bool, rounds: int | None, directory: Path | None
+) -> None:
     """Measure, unless the gate is refused here."""
     from untorn_stress.gate import availability  # noqa: PLC0415 - what bench cache does not need
 
@@ -171,7 +175,7 @@ def explore(*, as_json: bool, quick: bool, rounds: int | None, directory: Path |
     if not refused.ok:
         _say(f"UNKNOWN: the gate cannot be used here: {refused.reason}\n{refused.advice}")
         sys.exit(_NO_GATE)
-    plan = EXPLORE_QUICK if quick else EXPLORE_FULL
+    plan = EXPLORE_TINY if tiny else EXPLORE_QUICK if quick else EXPLORE_FULL
     plan = plan if rounds is None else dataclasses.replace(plan, rounds=rounds)
     home = Path(tempfile.gettempdir()) if directory is None else directory
     described = machine.describe(home)

@@ -112,6 +112,18 @@ QUICK: Final = ExplorePlan(
 )
 
 
+TINY: Final = ExplorePlan(
+    rounds=1,
+    runs=2,
+    calls=10,
+    starts=1,
+    learning_runs=45,
+    memory_runs=2,
+    reductions=(_REPAIR_1,),
+    crashing=("publish-alone",),
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
     """Where one run works: an empty directory of its own, what to do, and whom to tell."""

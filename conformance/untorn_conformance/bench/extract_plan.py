@@ -47,7 +47,7 @@ QUICK: Final = ExtractPlan(
     crowd_rounds=1,
 )
 TINY: Final = ExtractPlan(
-    rounds=1,
+    rounds=2,
     clips=1,
     warm_renders=2,
     overlapping=2,

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,20 @@ from untorn_conformance.bench.timing import Samples
 from untorn_stress import token
 from untorn_stress.grain import Grain
 
-COMMAND = [sys.executable, "-m", "untorn_conformance.bench", "explore", "--quick"]
+COMMAND = [sys.executable, "-m", "untorn_conformance.bench", "explore", "--quick", "--tiny"]
+# Little before what is to be interrupted, which never ends: no signal comes too late.
+ENDLESS = """
+import dataclasses
+from untorn_conformance.bench import cli
+cli.EXPLORE_TINY = dataclasses.replace(cli.EXPLORE_TINY, reductions=(), **{endless!r})
+cli.bench()
+"""
 LIMIT_S = 500
 
 
-def start(home: Path, *options: str) -> subprocess.Popen[str]:
+def start(home: Path, *options: str, command: Sequence[str] = COMMAND) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, "--dir", str(home), *options],
+        [*command, "--dir", str(home), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -117,11 +125,15 @@ def test_nothing_is_left_behind(document: Any, home: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["gated calls", "looking for"])
+@pytest.mark.parametrize(
+    ("moment", "endless"),
+    [("gated calls", {"calls": 10**9}), ("looking for", {"learning_runs": 10**6})],
+)
 def test_an_interrupt_leaves_neither_files_nor_processes(
-    tmp_path: Path, moment: str, number: signal.Signals
+    tmp_path: Path, moment: str, endless: dict[str, int], number: signal.Signals
 ) -> None:
-    with start(tmp_path) as process:
+    command = [sys.executable, "-c", ENDLESS.format(endless=endless), *COMMAND[3:]]
+    with start(tmp_path, command=command) as process:
         assert process.stderr is not None
         if not any(moment in line for line in process.stderr):
             assert process.wait() == 6

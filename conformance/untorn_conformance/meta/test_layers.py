@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,13 @@ class Arrow:
         self.text = f"{relative}:{line} imports {target}"
 
 
-def arrows(package: str, folder: Path | None = None) -> Iterator[Arrow]:
-    folder = folder or PACKAGES[package]
+@cache
+def arrows(package: str) -> tuple[Arrow, ...]:
+    """Those of a package, read once: most tests here ask for those of all."""
+    return tuple(arrows_of(PACKAGES[package]))
+
+
+def arrows_of(folder: Path) -> Iterator[Arrow]:
     for path in sorted(folder.rglob("*.py")):
         relative = path.relative_to(folder)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -171,7 +177,7 @@ def test_a_top_folder_is_no_package_itself(folder: str) -> None:
 def test_the_check_sees_a_wrong_arrow(tmp_path: Path) -> None:
     """The control: an arrow that points up is found."""
     (tmp_path / "wrong.py").write_text("from untorn_stress.worker import Worker\n", "utf-8")
-    (found,) = arrows("untorn", tmp_path)
+    (found,) = arrows_of(tmp_path)
     assert (found.top, found.below, found.module) == ("untorn_stress", "worker", "wrong")
 
 
