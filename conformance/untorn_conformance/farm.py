@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from untorn_stress.spawning import Spawn
 from untorn_stress.worker import Worker
 
 from untorn_conformance import cases, probe
@@ -35,7 +36,9 @@ from untorn_conformance.starting import say_hello, start_worker
 class Farm:
     """One case's directory and workers. ``root`` is the cache's, ``outside`` is foreign to it."""
 
-    def __init__(self, *, base: Path, spec: BackendSpec, hello: Hello, run_token: str) -> None:
+    def __init__(
+        self, *, base: Path, spec: BackendSpec, hello: Hello, run_token: str, spawn: Spawn
+    ) -> None:
         self._home = Path(tempfile.mkdtemp(dir=base))
         self._home.chmod(0o755)
         self.root = _make(self._home / "cache", 0o700)
@@ -46,6 +49,7 @@ class Farm:
         self._owner_uid: int | None = None
         self._spec = spec
         self._run_token = run_token
+        self._spawn = spawn
         self._payload = _make(self._home / "payload", 0o755)
         self._tmp = _make(self._home / "tmp", 0o1777)
         self._payload_count = 0
@@ -86,6 +90,7 @@ class Farm:
             uid=uid,
             gid=gid,
             inside=inside,
+            spawn=self._spawn,
         )
         self.workers.append(worker)
         said = say_hello(worker)

@@ -400,6 +400,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Judge the run and write it down, on the controlling process and if there were cases."""
     config = session.config
     trial = config.stash[TRIAL]
+    trial.warmth.close()
     if not trial.is_controller:
         return
     manifest = trial.all_collected()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from untorn_stress.spawning import Spawn, anew
 from untorn_stress.worker import Worker
 
 from untorn_conformance.backend import Hello, Verb
@@ -37,24 +39,25 @@ def start_worker(
     gid: int | None = None,
     inside: Sequence[str] = (),
     home: Path | None = None,
+    spawn: Spawn = anew,
 ) -> Worker:
     """Start a process of the backend whose temporary files stay in ``scratch``.
 
-    A worker of another user has its home there too, unless a ``home`` is given. Raises BackendError
-    when it cannot be started.
+    A worker of another user has its home there too, unless a ``home`` is given. ``spawn`` starts
+    what takes that user on by itself. Raises BackendError when it cannot be started.
     """
     environment = {**os.environ, **spec.environment()}
     environment |= {"TMPDIR": str(scratch), RUN_VARIABLE: run_token}
     if home is not None or uid is not None:
         environment["HOME"] = str(home or scratch)
-    started_as = (None, None) if spec.drops_privileges_itself else (uid, gid)
+    if uid is not None and not spec.drops_privileges_itself:
+        spawn = partial(anew, uid=uid, gid=gid)
     try:
         return Worker.start(
             [*inside, *spec.command(uid, gid)],
             env=environment,
             stderr_path=stderr_path,
-            uid=started_as[0],
-            gid=started_as[1],
+            spawn=spawn,
         )
     except (OSError, ValueError) as error:
         message = f"backend {spec.name} cannot be started: {error}"

@@ -15,6 +15,7 @@ from untorn_stress.ensemble import Cast
 from untorn_stress.grain import Grain
 from untorn_stress.laboratory import Laboratory, Patience, Subject
 from untorn_stress.scenario import Scenario
+from untorn_stress.spawning import Spawn, anew
 
 from untorn_conformance.backend import Hello
 from untorn_conformance.contract import Capability
@@ -45,9 +46,17 @@ def clip_of(scenario: Scenario) -> str:
 
 
 def subject_of(
-    spec: BackendSpec, hello: Hello, *, env: Mapping[str, str] | None = None, preload: bool = False
+    spec: BackendSpec,
+    hello: Hello,
+    *,
+    env: Mapping[str, str] | None = None,
+    preload: bool = False,
+    spawn: Spawn = anew,
 ) -> Subject:
-    """The subject that a backend is; ``preload`` has late imports done once for all workers."""
+    """The subject that a backend is; ``preload`` has late imports done once for all workers.
+
+    ``spawn`` starts the process that workers are forked from.
+    """
     identity = f"{hello.name}@{hello.version}"
     zygote: tuple[str, ...] = ()
     if spec.factory:
@@ -60,6 +69,7 @@ def subject_of(
         zygote=zygote,
         argv=() if spec.factory else tuple(spec.command()),
         program_env={**spec.environment(), **_NO_BYTECODE, **(env or {})},
+        spawn=spawn,
     )
     return Subject(
         spec=spec.name,

@@ -24,6 +24,7 @@ from untorn_conformance.registry import BackendSpec
 from untorn_conformance.results import Manifest, Results
 from untorn_conformance.starting import RUN_VARIABLE, identify, start_worker
 from untorn_conformance.subjects import subject_of
+from untorn_conformance.warmth import Warmth
 from untorn_conformance.wire import from_plain, to_plain
 
 
@@ -72,6 +73,7 @@ class Trial:
     greeting: Greeting | None = None
     collected: Manifest = field(default_factory=Manifest)
     results: Results = field(default_factory=Results)
+    warmth: Warmth = field(default_factory=Warmth)
     started_utc: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)
 
@@ -107,7 +109,13 @@ class Trial:
         base = self._base(directory)
         base.mkdir(exist_ok=True)
         base.chmod(0o755)
-        return Farm(base=base, spec=self.spec, hello=greeting.hello, run_token=self.run_token)
+        return Farm(
+            base=base,
+            spec=self.spec,
+            hello=greeting.hello,
+            run_token=self.run_token,
+            spawn=self.warmth.spawn,
+        )
 
     def laboratory(
         self, directory: Path, *, clip: str = "", grain: Grain = Grain.METADATA
@@ -123,7 +131,11 @@ class Trial:
         base.mkdir(exist_ok=True)
         base.chmod(0o755)
         subject = subject_of(
-            self.spec, greeting.hello, env={RUN_VARIABLE: self.run_token}, preload=bool(clip)
+            self.spec,
+            greeting.hello,
+            env={RUN_VARIABLE: self.run_token},
+            preload=bool(clip),
+            spawn=self.warmth.spawn,
         )
         return Laboratory(subject, base=base, clip=clip, grain=grain)
 

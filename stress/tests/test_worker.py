@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from untorn_conformance.backend import Miss, Verb
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_stress import supervise
+from untorn_stress.spawning import anew
 from untorn_stress.worker import Worker, WorkerDiedError
 
 ADAPTER = Path(__file__).parent / "wicked_adapter.py"
@@ -284,7 +286,8 @@ def test_a_foreign_program_is_started_as_another_user_without_groups(start: Star
     groups = os.getgroups()
     os.setgroups([*groups, 7])
     try:
-        worker = start(command=["/bin/sh", "-c", script], uid=65534, gid=65534)
+        as_nobody = partial(anew, uid=65534, gid=65534)
+        worker = start(command=["/bin/sh", "-c", script], spawn=as_nobody)
     finally:
         os.setgroups(groups)
     with pytest.raises(WorkerDiedError):

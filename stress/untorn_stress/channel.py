@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import selectors
-import subprocess
 import time
 from typing import Final
+
+from untorn_stress.spawning import Process
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 """A longer line is no message: payloads travel as files."""
@@ -38,14 +39,12 @@ class OverlongLineError(Exception):
 
 
 class Channel:
-    """The two pipes of one child. Not for use by several threads."""
+    """The two pipes of one child, by our ends. Not for use by several threads."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def __init__(self, process: Process, *, to_child: int, from_child: int) -> None:
         self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
+        self._stdin = os.fdopen(to_child, "wb", buffering=0)
+        self._stdout = os.fdopen(from_child, "rb", buffering=0)
         os.set_blocking(self._stdin.fileno(), False)
         os.set_blocking(self._stdout.fileno(), False)
         self._pidfd = os.pidfd_open(process.pid)

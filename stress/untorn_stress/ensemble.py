@@ -33,6 +33,7 @@ from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
 from untorn_stress.player import check_opened, opening
 from untorn_stress.schedulers.protocol import NOTHING, Footprint
+from untorn_stress.spawning import Spawn, anew
 
 _LETTERS: Final = "ABCDEFGH"
 _OWN_MODE: Final = 0o700
@@ -46,6 +47,7 @@ class Cast:
 
     ``zygote`` is the command of a keeper that hosts the backend (empty for a foreign one), ``argv``
     the program that speaks the protocol (for a foreign one), ``env`` the whole environment.
+    ``spawn`` starts the keeper.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Cast:
     zygote: Sequence[str] = ()
     argv: Sequence[str] = ()
     program_env: Mapping[str, str] = field(default_factory=dict)
+    spawn: Spawn = anew
 
 
 class Ensemble:
@@ -74,7 +77,9 @@ class Ensemble:
         self.pids: set[int] = set()
         self.lies_told = 0
         self._resting: dict[str, GatedWorker] = {}
-        self._keeper = Keeper(cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr)
+        self._keeper = Keeper(
+            cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr, spawn=cast.spawn
+        )
 
     def __enter__(self) -> Ensemble:
         return self

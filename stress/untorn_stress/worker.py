@@ -1,7 +1,7 @@
 """One backend process: asked over stdin and stdout, and stopped, resumed or killed at will.
 
-Rule 1: a worker is spawned, never forked from us: it inherits no lock, no channel and no thread
-        state.
+Rule 1: a worker is never forked from us: it inherits no lock, no channel and no thread state. It
+        is spawned, or forked from a warm process that has none of these (``warm_start``).
 Rule 2: every wait has a deadline. A deadline that passed says nothing about the operation, and the
         answer may still be received later.
 Rule 3: a death is *asked* when we sent the SIGKILL, else *unasked*; either way the pending
@@ -11,6 +11,7 @@ Rule 4: when a worker is closed, nothing that it ever started is left.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -28,6 +29,7 @@ from untorn_conformance.errors import BackendError, ErrorCode, ProtocolError
 
 from untorn_stress import supervise
 from untorn_stress.channel import Channel, ChannelClosedError, OverlongLineError
+from untorn_stress.spawning import Process, Spawn, anew
 
 DEADLINE_S: Final = 60.0
 """The deadline of a call that names none: long, since a passed deadline proves nothing."""
@@ -60,9 +62,9 @@ class Worker:
     As a context manager it closes itself.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, mark: str, stderr_path: Path) -> None:
+    def __init__(self, process: Process, channel: Channel, *, mark: str, stderr_path: Path) -> None:
         self._process = process
-        self._channel = Channel(process)
+        self._channel = channel
         self._mark = mark
         self._pending: dict[int, Pending] = {}
         self._arrived: dict[int, object] = {}
@@ -79,29 +81,22 @@ class Worker:
         *,
         env: Mapping[str, str],
         stderr_path: str | os.PathLike[str],
-        uid: int | None = None,
-        gid: int | None = None,
+        spawn: Spawn = anew,
     ) -> Self:
         """Start ``command`` in its own session, with ``env`` and a mark as its whole environment.
 
-        ``uid`` and ``gid`` are those to start it as (no supplementary groups); only root may ask.
         Raises OSError when it cannot be started.
         """
         mark = secrets.token_hex(16)
-        with open(stderr_path, "ab") as stderr:
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                bufsize=0,
-                env={**env, supervise.MARK_VARIABLE: mark},
-                start_new_session=True,
-                user=uid,
-                group=gid,
-                extra_groups=None if uid is None else [],
-            )
-        return cls(process, mark=mark, stderr_path=Path(stderr_path))
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            stdin, to_worker = _pipe(theirs, ours)
+            from_worker, stdout = _pipe(ours, theirs)
+            stderr = theirs.enter_context(open(stderr_path, "ab")).fileno()
+            marked = {**env, supervise.MARK_VARIABLE: mark}
+            process = spawn(command, env=marked, streams=(stdin, stdout, stderr))
+            ours.pop_all()
+        channel = Channel(process, to_child=to_worker, from_child=from_worker)
+        return cls(process, channel, mark=mark, stderr_path=Path(stderr_path))
 
     @property
     def pid(self) -> int:
@@ -299,7 +294,16 @@ class Worker:
             raise supervise.SignalIneffectiveError(message) from error
 
 
-def _describe_exit(returncode: int) -> str:
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """The two ends of a new pipe, each closed by its own stack."""
+    read, write = os.pipe()
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write
+
+
+def _describe_exit(returncode: int | None) -> str:
+    assert returncode is not None, "it has ended"
     if returncode >= 0:
         return f"exit code {returncode}"
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from untorn_conformance.errors import BackendError
 from untorn_conformance.farm import Farm
 from untorn_conformance.registry import parse
 from untorn_conformance.trial import Trial
+from untorn_conformance.warmth import Warmth
 from untorn_stress import supervise
 
 PLAIN = "py:untorn_conformance.meta.demo.directory:DirectoryCache"
@@ -21,9 +22,23 @@ PLAIN = "py:untorn_conformance.meta.demo.directory:DirectoryCache"
 only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can start another user's worker")
 
 
-def grow(spec: str, directory: Path) -> Farm:
-    trial = Trial(spec=parse(spec), directories=(directory,), selected=(), require_evidence=False)
-    return trial.farm(directory)
+Grow = Callable[[str, Path], Farm]
+
+
+@pytest.fixture
+def grow() -> Iterator[Grow]:
+    def of_trial(spec: str, directory: Path) -> Farm:
+        trial = Trial(
+            spec=parse(spec),
+            directories=(directory,),
+            selected=(),
+            require_evidence=False,
+            warmth=warmth,
+        )
+        return trial.farm(directory)
+
+    with Warmth() as warmth:
+        yield of_trial
 
 
 @pytest.fixture
@@ -36,7 +51,7 @@ def open_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def own_farm(open_directory: Path) -> Iterator[Farm]:
+def own_farm(grow: Grow, open_directory: Path) -> Iterator[Farm]:
     farm = grow(PLAIN, open_directory)
     yield farm
     farm.close()
@@ -71,7 +86,7 @@ def test_a_backend_that_changes_its_mind_about_itself_is_a_protocol_error(
         own_farm.worker()
 
 
-def test_the_root_is_closed_to_others_whatever_the_umask(open_directory: Path) -> None:
+def test_the_root_is_closed_to_others_whatever_the_umask(open_directory: Path, grow: Grow) -> None:
     before = os.umask(0)
     try:
         farm = grow(PLAIN, open_directory)
@@ -97,7 +112,9 @@ def test_aging_makes_everything_under_the_root_older(own_farm: Farm) -> None:
     } == {60 * 10**9}
 
 
-def test_a_backend_with_a_clock_of_its_own_is_told_its_age(open_directory: Path) -> None:
+def test_a_backend_with_a_clock_of_its_own_is_told_its_age(
+    open_directory: Path, grow: Grow
+) -> None:
     farm = grow("py:untorn_conformance.meta.demo.clocked:ClockedCache", open_directory)
     worker = farm.worker()
     farm.age(60)
@@ -111,14 +128,14 @@ def test_an_undeclared_capability_ends_the_case_as_not_applicable(own_farm: Farm
         own_farm.needs(Capability.STATS, Capability.LEASE)
 
 
-def test_workers_keep_their_temporary_files_in_the_farm(own_farm: Farm) -> None:
-    worker = own_farm.worker()
-    environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
-    (tmpdir,) = [each for each in environment if each.startswith(b"TMPDIR=")]
-    assert own_farm.root.parent in Path(os.fsdecode(tmpdir.removeprefix(b"TMPDIR="))).parents
+def test_workers_keep_their_temporary_files_in_the_farm(grow: Grow, open_directory: Path) -> None:
+    farm = grow("py:untorn_conformance.meta.demo.warming:Telling", open_directory)
+    told = farm.worker().call(Verb.LOOKUP, key="where").detail.split()
+    farm.close()
+    assert told[1:] == [str(farm.tmp)] * 2
 
 
-def test_closing_leaves_no_process_and_no_file(open_directory: Path) -> None:
+def test_closing_leaves_no_process_and_no_file(open_directory: Path, grow: Grow) -> None:
     farm = grow(PLAIN, open_directory)
     stopped, busy, idle = farm.worker(), farm.worker(), farm.worker()
     stopped.stop()
@@ -130,7 +147,9 @@ def test_closing_leaves_no_process_and_no_file(open_directory: Path) -> None:
 
 
 @only_root
-def test_closing_removes_directories_that_nobody_may_write(open_directory: Path) -> None:
+def test_closing_removes_directories_that_nobody_may_write(
+    open_directory: Path, grow: Grow
+) -> None:
     # As root every directory may be written, so another user closes the farm.
     farm = grow(PLAIN, open_directory)
     locked = farm.root / "locked"
@@ -173,7 +192,9 @@ def test_a_root_in_use_keeps_its_owner(own_farm: Farm) -> None:
 
 
 @only_root
-def test_a_directory_that_nobody_may_pass_makes_the_case_unknown(tmp_path: Path) -> None:
+def test_a_directory_that_nobody_may_pass_makes_the_case_unknown(
+    tmp_path: Path, grow: Grow
+) -> None:
     tmp_path.chmod(0o700)
     farm = grow(PLAIN, tmp_path)
     with pytest.raises(pytest.skip.Exception, match="UNKNOWN: an unprivileged worker"):

@@ -28,6 +28,7 @@ from untorn_stress import supervise
 from untorn_stress.gate.keeper import PACKET_BYTES
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.grain import Grain
+from untorn_stress.spawning import Spawn, anew
 
 REPORT_DEADLINE_S: Final = 30.0
 _LAST_WORDS_BYTES: Final = 2000
@@ -73,22 +74,26 @@ class Order:
 class Keeper:
     """A keeper process. A context manager; closing it ends everything below it."""
 
-    def __init__(self, command: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stderr: Path,
+        spawn: Spawn = anew,
+    ) -> None:
         self._mark = secrets.token_hex(16)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         self._ended: dict[int, int] = {}
         self.stderr_path = stderr
-        with theirs, open(stderr, "ab") as log:
+        with theirs, open(os.devnull, "rb") as null, open(stderr, "ab") as log:
             self._stderr = os.dup(log.fileno())
-            self._process = subprocess.Popen(
+            self._process = spawn(
                 [*command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
                 env={**env, supervise.MARK_VARIABLE: self._mark, "PYTHONHASHSEED": "0"},
+                streams=(null.fileno(), log.fileno(), log.fileno()),
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,
             )
 
     @property
