@@ -272,3 +272,17 @@ def test_a_close_frees_the_inode_number_of_what_has_no_name(
 ) -> None:
     one, other = pair(bench, watch, (text, MAKE_E), sees_inodes=True)
     assert one.conflicts(other) is frees
+
+
+@pytest.mark.parametrize("see", [True, False])
+def test_a_close_that_frees_nothing_looks_whether_the_file_has_a_name(
+    bench: Any, watch: Watching, see: bool
+) -> None:
+    """It belongs to the step before it; after a removal it would have been one of its own."""
+    one, other = pair(
+        bench,
+        watch,
+        ('fd = os.open("g", 0); os.stat("d"); os.close(fd)', 'os.unlink("g")'),
+        sees_inodes=see,
+    )
+    assert one.conflicts(other) is see

@@ -3,6 +3,8 @@
 Rule 1: a call that touches nothing below the root, no lock and no process is let go.
 Rule 2: what changes what we know of a process (a fork, an exec, its user) is noted first.
 Rule 3: a pointer that leads nowhere is the kernel's to answer.
+Rule 4: what decides that a call is no step of its own (a close of a file that still has a name) was
+        looked at by the step within which it comes: ``glances``.
 """
 
 from __future__ import annotations
@@ -281,6 +283,8 @@ class Intake:
         name = self._world.name_of(status, held.target.door(fd))
         frees = self._sees_inodes and name and not status.st_nlink
         if name not in held.worker.locked and not frees:
+            if self._sees_inodes and name:  # had the name gone before, this were a step
+                held.worker.glances.add(f"i:{name}")
             return False
         held.named.append(name)
         self.expect(held)

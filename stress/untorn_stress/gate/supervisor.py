@@ -172,8 +172,15 @@ class Supervisor:
             self._stalled = False
         if done.footprint != NOTHING:
             self._renew(held.actor, done, held)
+        return Executed(held.actor, held.actor, self._settled(done.footprint)), done
+
+    def _settled(self, footprint: Footprint) -> Footprint:
+        """Wait until all stands still after a step: what it touched, and what was glanced at."""
+        for worker in self.workers:
+            worker.glances.clear()
         self._settling.settle(after_step=True)
-        return Executed(held.actor, held.actor, done.footprint), done
+        glances = frozenset().union(*(worker.glances for worker in self.workers))
+        return footprint.joined(Footprint(reads=glances))
 
     def _renew(self, mover: str, done: Done, taken: Held | None = None) -> None:
         """Look anew at what others are held at, where the step may have changed it."""

@@ -81,6 +81,8 @@ class GatedWorker:
         self.kept: set[tuple[str, bool]] = set()
         self.locked: set[str] = set()
         self.passing: dict[int, bytes] = {}
+        self.glances: set[str] = set()
+        """The objects that decided that a call of its was no step of its own."""
         self.unobserved: list[str] = []
         self._targets: dict[int, Target] = {}
         self._family = {pid}
