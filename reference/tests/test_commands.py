@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from untorn import cli
@@ -236,6 +237,83 @@ def test_output_is_a_new_directory_of_the_users(untorn: Run, tmp_path: Path) -> 
     assert untorn(*arguments).stdout.strip() == os.fsencode(target)
     assert len(os.listdir(target)) == 60
     assert untorn(*arguments).returncode == ExitCode.USAGE
+
+
+OUTPUTS: dict[str, tuple[Callable[[Path], str], str]] = {
+    "no name": (lambda _: "", "is no name"),
+    "there already": (str, "exists already"),
+    "a missing folder": (lambda here: f"{here}/missing/out", "missing is not a directory"),
+    "a file": (lambda _: f"{clip('sdr')}/out", "Not a directory"),
+    "too long": (lambda here: f"{here}/{'a' * 300}", "File name too long"),
+    "a folder of the kernel's": (lambda _: "/proc/self/fd/out", "/proc/self/fd"),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_output_that_cannot_be_made_is_a_line_before_anything_is_decoded(
+    untorn: Run, tmp_path: Path, name: str
+) -> None:
+    wanted, message = OUTPUTS[name]
+    arguments = ("extract", str(clip("sdr")), "--fps", "30", "--output", wanted(tmp_path))
+    done = untorn(*arguments)
+    assert (done.returncode, done.stderr.count(b"\n")) == (ExitCode.USAGE, 1)
+    assert message in done.stderr.decode()
+    assert name.startswith("a folder of") or not (tmp_path / "root").exists()
+
+
+def test_output_in_a_folder_of_somebody_elses_is_a_line(
+    open_path: Path, nobody: int, child: Any
+) -> None:
+    """The folder can be seen and not written."""
+    closed = open_path / "closed"
+    closed.mkdir(mode=0o500)
+    os.chown(closed, nobody, -1)
+    one = child(
+        """
+from untorn.export import require_new
+try: require_new(sys.argv[1], "--output")
+except ConfigError as error: say(error)
+""",
+        closed / "out",
+        uid=nobody,
+    )
+    assert one.heard() == f"--output: {closed} cannot be written"
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["plain", "json"])
+def test_stdout_that_is_full_is_a_line_and_an_exit_code(tmp_path: Path, more: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command("stats", *more),
+            env=environment(tmp_path / "root"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        ExitCode.SYSTEM,
+        b"untorn: No space left on device\n",
+    )
+
+
+def test_no_temporary_directory_is_a_line_and_an_exit_code(tmp_path: Path) -> None:
+    """Frames that are in no cache have nowhere to go."""
+    limits = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            f"{limits}; sys.argv[0] = 'untorn'; runpy.run_module('untorn', run_name='__main__')",
+            *("extract", str(clip("sdr")), "--fps", "30"),
+        ],
+        env=environment(tmp_path, UNTORN_CACHE_DIR="off"),
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == ExitCode.SYSTEM, done.stderr
+    assert b"No usable temporary directory" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_gc_says_what_it_did_and_a_dry_run_what_it_would_do(untorn: Run) -> None:

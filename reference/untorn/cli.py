@@ -6,13 +6,14 @@ wants goes to stderr. Colours and progress appear on a terminal only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import rich_click as click
 from click import Context, HelpFormatter
@@ -190,9 +191,26 @@ def run(command: Callable[..., Any], arguments: list[str]) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has left: that is no failure, and nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute(sys.stdout)
         return ExitCode.OK
+    except OSError as error:
+        _mute(sys.stdout)  # it may be what is refused
+        with contextlib.suppress(OSError):
+            say(f"untorn: {_refusal(error)}")
+        return ExitCode.SYSTEM
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _mute(stream: TextIO | None) -> None:
+    """Have what the interpreter still has for `stream` go nowhere."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _refusal(error: OSError) -> str:
+    """An error of the system on one line, with the path if it is of one."""
+    told = error.strerror or str(error)
+    return told if error.filename is None else f"{error.filename!a}: {told}"
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from untorn.cache import Cache
 from untorn.cli import emit, say
 from untorn.clip import printable
-from untorn.errors import ConfigError
+from untorn.export import export, require_new
 from untorn.extraction import Progress as OnProgress
 from untorn.frames import Frames
 from untorn.outcome import Delivery
@@ -51,8 +50,8 @@ def extract(
         final_frame=final_frame,
         transform=transform,
     )
-    if output is not None and os.path.lexists(output):
-        raise ConfigError(f"--output: {printable(output)} exists already")
+    if output is not None:
+        require_new(output, "--output")
     started_s = time.perf_counter()
     with Cache.open(cache_dir) as cache, _bar(clip) as progress:
         frames = cache.extract(request, progress)
@@ -95,17 +94,11 @@ def _keep(frames: Frames, output: str | None) -> str:
     if output is None and frames.delivery in _KEPT:
         return frames.directory
     if output is None:
-        target = tempfile.mkdtemp(prefix="untorn-frames-")
+        place, name = tempfile.gettempdir(), f"untorn-frames-{os.urandom(8).hex()}"
     else:
-        os.mkdir(output)
-        target = os.path.abspath(output)
-    try:
-        for name, path in zip(frames.names, frames.paths, strict=True):
-            shutil.copyfile(path, os.path.join(target, name))
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
-    return target
+        place, name = os.path.split(os.path.abspath(output))
+    export(place, {name: frames}, link=False, option="TMPDIR" if output is None else "--output")
+    return os.path.join(place, name)
 
 
 def _sentence(frames: Frames, seconds: float) -> str:

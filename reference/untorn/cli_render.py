@@ -110,7 +110,8 @@ def _sheltered(homeless: Mapping[int, Frames], *, link: bool) -> dict[int, str]:
     if not homeless:
         return {}
     place = os.path.join(tempfile.gettempdir(), f"untorn-frames-{os.urandom(8).hex()}")
-    export(place, {_directory_name(index): frames for index, frames in homeless.items()}, link=link)
+    named = {_directory_name(index): frames for index, frames in homeless.items()}
+    export(place, named, link=link, option="TMPDIR")
     return {index: os.path.join(place, _directory_name(index)) for index in homeless}
 
 

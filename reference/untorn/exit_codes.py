@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
     PARTIAL = 6
     INVALID = 7
     SOME_FAILED = 8
+    SYSTEM = 9
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -40,6 +41,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.PARTIAL: "verify: partial (0 with --allow-partial)",
     ExitCode.INVALID: "verify: no verdict is possible",
     ExitCode.SOME_FAILED: "render: a clip failed, and is named; every other one was delivered",
+    ExitCode.SYSTEM: "the system refused, as for want of room, of threads or of a place to write",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; nothing half done is left",
     ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP; nothing half done is left",
 }
@@ -58,7 +60,7 @@ def of_error(error: UntornError) -> ExitCode:
     for kind, code in _BY_ERROR:
         if isinstance(error, kind):
             return code
-    return ExitCode.INVALID
+    return ExitCode.SYSTEM
 
 
 def table() -> str:

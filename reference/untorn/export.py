@@ -37,11 +37,31 @@ def require_free(target: str, names: Mapping[str, object] | list[str]) -> None:
             raise ConfigError(f"--out: {printable(os.path.join(target, name))} exists already")
 
 
-def export(target: str, clips: Mapping[str, Frames], *, link: bool) -> None:
+def require_new(path: str, option: str) -> None:
+    """ConfigError naming `option` if no directory can be made under that name."""
+    parent = os.path.dirname(os.path.abspath(path))
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        problem = "is no name" if not path else ""
+    except OSError as error:
+        problem = f"cannot be made: {error.strerror}"
+    else:
+        problem = "exists already"
+    if problem:
+        raise ConfigError(f"{option}: {printable(path) or 'nothing'} {problem}")
+    if not os.path.isdir(parent):
+        raise ConfigError(f"{option}: {printable(parent)} is not a directory")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option}: {printable(parent)} cannot be written")
+
+
+def export(target: str, clips: Mapping[str, Frames], *, link: bool, option: str = "--out") -> None:
     """Make a directory of frames below `target` for each of `clips`, by its name.
 
-    `target` is made if it is missing. Raises ConfigError if it cannot be written, and EvictedError
-    for frames that were released; in both cases nothing is left there.
+    `target` is made if it is missing. Raises ConfigError naming `option`, who asked for it, if it
+    cannot be written, and EvictedError for frames that were released; in both cases nothing is left
+    there.
     """
     work = os.path.join(target, f".untorn-{layout.random_suffix()}")
     made, placed = not os.path.lexists(target), list[str]()
@@ -61,7 +81,7 @@ def export(target: str, clips: Mapping[str, Frames], *, link: bool) -> None:
             with contextlib.suppress(OSError):  # somebody else put something there meanwhile
                 os.rmdir(target)
         if isinstance(error, OSError):
-            raise ConfigError(f"--out: {printable(target)}: {error.strerror}") from error
+            raise ConfigError(f"{option}: {printable(target)}: {error.strerror}") from error
         raise
 
 
