@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from untorn import Cache, ClipError, Origin, Request, UntornError
 from untorn import clip as clips
+from untorn.cancel import Cancel
 from untorn_fixtures.clips import clip, ffmpeg_exe
 
 
@@ -98,13 +99,19 @@ def test_render_without_a_thread_to_spare_says_so(
 
 
 def test_content_is_read_once_however_many_ranges_are_asked_for(
-    cache: Cache, tmp_path: Path
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = shutil.copy(clip("sdr"), tmp_path / "read-once.mp4")
-    before = clips._content_sha256.cache_info().misses
+    copy, read = shutil.copy(clip("sdr"), tmp_path / "read-once.mp4"), list[str]()
+    real = clips._content_sha256
+
+    def noted(path: str, cancel: Cancel) -> str:
+        read.append(path)
+        return real(path, cancel)
+
+    monkeypatch.setattr(clips, "_content_sha256", noted)
     wanted = [
         Request(clip=copy, fps=5, start=start, duration="0.2", identity="content")
         for start in (0, 1)
     ]
     cache.render(wanted).release()
-    assert clips._content_sha256.cache_info().misses == before + 1
+    assert read == [str(copy)]

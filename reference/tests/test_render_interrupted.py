@@ -249,3 +249,27 @@ def interrupted_at(one: Any, moment_s: float | None) -> bool:
         if not ready:
             os.kill(one.pid, signal.SIGINT)
     return ends_clean(one)
+
+
+HASHES = """
+real, large = clip._content_sha256, sys.argv[2] + ".large.mp4"
+def told(*arguments):
+    say("hashing")
+    return real(*arguments)
+clip._content_sha256 = told
+requests[1:] = [Request(clip=large, fps=30, duration="0.1", identity="content")]
+"""
+
+
+def test_interrupt_does_not_wait_for_the_hash_of_a_large_clip(
+    render: Callable[..., Any], sdr: Path
+) -> None:
+    """A tebibyte takes the better part of an hour."""
+    large = sdr.with_name(f"{sdr.name}.large.mp4")
+    large.write_bytes(sdr.read_bytes())
+    os.truncate(large, 1 << 40)
+    one = render(f"from untorn import clip{HASHES}")
+    one.tell()
+    assert (one.heard(), one.heard()) == ("begins", "hashing")
+    os.kill(one.pid, signal.SIGINT)
+    assert ends_clean(one)

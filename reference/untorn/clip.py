@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import stat
@@ -13,6 +12,7 @@ from fractions import Fraction
 import av
 
 from untorn import boxes, pacing
+from untorn.cancel import Cancel
 from untorn.colour import HLG, PQ, Colour, Family
 from untorn.errors import ClipError, SourceChangedError
 from untorn.key import SourceIdentity
@@ -38,11 +38,14 @@ class Transfer(StrEnum):
 
 
 _MAX_REMEMBERED = 1024
+_BLOCK_BYTES = 1 << 20  # a millisecond or two of hashing, after which we may be told to stop
 # What these formats show lies in other files, whose changes no key and no look at this one tells.
 _POINTERS = frozenset({"concat", "hls", "dash", "imf", "sdp", "webm_dash_manifest"})
 
 _HDR_TRANSFERS = {PQ: Transfer.PQ, HLG: Transfer.HLG}
 _FULL_RANGE = {1: False, 2: True}  # as ffmpeg numbers them
+
+_contents: dict[tuple[str, SourceState], str] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,22 +121,35 @@ def require_unchanged(path: str, before: SourceState) -> None:
         raise SourceChangedError(f"{printable(path)} changed while it was decoded")
 
 
-def identify(path: str, state: SourceState, *, by_content: bool) -> SourceIdentity:
-    """The clip's part of a key; by content it is read once in full (raises ClipError)."""
-    content = _content_sha256(path, state) if by_content else None
+def identify(
+    path: str, state: SourceState, *, by_content: bool, cancel: Cancel | None = None
+) -> SourceIdentity:
+    """The clip's part of a key; by content it is read once in full (raises ClipError).
+
+    Once a process and state, however many ranges of the clip are asked for. `cancel` ends the
+    reading (Cancelled).
+    """
+    content = None
+    if by_content:
+        content = _contents.get((path, state)) or _content_sha256(path, cancel or Cancel())
+        if len(_contents) >= _MAX_REMEMBERED:
+            _contents.clear()
+        _contents[path, state] = content
     return SourceIdentity(
         path=path, mtime_ns=state.mtime_ns, size=state.size, content_sha256=content
     )
 
 
-@functools.lru_cache(maxsize=_MAX_REMEMBERED)
-def _content_sha256(path: str, _state: SourceState) -> str:
-    """Read once a process and state, however many ranges of the clip are asked for."""
+def _content_sha256(path: str, cancel: Cancel) -> str:
+    digest, block = hashlib.sha256(), bytearray(_BLOCK_BYTES)
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open(path, "rb", buffering=0) as file:
+            while size := file.readinto(block):
+                cancel.require_going()
+                digest.update(memoryview(block)[:size])
     except OSError as error:
         raise ClipError(f"{printable(path)}: {error.strerror}") from None
+    return digest.hexdigest()
 
 
 def probe(path: str) -> ClipInfo:

@@ -102,7 +102,7 @@ def job_of(
     cancel: Cancel | None = None,
 ) -> Job:
     """The job of a request as it was resolved (E1; ClipError if its clip cannot be identified)."""
-    inputs = _inputs(access, access.root(), resolved, ffmpeg)
+    inputs = _inputs(access, access.root(), resolved, ffmpeg, cancel)
     return Job(
         resolved=resolved,
         decoder=ffmpeg,
@@ -172,13 +172,13 @@ def _obtain(access: Access, upkeep: Upkeep, job: Job) -> Frames:
 
 
 def _inputs(
-    access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder
+    access: Access, root: Root | None, resolved: Resolved, ffmpeg: Decoder, cancel: Cancel | None
 ) -> KeyInputs | None:
     """The key's axes; None where there is no root, and so no need to fingerprint the decoder."""
     if root is None:
         return None
     try:
-        return resolved.key_inputs(decoder.fingerprint(ffmpeg, root.ctl_fd))
+        return resolved.key_inputs(decoder.fingerprint(ffmpeg, root.ctl_fd), cancel)
     except OSError as error:
         access.degrade(errno_name(error), f"the decoder cannot be fingerprinted: {error}")
         return None

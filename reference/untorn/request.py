@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
+from untorn.cancel import Cancel
 from untorn.clip import SourceState, identify, source_state
 from untorn.command import DEFAULT_JPG_QUALITY, Range
 from untorn.errors import ClipError, KeyInputError
@@ -62,11 +63,11 @@ class Resolved:
     identity: Identity
     range: Range
 
-    def key_inputs(self, decoder_fingerprint: str) -> KeyInputs:
-        """The axes of this request's key (KeyInputError, ClipError)."""
-        wanted = self.range
+    def key_inputs(self, decoder_fingerprint: str, cancel: Cancel | None = None) -> KeyInputs:
+        """The axes of this request's key (KeyInputError, ClipError, Cancelled)."""
+        wanted, by_content = self.range, self.identity is Identity.CONTENT
         return KeyInputs(
-            source=identify(self.path, self.state, by_content=self.identity is Identity.CONTENT),
+            source=identify(self.path, self.state, by_content=by_content, cancel=cancel),
             fps=wanted.fps,
             format=wanted.format,
             decoder=decoder_fingerprint,
