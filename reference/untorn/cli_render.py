@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -27,7 +28,13 @@ from untorn.frames import Frames
 from untorn.outcome import Delivery
 from untorn.render import Progress as OnProgress
 
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
+
 SCHEMA = "untorn/render/1"
+_SPARE_DESCRIPTORS = 256  # for decoders, staging and all that is open anyway
 _KEPT = (Delivery.HIT, Delivery.PUBLISHED, Delivery.ADOPTED)
 
 
@@ -55,6 +62,7 @@ def render(
     names = [_directory_name(index) for index in range(len(wanted.requests))]
     if out is not None:
         require_free(out, names)
+    _allow_descriptors(len(names))
     with Cache.open(cache_dir) as cache, _progress(wanted) as progress:
         result = cache.render(
             wanted.requests,
@@ -76,6 +84,23 @@ def render(
             click.echo(os.fsencode(directories.get(index, "")))
     if result.failed:
         raise Exit(ExitCode.SOME_FAILED)
+
+
+def _allow_descriptors(items: int) -> None:
+    """Raise our soft limit as far as a render of so many items needs, and is let.
+
+    Each item holds a descriptor to its end; 1024 are usual, and the hard limit is far above that.
+    The command does it because the process is its own, which a library's is not.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = items + _SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # then what does not fit says so
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _directory_name(index: int) -> str:

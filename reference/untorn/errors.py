@@ -7,6 +7,8 @@ that is not safe to use) or the decoder's own failure.
 
 from __future__ import annotations
 
+import errno
+
 
 class UntornError(Exception):
     """Anything that untorn raises on purpose; the message is one sentence for a person."""
@@ -40,5 +42,21 @@ class DecoderError(UntornError):
     """The decoder is missing, failed, or delivered fewer frames than the clip holds."""
 
 
+class ExhaustedError(UntornError):
+    """The process or its system has run out of something: descriptors, threads, or room."""
+
+
 class InvalidEntryError(UntornError):
     """Staged files that cannot become an entry: none, a gap, a duplicate or an empty frame."""
+
+
+def explained(error: OSError) -> Exception:
+    """What to tell of trouble that left one item of a render without frames."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return error
+    told = ExhaustedError(
+        f"no descriptor is left ({error.strerror}): each item of a render holds one until it is "
+        "released; render fewer at a time, or raise the limit (ulimit -n)"
+    )
+    told.__cause__ = error
+    return told

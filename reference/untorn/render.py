@@ -35,7 +35,7 @@ from untorn.access import Access
 from untorn.breakdown import Item, Origin, Result, phases_of
 from untorn.cancel import Cancel, Cancelled
 from untorn.clip import ClipInfo
-from untorn.errors import ConfigError, UntornError
+from untorn.errors import ConfigError, ExhaustedError, UntornError, explained
 from untorn.extract import Busy, Job
 from untorn.frames import Frames
 from untorn.outcome import Delivery
@@ -135,7 +135,7 @@ def _wait_for(run: Callable[[], Result], cancel: Cancel) -> Result:
         try:
             _thread.start_new_thread(conduct, ())
         except RuntimeError as error:  # there can be no more threads
-            outcome.append(UntornError(f"a render cannot start: {error}"))
+            outcome.append(ExhaustedError(f"a render cannot start: {error}"))
             done.release()
 
     try:
@@ -377,8 +377,10 @@ class _Render:
             work.frames = extract.obtain(self.access, self.upkeep, work.request, job)
         except Busy:
             return [partial(self._obtain, work, patient=True)]
-        except (UntornError, OSError) as error:
+        except UntornError as error:
             work.error = error
+        except OSError as error:
+            work.error = explained(error)
         else:
             self.teller.whole(work)
         return []

@@ -88,7 +88,12 @@ class Workdir:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.path = tempfile.mkdtemp(prefix="untorn-uncached-")
+        try:
+            self.path = tempfile.mkdtemp(prefix="untorn-uncached-")
+        except FileNotFoundError:
+            # What keeps it from writing anywhere tempfile does not say; this does of descriptors.
+            os.close(os.open(os.devnull, os.O_RDONLY))
+            raise
         try:
             self.claim = Claim(os.open(self.path, syscalls.DIRECTORY_FLAGS))
         except OSError:
