@@ -27,9 +27,9 @@ ITEM_KEYS = {
     "frames", "frame_bytes",
 }  # fmt: skip
 PHASE_KEYS = {
-    "seconds", "total_s", "hits", "misses", "deduplicated", "extracted", "supersets", "sliced",
-    "waited", "published", "adopted", "uncached", "publish_failures", "evicted", "freed_bytes",
-    "reaped", "degraded",
+    "seconds", "total_s", "hits", "misses", "deduplicated", "extracted", "re_extracted",
+    "supersets", "sliced", "waited", "published", "adopted", "uncached", "publish_failures",
+    "evicted", "freed_bytes", "reaped", "degraded",
 }  # fmt: skip
 
 Render = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn import Cache, Delivery, Frames, Request, Result, publish, space, staging
+from untorn import Cache, Delivery, Frames, Request, Result, extract, publish, space, staging
 
 OpenCache = Callable[..., Cache]
 STARTS = (0, "0.5", 1, "1.5")
@@ -157,6 +157,47 @@ def test_hit_whose_frames_are_taken_is_extracted_again_with_the_others(
         assert data(result) == pixels
         assert (result.phases.hits, result.phases.misses) == (3, {"damaged": 1})
     assert decoder.decodes() == before + 1
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_frames_that_are_taken_while_the_others_are_made_count_as_one_request(
+    cache: Cache,
+    requests: list[Request],
+    pixels: list[list[bytes]],
+    decoder: Any,
+    just_before: Callable[..., None],
+    root: Path,
+    warm: bool,
+    slots: int,
+) -> None:
+    """What was asked for counts once, and what was decoded as often as it was (O1)."""
+    if warm:
+        cache.render(requests).release()
+
+    def take_one() -> None:
+        shutil.rmtree(sorted((root / "v1").iterdir())[0])
+
+    just_before(extract, "are_there", take_one)
+    before = decoder.decodes()
+    with cache.render(requests, slots=slots) as result:
+        assert data(result) == pixels
+        phases = result.phases
+    assert (phases.hits, phases.misses) == ((4, {}) if warm else (0, {"absent": 4}))
+    assert (phases.re_extracted, phases.deduplicated) == (1, 1)
+    assert phases.extracted == phases.published == decoder.decodes() - before == (1 if warm else 5)
+
+
+def test_overlapping_ranges_that_are_taken_count_as_one_request_each(
+    cache: Cache, sdr: Path, just_before: Callable[..., None], root: Path
+) -> None:
+    """They are decoded as one again."""
+    overlapping = [Request(clip=sdr, fps=30, start=n, duration="0.4") for n in (0, "0.2")]
+    just_before(extract, "are_there", lambda: shutil.rmtree(root))
+    with cache.render(overlapping) as result:
+        phases = result.phases
+    assert (phases.hits, phases.misses, phases.re_extracted) == (0, {"absent": 2}, 2)
+    assert (phases.supersets, phases.extracted) == (2, 2)
 
 
 def test_render_of_which_every_item_fails_leaves_no_descriptor(

@@ -47,10 +47,12 @@ class Phases:
     `seconds` are those of each phase, added up over the slots: they may exceed `total_s`, which is
     what the caller waited. `hits` and `misses` (by reason) count each extraction that was asked of
     the cache once, and again where its clip changed meanwhile; so equal requests count as one, and
-    all but one of them as `deduplicated`. `publish_failures` count by errno, or by reason where no
-    call failed; frames outside of the cache count there too. `evicted`, `freed_bytes` and `reaped`
-    are the work of collects that this render's own publishes brought about. `degraded` counts by
-    cause. `waited` counts extractions for which another process or render was waited for.
+    all but one of them as `deduplicated`. What was decoded and published counts as often as it was;
+    `re_extracted` is how many of these had their frames before, and lost them to somebody who took
+    them. `publish_failures` count by errno, or by reason where no call failed; frames outside of
+    the cache count there too. `evicted`, `freed_bytes` and `reaped` are the work of collects that
+    this render's own publishes brought about. `degraded` counts by cause. `waited` counts
+    extractions for which another process or render was waited for.
     """
 
     seconds: Mapping[Phase, float]
@@ -59,6 +61,7 @@ class Phases:
     misses: Mapping[str, int]
     deduplicated: int
     extracted: int
+    re_extracted: int
     supersets: int
     sliced: int
     waited: int
@@ -87,6 +90,7 @@ def phases_of(
         misses=_below(counted, "miss."),
         deduplicated=deduplicated,
         extracted=counted.get("extracted", 0),
+        re_extracted=counted.get("re_extracted", 0),
         supersets=counted.get("supersets", 0),
         sliced=counted.get("sliced", 0),
         waited=counted.get("flight.followed", 0) + counted.get("flight.timed-out", 0),

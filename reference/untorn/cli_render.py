@@ -225,6 +225,7 @@ def _account(phases: Phases, clips: int, failed: int) -> list[str]:
         "hit": phases.hits,
         "missed": sum(phases.misses.values()),
         "extracted": phases.extracted,
+        "taken and made again": phases.re_extracted,
         "equal to others": phases.deduplicated,
         "cut out of longer ranges": phases.sliced,
         "waited for": phases.waited,

@@ -69,7 +69,7 @@ class Job:
 
     `inputs` are the key's axes; both are None where there is no cache just now. `cancel` ends it
     from another thread. One that is not `patient` does not wait for whoever is at the same work: it
-    is Busy.
+    is Busy. `again` says that it has had its frames, which somebody took.
     """
 
     resolved: Resolved
@@ -79,6 +79,7 @@ class Job:
     progress: Progress | None = None
     cancel: Cancel | None = None
     patient: bool = True
+    again: bool = False
 
     @property
     def entry_key(self) -> str:
@@ -153,14 +154,14 @@ def _obtain(access: Access, upkeep: Upkeep, job: Job) -> Frames:
         return _uncached(access, upkeep, job, writing.no_root(access), None)
     found = find_whole(access, job.key)
     if isinstance(found, Frames):
-        reading.count(access, found)
+        reading.count(access, found, again=job.again)
         return found
     with access.phase(Phase.EXTRACT):
         turn = wait_for_turn(access, root, job)
         try:
             # Also where nobody was waited for: he may have published between our look and our turn.
             again = find_whole(access, job.key)
-            reading.count(access, again)
+            reading.count(access, again, again=job.again)
             if isinstance(again, Frames):
                 return again
             if again.taken:
@@ -387,3 +388,4 @@ def _decode_outside(
         count = decode(job, area, info, expected)
         access.counters.add("extracted")
         return _publish(access, area, miss, count)
+

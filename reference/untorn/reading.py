@@ -68,12 +68,17 @@ def find(access: Access, key: str) -> Frames | Miss:
     return found
 
 
-def count(access: Access, found: Frames | Miss) -> None:
-    """Count one request's outcome, once however often it looked: a hit, or a miss by its reason."""
+def count(access: Access, found: Frames | Miss, *, again: bool = False) -> None:
+    """Count one request's outcome, once however often it looked: a hit, or a miss by its reason.
+
+    Where it is asked for `again`, because frames that it had were taken, it was counted before.
+    """
     if isinstance(found, Frames):
-        access.counters.add("hit")
+        if not again:
+            access.counters.add("hit")
         return
-    access.counters.add(f"miss.{found.reason}")
+    if not again:
+        access.counters.add(f"miss.{found.reason}")
     if found.by_digest or found.reason is MissReason.UNVERIFIED:
         access.counters.add("verify_failed")
     if found.error in _NO_DESCRIPTORS:

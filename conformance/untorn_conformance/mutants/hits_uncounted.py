@@ -27,6 +27,6 @@ def factory() -> Reference:
     return Reference()
 
 
-def _count_misses(access: Access, found: Frames | Miss) -> None:
+def _count_misses(access: Access, found: Frames | Miss, *, again: bool = False) -> None:
     if isinstance(found, Miss):
-        _count(access, found)
+        _count(access, found, again=again)
