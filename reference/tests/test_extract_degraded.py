@@ -11,9 +11,11 @@ from untorn import (
     Cache,
     DecoderError,
     Delivery,
+    FrameFormat,
     Frames,
     Request,
     SourceChangedError,
+    estimate,
     publish,
     space,
     staging,
@@ -98,6 +100,35 @@ def test_hit_whose_frames_were_taken_is_extracted_again_once(
     counters = cache.stats().counters
     assert decoder.decodes() == before + 1
     assert (counters["re_extracted"], counters["evicted_under_reader"]) == (1, 1)
+
+
+def test_frames_outside_of_the_cache_need_room_as_well(
+    sdr: Path, decoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether there is any is looked at before the decoder starts, and nothing is left."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with Cache.open(environ={"UNTORN_CACHE_DIR": "off"}) as off:
+        monkeypatch.setattr(estimate, "_BYTES_PER_RAW", {FrameFormat.PNG: 1e12})
+        with pytest.raises(DecoderError, match=f"{tmp_path}/tmp is short of [0-9]+ bytes"):
+            off.extract(short(sdr))
+        assert (decoder.decodes(), list((tmp_path / "tmp").iterdir())) == (0, [])
+        monkeypatch.undo()
+        off.extract(short(sdr)).release()
+
+
+def test_nothing_is_evicted_for_room_that_eviction_cannot_make(
+    open_cache: OpenCache, sdr: Path, put: Callable[..., Frames], key: str, key_of: Any
+) -> None:
+    """Somebody has promised himself more than the disk holds."""
+    cache = open_cache(min_age_s=0)
+    put(cache, key_of(1))
+    with cache.stage(key) as other:
+        space.reserve(other.work, space.Need(size=1 << 60, files=1))  # type: ignore[arg-type]
+        with cache.extract(short(sdr)) as frames:
+            assert frames.delivery is Delivery.UNCACHED
+    stats = cache.stats()
+    assert (stats.entries, stats.counters.get("collected", 0)) == (1, 0)
 
 
 def test_entry_that_was_thinned_is_replaced(cache: Cache, sdr: Path, expected: list[bytes]) -> None:

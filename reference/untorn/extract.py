@@ -385,7 +385,20 @@ def _decode_outside(
         area = stack.enter_context(
             StagingArea(access, upkeep, staging.Workdir(job.entry_key), failure)
         )
+        _require_room(area, estimate.need(info, job.resolved.range, expected))
         count = decode(job, area, info, expected)
         access.counters.add("extracted")
         return _publish(access, area, miss, count)
 
+
+def _require_room(area: StagingArea, need: space.Need) -> None:
+    """DecoderError if there is no room outside of the cache either, before anything is written."""
+    try:
+        short = space.missing_outside(area.work.fd, need)
+    except OSError:  # not to be known: the decoder will show it
+        return
+    if short is not None:
+        raise DecoderError(
+            f"there is no room for the frames: {os.path.dirname(area.path)} is short of "
+            f"{short.size} bytes and {short.files} files (TMPDIR names another place)"
+        )

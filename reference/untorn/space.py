@@ -40,10 +40,22 @@ def reserve(staging: Staging, need: Need) -> None:
 def missing(root: Root, need: Need) -> Need | None:
     """How much is short for `need`, or None if there is room (raises OSError)."""
     status = os.fstatvfs(root.entries_fd)
-    promised = _promised(root)
     keep = min(int(status.f_blocks * status.f_frsize * _FREE_SHARE), _FREE_MAX_BYTES)
-    free = status.f_bavail * status.f_frsize - keep - promised.size
-    inodes = status.f_favail - promised.files if status.f_files else need.files
+    promised = _promised(root)
+    return _short(status, need, Need(keep + promised.size, promised.files))
+
+
+def missing_outside(fd: int, need: Need) -> Need | None:
+    """The same of the file system that holds `fd`, where nothing is kept free (raises OSError).
+
+    Who is not served there either has nothing.
+    """
+    return _short(os.fstatvfs(fd), need, Need(0, 0))
+
+
+def _short(status: os.statvfs_result, need: Need, taken: Need) -> Need | None:
+    free = status.f_bavail * status.f_frsize - taken.size
+    inodes = status.f_favail - taken.files if status.f_files else need.files
     short = Need(max(0, need.size - free), max(0, need.files - inodes))
     return short if short.size or short.files else None
 
