@@ -100,3 +100,11 @@ def test_a_file_that_is_no_image_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"not an image")
     with pytest.raises(ValueError, match="no image"):
         pixels.decode(path)
+
+
+def test_files_that_are_equally_no_image_are_an_error(tmp_path: Path) -> None:
+    paths = [tmp_path / "one", tmp_path / "other"]
+    for path in paths:
+        path.write_bytes(b"not an image")
+    with pytest.raises(ValueError, match="no image"):
+        pixels.compare(paths[:1], paths[1:], names=(["frame"], ["frame"]))
