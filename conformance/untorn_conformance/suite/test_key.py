@@ -74,7 +74,7 @@ BAD: Mapping[Axis, tuple[str | int | float, ...]] = {
     Axis.FORMAT: ("", "exe", "png\njpg"),
 }
 
-FPS = "120"  # some hundred frames: the decoder is at work long enough to be caught at it
+FPS = "50"  # two hundred frames: the decoder is at work long enough to be caught at it
 
 
 def ask(worker: Worker, inputs: Mapping[Axis, object]) -> str:
