@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +324,14 @@ def processes_that_name(text: str) -> list[str]:
     return found
 
 
+@pytest.fixture
+def hears_hang_ups() -> Iterator[None]:
+    """What we start is told of a hang-up, also where nohup keeps them from us."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [
@@ -332,6 +340,7 @@ def processes_that_name(text: str) -> list[str]:
         (signal.SIGHUP, ExitCode.TERMINATED),
     ],
 )
+@pytest.mark.usefixtures("hears_hang_ups")
 def test_being_told_to_stop_leaves_nothing_behind(
     number: signal.Signals, code: ExitCode, tmp_path: Path
 ) -> None:
