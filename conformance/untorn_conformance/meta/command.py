@@ -7,18 +7,18 @@ import os
 import sys
 from pathlib import Path
 
-from untorn_conformance.meta import warm
+from untorn_conformance.meta import forked
 
 _LIMIT_S = 300
 _NO_VERDICT = 7
 
 
-def untorn(*arguments: object, cwd: Path, fresh: bool = False) -> warm.Ended:
+def untorn(*arguments: object, cwd: Path, fresh: bool = False) -> forked.Ended:
     """Run it in ``cwd``. Whatever it is given, it ends without a traceback.
 
     ``fresh`` has it start as a user's does, in an interpreter that has loaded nothing yet.
     """
-    done = warm.run(
+    done = forked.run(
         "untorn_conformance.cli",
         *map(str, arguments),
         cwd=cwd,

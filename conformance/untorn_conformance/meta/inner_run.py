@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from untorn_conformance.meta import warm
+from untorn_conformance.meta import forked
 
 PLAIN = "py:untorn_conformance.meta.demo.directory:DirectoryCache"
 TORN = "py:untorn_conformance.meta.demo.torn:TornCache"
@@ -148,11 +148,12 @@ def run_pytest(
     backend: str = PLAIN,
     launcher: Sequence[str] = (),
     fresh: bool = False,
+    env: Mapping[str, str] | None = None,
 ) -> Ran:
     """Run the suite with pytest in a process of its own, in a folder that no other project owns.
 
     ``launcher`` is a program that becomes the command which it is given; ``fresh`` has pytest start
-    in an interpreter that has loaded nothing yet.
+    in an interpreter that has loaded nothing yet. ``env`` is added to the environment.
     """
     trial, runs = folder / "trial", folder / "runs"
     trial.mkdir()
@@ -163,8 +164,9 @@ def run_pytest(
         (folder / "test_suite.py").write_text(PREAMBLE + suite)
         options.append("-pno:hypothesispytest")  # it loads Hypothesis at the end, used or not
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    environment |= env or {}
     environment.pop("PYTEST_ADDOPTS", None)
-    ended = warm.run(
+    ended = forked.run(
         "pytest",
         *options,
         cwd=folder,

@@ -46,6 +46,9 @@ MOST_OPERATIONS: Final = 3
 UNUSED: Final = ("cacheprovider", "xdist", "hypothesispytest")
 """Plugins that a run of a few cases does not need: loading them takes longer than the cases."""
 
+ONE_SEED: Final = {"PYTHONHASHSEED": "0"}
+"""Of a few workers all can be forked from one warm process, where each has the same seed anyway."""
+
 HEALTH: Final = (
     Case(file="test_publish.py", id="P1.absent_until_published_whole_after"),
     Case(file="test_collect.py", id="G2.ends_within_the_budget"),
@@ -107,7 +110,7 @@ def run_cases(folder: Path, backend: str, cases: Iterable[Case]) -> Ran:
     """These cases of the suite on a backend, and those of its health."""
     nodes = dict.fromkeys(f"{SUITE / each.node}" for each in (*cases, *HEALTH))
     options = ["--import-mode=importlib", *(f"-pno:{name}" for name in UNUSED)]
-    return run_pytest(folder, *options, *nodes, backend=backend)
+    return run_pytest(folder, *options, *nodes, backend=backend, env=ONE_SEED)
 
 
 @contextmanager

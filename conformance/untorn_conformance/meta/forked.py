@@ -50,8 +50,8 @@ _START: Final = """
 import socket, sys
 number, standard = int(sys.argv[1]), sys.path[1:]
 sys.path[1:1] = sys.argv[2:]
-from untorn_conformance.meta import warm
-warm.main(socket.socket(fileno=number), standard)
+from untorn_conformance.meta import forked
+forked.main(socket.socket(fileno=number), standard)
 """
 """The program of the warm interpreter: what is on its path by itself is on that of every run."""
 

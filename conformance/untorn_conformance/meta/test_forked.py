@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from untorn_conformance.meta import warm
+from untorn_conformance.meta import forked
 
 TELLING = """
 import json, os, sys, tempfile
@@ -20,11 +20,11 @@ print(json.dumps([*told, sys.flags.no_site, sys.orig_argv, sorted(os.listdir("/p
 
 def run(
     folder: Path, code: str, *arguments: str, limit_s: float = 60, fresh: bool = False
-) -> warm.Ended:
+) -> forked.Ended:
     (folder / "told.py").write_text(code)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder / "first"), "TMPDIR": str(folder)}
     env["LC_ALL"] = "C.UTF-8"  # else a new interpreter chooses one for those that it starts
-    return warm.run("told", *arguments, cwd=folder, env=env, limit_s=limit_s, fresh=fresh)
+    return forked.run("told", *arguments, cwd=folder, env=env, limit_s=limit_s, fresh=fresh)
 
 
 def test_it_is_given_what_a_new_one_is(tmp_path: Path) -> None:
