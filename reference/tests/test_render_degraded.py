@@ -188,6 +188,23 @@ def test_frames_that_are_taken_while_the_others_are_made_count_as_one_request(
     assert phases.extracted == phases.published == decoder.decodes() - before == (1 if warm else 5)
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_frames_that_are_found_again_are_a_hit_each_once(
+    cache: Cache, requests: list[Request], monkeypatch: pytest.MonkeyPatch, warm: bool
+) -> None:
+    """A look at them fails, and they are there: what is answered as a hit is counted as one."""
+    if warm:
+        cache.render(requests).release()
+    looks = iter([False])
+    real = extract.are_there
+    monkeypatch.setattr(extract, "are_there", lambda frames: next(looks, True) and real(frames))
+    with cache.render(requests, slots=1) as result:
+        phases = result.phases
+        assert deliveries(result).count(Delivery.HIT) - phases.deduplicated == (4 if warm else 1)
+    assert (phases.hits, phases.misses) == ((4, {}) if warm else (1, {"absent": 4}))
+    assert (phases.re_extracted, phases.extracted) == (1, 0 if warm else 4)
+
+
 def test_overlapping_ranges_that_are_taken_count_as_one_request_each(
     cache: Cache, sdr: Path, just_before: Callable[..., None], root: Path
 ) -> None:

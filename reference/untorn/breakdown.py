@@ -47,7 +47,8 @@ class Phases:
     `seconds` are those of each phase, added up over the slots: they may exceed `total_s`, which is
     what the caller waited. `hits` and `misses` (by reason) count each extraction that was asked of
     the cache once, and again where its clip changed meanwhile; so equal requests count as one, and
-    all but one of them as `deduplicated`. What was decoded and published counts as often as it was;
+    all but one of them as `deduplicated`. One that was missed, made, taken for lost and found again
+    is a miss and a hit. What was decoded and published counts as often as it was;
     `re_extracted` is how many of these had their frames before, and lost them to somebody who took
     them. `publish_failures` count by errno, or by reason where no call failed; frames outside of
     the cache count there too. `evicted`, `freed_bytes` and `reaped` are the work of collects that

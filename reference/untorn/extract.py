@@ -47,7 +47,7 @@ from untorn.extraction import Progress
 from untorn.flight import Flight
 from untorn.frames import Frames
 from untorn.key import KeyInputs, compute_key, derive_key
-from untorn.outcome import Failure, Miss, MissReason, Step, UnpublishedReason
+from untorn.outcome import Delivery, Failure, Miss, MissReason, Step, UnpublishedReason
 from untorn.request import Request, Resolved, resolve
 from untorn.root import Root
 from untorn.staging import Staging, Workdir
@@ -69,7 +69,7 @@ class Job:
 
     `inputs` are the key's axes; both are None where there is no cache just now. `cancel` ends it
     from another thread. One that is not `patient` does not wait for whoever is at the same work: it
-    is Busy. `again` says that it has had its frames, which somebody took.
+    is Busy. `lost` is how it had its frames, where it had them and somebody took them.
     """
 
     resolved: Resolved
@@ -79,7 +79,7 @@ class Job:
     progress: Progress | None = None
     cancel: Cancel | None = None
     patient: bool = True
-    again: bool = False
+    lost: Delivery | None = None
 
     @property
     def entry_key(self) -> str:
@@ -154,14 +154,14 @@ def _obtain(access: Access, upkeep: Upkeep, job: Job) -> Frames:
         return _uncached(access, upkeep, job, writing.no_root(access), None)
     found = find_whole(access, job.key)
     if isinstance(found, Frames):
-        reading.count(access, found, again=job.again)
+        reading.count(access, found, lost=job.lost)
         return found
     with access.phase(Phase.EXTRACT):
         turn = wait_for_turn(access, root, job)
         try:
             # Also where nobody was waited for: he may have published between our look and our turn.
             again = find_whole(access, job.key)
-            reading.count(access, again, again=job.again)
+            reading.count(access, again, lost=job.lost)
             if isinstance(again, Frames):
                 return again
             if again.taken:

@@ -117,7 +117,7 @@ def _missing(
             continue
         look = extract.find_whole(access, job.key)
         if isinstance(look, Frames):
-            reading.count(access, look, again=job.again)
+            reading.count(access, look, lost=job.lost)
             found[place] = look
             continue
         wanted = Cut(inputs=job.inputs, resolved=job.resolved, info=group.info)
@@ -125,7 +125,7 @@ def _missing(
         if found[place] is None:
             missing.append(_Member(place=place, job=job, offset=member.offset, miss=look))
         else:
-            reading.count(access, look, again=job.again)
+            reading.count(access, look, lost=job.lost)
     path, whole = group.union.path, group.union.range
     return [
         each
@@ -177,6 +177,6 @@ def _cut(
         events.warn_once("slice", f"a range is not cut out of its union: {error}")
         return None
     if frames is not None:
-        reading.count(access, member.miss, again=job.again)
+        reading.count(access, member.miss, lost=job.lost)
         warm.note(access, Cut(inputs=job.inputs, resolved=job.resolved, info=info), frames)
     return frames

@@ -68,16 +68,16 @@ def find(access: Access, key: str) -> Frames | Miss:
     return found
 
 
-def count(access: Access, found: Frames | Miss, *, again: bool = False) -> None:
+def count(access: Access, found: Frames | Miss, *, lost: Delivery | None = None) -> None:
     """Count one request's outcome, once however often it looked: a hit, or a miss by its reason.
 
-    Where it is asked for `again`, because frames that it had were taken, it was counted before.
+    Where frames that it had were `lost` it was counted before; a hit that it had not been is one.
     """
     if isinstance(found, Frames):
-        if not again:
+        if lost is not Delivery.HIT:
             access.counters.add("hit")
         return
-    if not again:
+    if lost is None:
         access.counters.add(f"miss.{found.reason}")
     if found.by_digest or found.reason is MissReason.UNVERIFIED:
         access.counters.add("verify_failed")

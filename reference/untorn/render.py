@@ -393,7 +393,7 @@ class _Render:
         if work.frames is None or extract.are_there(work.frames):
             return False
         work.frames.release()
-        work.frames, work.job = None, replace(work.job, again=True)
+        work.job, work.frames = replace(work.job, lost=work.frames.delivery), None
         self.access.counters.add("evicted_under_reader")
         self.access.counters.add("re_extracted")
         return True

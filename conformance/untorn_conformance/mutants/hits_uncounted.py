@@ -7,7 +7,7 @@ from typing import Final
 from untorn import reading
 from untorn.access import Access
 from untorn.frames import Frames
-from untorn.outcome import Miss
+from untorn.outcome import Delivery, Miss
 
 from untorn_conformance.backends.reference import Reference
 from untorn_conformance.mutants import Case, Shown
@@ -27,6 +27,6 @@ def factory() -> Reference:
     return Reference()
 
 
-def _count_misses(access: Access, found: Frames | Miss, *, again: bool = False) -> None:
+def _count_misses(access: Access, found: Frames | Miss, *, lost: Delivery | None = None) -> None:
     if isinstance(found, Miss):
-        _count(access, found, again=again)
+        _count(access, found, lost=lost)
