@@ -189,7 +189,7 @@ def test_a_way_that_ends_early_is_a_step_and_reads_what_is_missing(
 
 def test_the_way_through_a_descriptor_passes_no_entry_of_ours(bench: Any, watch: Watching) -> None:
     text = 'fd = os.open("d", os.O_DIRECTORY); os.lstat(f"/proc/self/fd/{fd}/.")'
-    assert touched(bench, watch, text).reads == {"i:d", "o:d", "d:d"}
+    assert touched(bench, watch, text).reads == {"i:d", "t:d", "d:d"}
 
 
 def test_a_descriptor_leads_to_a_directory_that_has_no_name_any_more(
@@ -223,9 +223,13 @@ CONFLICTS = {
     "a truncation and a look": ('os.truncate("g", 9)', 'os.stat("g")'),
     "a change of a directory's mode and a look below": ('os.chmod("d", 0o711)', 'os.stat("d/f")'),
     "a change of times and a look": ('os.utime("d")', 'os.stat("d")'),
+    "a new entry and a look at its directory": (MAKE_D, 'os.stat("d")'),
+    "a new entry and a removal of its directory": ('os.mkdir("d/sub/x")', 'os.rmdir("d/sub")'),
 }
 COMMUTES = {
     "new entries of two directories": (MAKE_D, MAKE_E),
+    "a change of times and a listing": ('os.utime("d")', 'os.listdir("d")'),
+    "a new entry and a way to its directory": (MAKE_D, 'os.open("d", 0)'),
     "two looks": ('os.stat("d/f")', 'os.stat("d/f")'),
     "two shared locks": (SHARE, SHARE),
     "a removal and a look elsewhere": ('os.unlink("d/f")', 'os.stat("e/f")'),

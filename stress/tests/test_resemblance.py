@@ -43,7 +43,7 @@ def test_other_bytes_are_other_data_and_attributes() -> None:
 
 def test_a_name_that_is_in_one_only_is_an_entry_a_listing_and_all_of_its_node() -> None:
     found = objects(tree(a=FOLDER), tree(a=FOLDER, a__f=file_node(b"x")))
-    assert found == {"e:a/f", "o:a", "i:a/f", "o:a/f", "p:a/f", "d:a/f", "l:a/f"}
+    assert found == {*("e:a/f", "o:a", "t:a", "i:a/f", "o:a/f", "t:a/f", "p:a/f", "d:a/f", "l:a/f")}
 
 
 def test_another_kind_is_another_node() -> None:
@@ -56,7 +56,7 @@ def test_other_permissions_decide_who_may_search() -> None:
 
 def test_another_order_is_another_listing() -> None:
     one, other = tree(f=FOLDER, g=FOLDER), tree(g=FOLDER, f=FOLDER)
-    assert objects(one, other) == {"o:."}
+    assert objects(one, other) == {"o:.", "t:."}
 
 
 def test_a_link_that_leads_elsewhere_is_another_entry() -> None:
@@ -66,7 +66,7 @@ def test_a_link_that_leads_elsewhere_is_another_entry() -> None:
 
 def test_ages_count_and_not_times() -> None:
     old, new = (tree(f=file_node(b"", mtime_ns=at)) for at in (0, SAME_AGE_NS))
-    assert objects(old, new) == {"i:f", "o:f"}
+    assert objects(old, new) == {"i:f", "t:f"}
     assert objects(old, tree(f=file_node(b"", mtime_ns=SAME_AGE_NS - 1))) == set()
     later = Tree({path: file_node(b"", mtime_ns=SAME_AGE_NS) for path in ("f",)})
     assert objects(Tree({"f": old.nodes["f"]}), later, later_ns=SAME_AGE_NS) == set()
@@ -97,6 +97,17 @@ def test_a_difference_that_was_read_or_written_is_touched(name: str) -> None:
 @pytest.mark.parametrize("moved", ["i:a", "i:a/d"])
 def test_who_moves_a_directory_moves_the_difference_below_it(moved: str) -> None:
     assert not untouched(DEBRIS, writes=moved)
+
+
+@pytest.mark.parametrize("moved", ["i:a", "i:a/b"])
+def test_who_moves_a_directory_moves_the_order_of_its_listing(moved: str) -> None:
+    one, other = (
+        tree(a=FOLDER, a__b=FOLDER, **dict.fromkeys(names, FOLDER))
+        for names in (("a__b__f", "a__b__g"), ("a__b__g", "a__b__f"))
+    )
+    differs = difference(one, other, later_ns=0)
+    assert untouched(differs, writes="i:a/b/f i:.")
+    assert not untouched(differs, writes=moved)
 
 
 def test_an_opaque_step_touches_everything() -> None:

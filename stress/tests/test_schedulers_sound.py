@@ -12,7 +12,7 @@ from untorn_stress.explore import Budget, Search
 from untorn_stress.schedulers.choices import may_go_on
 from untorn_stress.schedulers.dfs_bounded import BoundedDfs
 from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
-from untorn_stress.schedulers.protocol import NOTHING, Executed, Moment, Option
+from untorn_stress.schedulers.protocol import NOTHING, Executed, Footprint, Moment, Option
 from untorn_stress.toy_programs import random_program
 from untorn_stress.toys import Act, Fault, Program, ToyResult, ToyStep, ToySystem, outcomes
 
@@ -232,6 +232,35 @@ def test_each_caution_of_the_idle_objects_saves_an_outcome(
     expected = outcomes(program, plain(preemptions=BOUND, faults=1))
     assert outcomes(program, BoundedDfs(preemptions=BOUND, faults=1)) == expected
     assert outcomes(program, careless(preemptions=BOUND, faults=1)) < expected
+
+
+class SplitWrongly(ToySystem):
+    """Takes what is written besides for something that nobody touched."""
+
+    def run(self, choose: Callable[[Moment], Option | None]) -> ToyResult:
+        besides = frozenset(step.also for actor in self.program.actors for step in actor)
+
+        def less(footprint: Footprint) -> Footprint:
+            return replace(footprint, writes=footprint.writes - besides)
+
+        def choose_carelessly(moment: Moment) -> Option | None:
+            done = moment.executed
+            known = tuple(replace(each, footprint=less(each.footprint)) for each in moment.options)
+            executed = done and replace(done, footprint=less(done.footprint))
+            chosen = choose(replace(moment, options=known, executed=executed))
+            return chosen and moment.options[known.index(chosen)]
+
+        return super().run(choose_carelessly)
+
+
+def test_a_thing_of_two_objects_is_written_in_both() -> None:
+    """As a directory: who makes an entry changes its listing and its stat; B looks at one only."""
+    make = step(Act.WRITE, "listing", 1, also="stat")
+    program = Program(actors=((make, OWN), (step(Act.READ, "stat"), step(Act.READ, "stat"))))
+    expected = outcomes(program, plain(preemptions=1, faults=0))
+    assert outcomes(program, BoundedDfs(preemptions=1)) == expected
+    search = Search(SplitWrongly(program), BoundedDfs(preemptions=1), Budget())
+    assert {each.ending.outcome for each in search if not each.ending.cut} < expected
 
 
 class Unforeseen(ToySystem):

@@ -43,7 +43,7 @@ SAME_AGE_NS: Final = 10_000_000_000
 """Ages that differ by less are the same: a harvest takes about a second, caches think in minutes.
 """
 
-_OF_A_NODE: Final = "iopdl"
+_OF_A_NODE: Final = "iotpdl"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +58,8 @@ class Difference:
     def is_untouched(self, touched: Footprint) -> bool:
         """Whether this touches none of it, nor moves it along with a directory above it."""
         above = {f"i:{folder}" for path in self.nodes for folder in _above(path)}
+        for path in self.listings:
+            above.update(f"i:{_named(folder)}" for folder in (path, *_above(path)))
         return (
             self.is_comparable
             and not touched.opaque
@@ -71,7 +73,7 @@ def difference(one: Tree, other: Tree, *, later_ns: int) -> Difference:
     """What the trees differ in; ``other`` was taken so much later."""
     here, there = _listings(one), _listings(other)
     listings = {path for path in here.keys() | there.keys() if here.get(path) != there.get(path)}
-    objects = {f"o:{_named(path)}" for path in listings}
+    objects = {f"{kind}:{_named(path)}" for path in listings for kind in "ot"}
     nodes = set()
     for path in one.nodes.keys() | other.nodes.keys():
         found = _differing(path, one.nodes.get(path), other.nodes.get(path), later_ns)
@@ -116,7 +118,7 @@ def _differing(path: str, one: Node | None, other: Node | None, later_ns: int) -
         folder, _, entry = path.rpartition("/")
         found |= {f"i:{name}", f"e:{_named(folder)}/{entry}"}
     if abs(other.mtime_ns - one.mtime_ns - later_ns) >= SAME_AGE_NS:
-        found |= {f"i:{name}", f"o:{name}"}
+        found |= {f"i:{name}", f"t:{name}"}
     return found
 
 

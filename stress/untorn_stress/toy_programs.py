@@ -26,6 +26,7 @@ _TRY_CHANCE: Final = 0.5
 _UNLOCK_CHANCE: Final = 0.8
 _OPAQUE_CHANCES: Final = (0.15, 0.15)
 _FAULT_CHANCES: Final = (0.5, 0.2)
+_ALSO_CHANCES: Final = (0.3, 0.5)
 
 
 def random_program(seed: int, *, tiny: bool = False) -> Program:
@@ -43,6 +44,7 @@ class _Drawing:
         self.locks = self._happens(_LOCKS_CHANCE)
         self.opaque_chance = self._chance(*_OPAQUE_CHANCES)
         self.fault_chance = self._chance(*_FAULT_CHANCES)
+        self.also_chance = self._chance(*_ALSO_CHANCES)
 
     def _happens(self, chance: float) -> bool:
         return self.rng.random() < chance
@@ -73,7 +75,14 @@ class _Drawing:
             value=self.rng.randint(0, 2),
             faults=self._faults(),
             opaque=kind in _PLAIN and self._happens(self.opaque_chance),
+            also=self._also(kind, variable),
         )
+
+    def _also(self, kind: Act, variable: str) -> str:
+        """What a write sets besides; nothing is drawn where no step of the program does that."""
+        if kind is not Act.WRITE or not self.also_chance or not self._happens(self.also_chance):
+            return ""
+        return self.rng.choice([name for name in _SHARED if name != variable])
 
     def _faults(self) -> tuple[Fault, ...]:
         return tuple(fault for fault in Fault if self._happens(self.fault_chance))

@@ -76,6 +76,7 @@ _LOCKING: Final = frozenset({Act.LOCK, Act.TRY, Act.SHARE, Act.UNLOCK})
 class ToyStep:
     """One step: ``value`` is the k of its kind; ``opaque`` hides what it touches.
 
+    ``also`` is a variable that a WRITE sets besides: one thing that is two objects, as a directory.
     ``footprint`` is what is known of it beforehand.
     """
 
@@ -84,11 +85,17 @@ class ToyStep:
     value: int = 1
     faults: tuple[Fault, ...] = ()
     opaque: bool = False
+    also: str = ""
 
     footprint: Footprint = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "footprint", self._expected())
+
+    def __str__(self) -> str:
+        names = f"{self.variable},{self.also}" if self.also else self.variable
+        rest = f"{' opaque' * self.opaque}{''.join(self.faults)}"
+        return f"[{names}: {self.kind}; k={self.value}{rest}]"
 
     def _expected(self) -> Footprint:
         touched = frozenset({self.variable})
@@ -100,7 +107,7 @@ class ToyStep:
             return Footprint(reads=touched)
         if self.kind is Act.REPLACE_IF:
             return Footprint(reads=touched, writes=touched)
-        return Footprint(writes=touched)
+        return Footprint(writes=touched | ({self.also} if self.also else set()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +120,7 @@ class Program:
     def __str__(self) -> str:
         lines = [f"waiting: {self.waiting}"]
         for name, steps in zip(NAMES, self.actors, strict=False):
-            told = [
-                f"[{s.variable}: {s.kind}; k={s.value}{' opaque' * s.opaque}{''.join(s.faults)}]"
-                for s in steps
-            ]
+            told = [str(step) for step in steps]
             lines.append(f"{name}: {' '.join(told)}")
         return "\n".join(lines)
 
@@ -311,6 +315,8 @@ class _Machine:
                 actor.register = 3 * actor.register + found
             case Act.WRITE:
                 self.memory[name] = value
+                if step.also:
+                    self.memory[step.also] = value
             case Act.STORE:
                 self.memory[name] = (actor.register + value) % 5
             case Act.WRITE_IF if actor.register % 3 != value:

@@ -5,7 +5,22 @@ failed has only looked). A step of the metadata grain is the call with all that 
 until its next one, reads and writes of data among it; so every step also touches the data of the
 files that its process has open.
 
-Source: gate_rules T2.
+A directory is two objects: what it lists (``o:``) and what its entries leave in its stat (``t:``:
+times, size, count of links). Why they may be told apart:
+
+Rule 1: whoever makes, removes or replaces an entry writes both, besides the entry itself; there is
+        no call that changes a listing and no stat.
+Rule 2: getdents answers with names, kinds and inode numbers: the entries'. It reads ``o:`` alone.
+        So do rmdir and a rename onto a directory, which succeed where it is empty, and write it
+        when they take it away: of a directory that is gone getdents says another thing.
+Rule 3: stat answers with the inode's own (``i:``) and with ``t:``, none of which names an entry.
+Rule 4: what sets times or a mode writes ``i:`` and, since each stamp of a directory is set by new
+        entries as well and the last one stays, ``t:``. It leaves the listing as it was.
+Rule 5: who only goes to a directory (opens, moves, locks or dates it) reads neither: what comes of
+        it follows from the entry and from ``i:``. Of a file whoever opens it reads the data, too.
+Rule 6: when something was read last (atime) is no object, here as elsewhere: mounts differ in it.
+
+Source: gate_rules T2; readdir(3), rmdir(2), rename(2), inode(7) on what updates which stamp.
 """
 
 from __future__ import annotations
@@ -13,7 +28,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from untorn_stress.gate.calls import Call, CallKind
 from untorn_stress.gate.world import INODES, Place
@@ -21,6 +36,8 @@ from untorn_stress.schedulers.protocol import Footprint
 
 _SETS_SIZE = frozenset({"truncate", "ftruncate", "fallocate"})
 _SETS_TIMES = frozenset({"utime", "utimes", "futimesat", "utimensat"})
+_WANTS_EMPTY = frozenset({CallKind.UNLINK, CallKind.RENAME})
+_CHANGES_NAMES = _WANTS_EMPTY | {CallKind.CREATE, CallKind.LINK}
 
 
 class Touched:
@@ -37,25 +54,30 @@ class Touched:
         return Footprint(frozenset(self.reads - self.writes), frozenset(self.writes), self.opaque)
 
     def looked(self, place: Place) -> None:
-        """The entry was looked up, and what is there was looked at."""
+        """The entry was looked up, and of which kind and whose it is what is there."""
         self.reads.update(place.walked)
         if place.parent not in ("", "?") and place.entry:
             self.reads.add(f"e:{place.parent}/{place.entry}")
         if place.here:
-            self.saw(place.here)
+            self.reads.add(f"i:{place.here}")
 
     def saw(self, name: str) -> None:
         """An inode's attributes were read: size and times change with its data and its entries."""
-        self.reads.update((f"i:{name}", f"o:{name}", f"d:{name}"))
+        self.reads.update((f"i:{name}", f"t:{name}", f"d:{name}"))
+
+    def listed(self, name: str) -> None:
+        """A directory's entries were read, or whether there are any."""
+        self.reads.add(f"o:{name}")
 
     def changed_entry(self, place: Place) -> None:
         """The entry was made, removed or pointed elsewhere."""
-        if place.parent and place.parent != "?":
-            self.writes.update((f"e:{place.parent}/{place.entry}", f"o:{place.parent}"))
+        parent = place.parent
+        if parent and parent != "?":
+            self.writes.update((f"e:{parent}/{place.entry}", f"o:{parent}", f"t:{parent}"))
 
     def changed(self, name: str) -> None:
         """An inode's attributes were changed."""
-        self.writes.update((f"i:{name}", f"o:{name}"))
+        self.writes.update((f"i:{name}", f"t:{name}"))
 
     def took_inode(self) -> None:
         """A free inode number was taken."""
@@ -74,7 +96,7 @@ class Touched:
         """A name of the inode went, the last one perhaps."""
         self.writes.add(f"i:{place.here}")
         if stat.S_ISDIR(place.mode):
-            self.writes.add(f"p:{place.here}")
+            self.writes.update((f"p:{place.here}", f"o:{place.here}"))
         if self._inodes and (stat.S_ISDIR(place.mode) or place.nlink <= 1):
             self.writes.add(INODES)
 
@@ -92,22 +114,42 @@ def touch(
         touched.looked(place)
     kind = call.kind
     inside = [name for name in named if name]
-    if kind in (CallKind.STAT, CallKind.LIST):
-        for name in inside:
+    if kind is CallKind.STAT:
+        for name in (*inside, *_here(places)):
             touched.saw(name)
+    elif kind is CallKind.LIST:
+        for name in inside:
+            touched.listed(name)
     elif kind is CallKind.OPEN:
         _open(touched, call, places[0], failed=failed)
     elif kind is CallKind.ATTRIBUTE:
-        for name in (*inside, *(place.here for place in places if place.here)):
-            touched.changed(name)
-            if call.name in _SETS_SIZE:
-                touched.writes.add(f"d:{name}")
-            elif call.name not in _SETS_TIMES:
-                touched.writes.add(f"p:{name}")
+        _attributes(touched, call, (*inside, *_here(places)))
     elif kind in (CallKind.READ, CallKind.WRITE):
         _data(touched, kind, named)
-    elif kind in (CallKind.CREATE, CallKind.LINK, CallKind.RENAME, CallKind.UNLINK) and not failed:
-        _names(touched, kind, places, named)
+    elif kind in _CHANGES_NAMES:
+        _need_empty(touched, kind, places[-1])
+        if not failed:
+            _names(touched, kind, places, named)
+
+
+def _here(places: Sequence[Place]) -> Iterator[str]:
+    """The inodes that there are at the ends of the paths."""
+    return (place.here for place in places if place.here)
+
+
+def _attributes(touched: Touched, call: Call, names: Sequence[str]) -> None:
+    for name in names:
+        touched.changed(name)
+        if call.name in _SETS_SIZE:
+            touched.writes.add(f"d:{name}")
+        elif call.name not in _SETS_TIMES:
+            touched.writes.add(f"p:{name}")
+
+
+def _need_empty(touched: Touched, kind: CallKind, place: Place) -> None:
+    """Who takes a directory away, or another's place, finds whether anything is in it."""
+    if kind in _WANTS_EMPTY and place.here and stat.S_ISDIR(place.mode):
+        touched.listed(place.here)
 
 
 def _names(touched: Touched, kind: CallKind, places: Sequence[Place], named: Sequence[str]) -> None:
@@ -115,7 +157,7 @@ def _names(touched: Touched, kind: CallKind, places: Sequence[Place], named: Seq
         touched.changed_entry(places[0])
         touched.took_inode()
     elif kind is CallKind.LINK:
-        for name in (*named, *(place.here for place in places[:-1])):
+        for name in (*named, *_here(places[:-1])):
             if name:  # a descriptor's (AT_EMPTY_PATH) or a path's
                 touched.changed(name)
         touched.changed_entry(places[-1])
@@ -136,6 +178,8 @@ def _names(touched: Touched, kind: CallKind, places: Sequence[Place], named: Seq
 def _open(touched: Touched, call: Call, place: Place, *, failed: bool) -> None:
     if failed:
         return
+    if place.here:
+        touched.reads.add(f"d:{place.here}")
     if call.creates and not place.here:
         touched.changed_entry(place)
         touched.took_inode()

@@ -2,7 +2,8 @@
 
     i:X      the inode X: its attributes and its existence
     e:X/n    the entry called n in directory X
-    o:X      the order and times of directory X: written by what changes its entries
+    o:X      what directory X lists, and in which order: written by what changes its entries
+    t:X      what these leave in the stat of X: its times, its size, its count of links
     p:X      whether directory X may be searched: its mode and owner, and that it was not removed
     d:X      the data of file X
     l:X      the locks on X

@@ -1,0 +1,245 @@
+"""Two calls that share no object commute on a real file system: each pair of them is tried.
+
+A pair is made in both orders from the same tree. What each answered, what it touched and what is
+there in the end is the same, unless the footprints conflict.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from untorn_stress.gate import abi, footprints
+from untorn_stress.gate.calls import AT_REMOVEDIR, FORMS, Call, PathArgument
+from untorn_stress.gate.footprints import Touched
+from untorn_stress.gate.target import AT_FDCWD, Target
+from untorn_stress.gate.world import Place, World
+from untorn_stress.schedulers.protocol import Footprint
+
+OLD_S = 1000
+FOLDERS = ("d", "e", "d/s", "e/s")
+FILES = ("d/f", "e/f", "g")
+ENTRY = struct.Struct("=QqHB")
+
+
+Make = Callable[[dict[str, int]], object]
+Came = tuple[object, Footprint]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One call: its name, the paths in it, and how to make it; ``below`` the descriptor it has."""
+
+    name: str
+    paths: tuple[str, ...]
+    make: Make
+    below: str = ""
+    flags: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name} {' '.join((*self.paths, self.below))}"
+
+
+def told(status: os.stat_result) -> tuple[object, ...]:
+    """What stat says that two runs can share: a stamp of now is one."""
+    stamp = status.st_mtime if status.st_mtime < 2 * OLD_S else "now"
+    return status.st_mode, status.st_nlink, status.st_size, stamp
+
+
+def listing(fd: int) -> list[tuple[bytes, int]]:
+    """Names and kinds in order, without the library, which hides what is said of a removed one."""
+    room = ctypes.create_string_buffer(4096)
+    os.lseek(fd, 0, os.SEEK_SET)
+    found, at = [], 0
+    size = abi.syscall(abi.NUMBER["getdents64"], fd, ctypes.addressof(room), len(room))
+    while at < size:
+        _, _, length, kind = ENTRY.unpack_from(room, at)
+        found.append((room.raw[at + ENTRY.size : at + length].split(b"\0")[0], kind))
+        at += length
+    return found
+
+
+def look(path: str) -> object:
+    return told(os.lstat(path))
+
+
+def look_at(fd: int) -> object:
+    return told(os.fstat(fd))
+
+
+def go_to(path: str) -> None:
+    os.close(os.open(path, os.O_RDONLY))
+
+
+def on(make: Callable[..., object], *arguments: Any) -> Make:
+    return lambda _fds: make(*arguments)
+
+
+def by(make: Callable[[int], object], path: str) -> Make:
+    return lambda fds: make(fds[path])
+
+
+def one_path() -> Iterator[Deed]:
+    for number, path in enumerate((*FOLDERS, *FILES, "d/new")):
+        at_s = OLD_S + 1 + number
+        yield Deed("newfstatat", (path,), on(look, path))
+        yield Deed("openat", (path,), on(go_to, path))
+        yield Deed("utimensat", (path,), on(os.utime, path, (at_s, at_s)))
+        yield Deed("fchmodat", (path,), on(os.chmod, path, 0o711))
+        yield Deed("mkdirat", (path,), on(os.mkdir, path))
+        yield Deed("unlinkat", (path,), on(os.unlink, path))
+        yield Deed("unlinkat", (path,), on(os.rmdir, path), flags=AT_REMOVEDIR)
+        yield Deed("truncate", (path,), on(os.truncate, path, 9))
+
+
+def two_paths() -> Iterator[Deed]:
+    for pair in (
+        *(("d/s", "e/s"), ("e/s", "d/new"), ("d", "new"), ("d/f", "e/f"), ("g", "d/new")),
+        *(("d/s", "e"), ("d/f", "d/new"), ("e/f", "d/s")),
+    ):
+        yield Deed("renameat2", pair, on(os.rename, *pair))
+        yield Deed("linkat", pair, on(os.link, *pair))
+
+
+def by_descriptor() -> Iterator[Deed]:
+    for path in FOLDERS:
+        yield Deed("getdents64", (), by(listing, path), below=path)
+    for path in (*FOLDERS, "g"):
+        yield Deed("fstat", (), by(look_at, path), below=path)
+
+
+DEEDS = (*one_path(), *two_paths(), *by_descriptor())
+
+
+class Field:
+    """A directory in which deeds are done, from the same tree each time."""
+
+    def __init__(self) -> None:
+        # On tmpfs a listing has the order in which names were made, and a size for each.
+        memory = Path("/dev/shm")
+        base = memory if os.access(memory, os.W_OK) else None
+        self.root = Path(tempfile.mkdtemp(prefix="untorn-commute-", dir=base))
+        self.target = Target(os.getpid())
+
+    def both(self, one: Deed, other: Deed) -> tuple[Came, Came, list[str]]:
+        """What came of the two in this order: answers, footprints, and what is left."""
+        shutil.rmtree(self.root)
+        self.root.mkdir()
+        os.chdir(self.root)
+        for folder in FOLDERS:
+            os.mkdir(folder)
+        for file in FILES:
+            Path(file).touch()
+        for path in (*FILES, *reversed(FOLDERS), "."):
+            os.utime(path, (OLD_S, OLD_S))
+        world = World(str(self.root))
+        world.begin()
+        fds = {path: os.open(path, os.O_RDONLY) for path in (*FOLDERS, "g")}
+        try:
+            first = self._do(one, world, fds)
+            second = self._do(other, world, fds)
+        finally:
+            for fd in fds.values():
+                os.close(fd)
+        return first, second, sorted(self._left())
+
+    def _do(self, deed: Deed, world: World, fds: dict[str, int]) -> Came:
+        paths = [
+            PathArgument(AT_FDCWD, f"{self.root}/{each}".encode(), False) for each in deed.paths
+        ]
+        call = Call(deed.name, FORMS[deed.name], (), paths, flags=deed.flags)
+        places = [world.find(each, self.target) for each in paths]
+        named = [world.name_of(os.fstat(fds[deed.below]))] if deed.below else []
+        touched = Touched(inodes=True)
+        try:
+            answer = deed.make(fds)
+        except OSError as error:
+            footprints.touch(touched, call, places, named, failed=True)
+            return error.errno, touched.footprint()
+        footprints.touch(touched, call, places, named, failed=False)
+        if deed.name in ("unlinkat", "renameat2"):
+            world.unlinked(places[-1])
+        return answer, touched.footprint()
+
+    def _left(self) -> Iterator[str]:
+        for folder, _, files in os.walk("."):
+            yield f"{folder}: {told(os.stat(folder))} {os.listdir(folder)}"
+            for file in files:
+                yield f"{folder}/{file}: {told(os.lstat(f'{folder}/{file}'))}"
+
+
+@pytest.fixture
+def field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Field]:
+    monkeypatch.chdir(tmp_path)
+    made = Field()
+    yield made
+    os.chdir(tmp_path)
+    made.target.close()
+    shutil.rmtree(made.root)
+
+
+def wrong_pairs(field: Field) -> Iterator[str]:
+    """The pairs that were said to commute, and did not."""
+    for one, other in itertools.combinations(DEEDS, 2):
+        first, second, left = field.both(one, other)
+        if first[1].conflicts(second[1]):
+            continue
+        if field.both(other, one) != (second, first, left):
+            yield f"{one} and {other}"
+
+
+def test_what_shares_no_object_commutes(field: Field) -> None:
+    assert list(wrong_pairs(field)) == []
+
+
+def without(kinds: str) -> Callable[[Touched, Place], None]:
+    """What an entry's change would be without writing these objects of the directory."""
+    whole = Touched.changed_entry
+
+    def changed(self: Touched, place: Place) -> None:
+        kept = {name for name in self.writes if name[0] in kinds}
+        whole(self, place)
+        self.writes -= {name for name in self.writes if name[0] in kinds} - kept
+
+    return changed
+
+
+def nothing(_touched: Touched, _name: str) -> None:
+    """Takes whether a directory is empty for nothing to look at."""
+
+
+def only_itself(self: Touched, name: str) -> None:
+    """Takes the stamps of a directory for its own alone."""
+    self.writes.add(f"i:{name}")
+
+
+def still_there(self: Touched, place: Place) -> None:
+    """Takes a removed directory for one that can be listed as before."""
+    self.writes.update((f"i:{place.here}", f"p:{place.here}", "#inodes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "unsound"),
+    [
+        ("changed_entry", without("t")),
+        ("changed_entry", without("o")),
+        ("listed", nothing),
+        ("changed", only_itself),
+        ("freed_inode", still_there),
+    ],
+    ids=["stat", "listing", "empty", "stamps", "removed"],
+)
+def test_a_directory_that_is_split_wrongly_is_noticed(
+    field: Field, name: str, unsound: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Touched, name, unsound)
+    assert next(wrong_pairs(field), None)
