@@ -72,7 +72,8 @@ class Reclaiming:
     def _left_of(self, tree: Tree, play: PlayIn) -> Debris | None:
         newest_ns = max(node.mtime_ns for node in tree.nodes.values())
         to_ns = time.time_ns() - int(self._shift_s * _NS)
-        *_, weighed, collect = play(tree.shifted(to_ns - newest_ns), self._programs)
+        played = play(tree.shifted(to_ns - newest_ns), self._programs)
+        collect = played[-1]  # or what it died of
         if not collect.is_answered:
             return Debris(failed="died")
         if isinstance(collect.answer, BackendError):
@@ -82,7 +83,7 @@ class Reclaiming:
         left = capture(self._root).nodes
         # Drawn parts are numbered path by path: then equal trees have equal lists.
         named = (self._names.fresh().canonical(path) for path in left if path)
-        return Debris(left=tuple(sorted(named)), held_bytes=self._held(weighed))
+        return Debris(left=tuple(sorted(named)), held_bytes=self._held(played[-2]))
 
     def _held(self, weighed: Operation) -> int | None:
         """What the collector held to be stored, where it says so in bytes that we can count."""
