@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from untorn_conformance.backend import Limits
+from untorn_conformance.backend import BytesMeaning, Limits
 from untorn_conformance.specimens.seed_layout import SENTINEL
 from untorn_conformance.verdict import EvidenceClass
 from untorn_stress.crash_states import CrashStates, Judged, evidence
@@ -109,6 +110,15 @@ def test_each_step_is_a_stop_and_those_that_change_nothing_share_a_state(
     judged = judge(laboratory_of(limits=GRACE), "publish-alone")
     assert judged.stops > judged.states > 3
     assert (judged.looks, judged.found, judged.doubts) == (judged.states, (), ())
+
+
+@pytest.mark.parametrize("meaning", list(BytesMeaning))
+def test_what_is_held_to_be_stored_is_judged_where_it_is_told_in_sizes(
+    laboratory_of: Make, meaning: BytesMeaning
+) -> None:
+    judged = judge(laboratory_of(limits=replace(GRACE, bytes_meaning=meaning)), "outgrown-alone")
+    assert (judged.not_weighed == "") == (meaning is BytesMeaning.ST_SIZE)
+    assert (judged.not_reclaimed, judged.found) == ("", ())
 
 
 def test_all_states_of_all_runs_are_evidence_that_says_how_many(laboratory_of: Make) -> None:

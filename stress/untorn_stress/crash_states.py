@@ -51,7 +51,8 @@ class Judged:
     ``looks`` those of them that nobody had looked at before, ``killed`` the stops that were made
     again by SIGKILL.
     ``undecided`` and ``nondeterministic`` say why nothing is known, or are empty; ``broken`` says
-    that the backend or the harness failed. ``not_reclaimed`` says why nobody judged debris.
+    that the backend or the harness failed. ``not_reclaimed`` says why nobody judged debris, and
+    ``not_weighed`` why nobody judged how much is held to be stored.
     """
 
     scenario: str
@@ -68,6 +69,7 @@ class Judged:
     nondeterministic: str = ""
     unobserved: tuple[str, ...] = ()
     not_reclaimed: str = ""
+    not_weighed: str = ""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -111,6 +113,7 @@ class _Notes:
     broken: bool = False
     nondeterministic: str = ""
     not_reclaimed: str = ""
+    not_weighed: str = ""
 
 
 class CrashStates:
@@ -151,6 +154,7 @@ class CrashStates:
             nondeterministic=notes.nondeterministic,
             unobserved=() if notes.run is None else notes.run.unobserved,
             not_reclaimed=notes.not_reclaimed,
+            not_weighed=notes.not_weighed,
         )
 
     def _judge_all(self, scenario: Scenario, start: Start, notes: _Notes) -> None:
@@ -196,6 +200,8 @@ class CrashStates:
         notes.looks += self._looks.made - made
         if looked.debris is None:
             notes.not_reclaimed = self._laboratory.not_reclaimed or "no collect does its work here"
+        elif looked.debris.held_bytes is None:
+            notes.not_weighed = "no dry collect says how far it is over, in bytes of st_size"
         return looked
 
     def _note(

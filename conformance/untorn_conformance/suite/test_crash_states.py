@@ -70,8 +70,10 @@ def test_G2_a_death_leaves_nothing_uncounted(
 ) -> None:
     """Of an entry whose key's last one was smaller: all is held to be stored that is read."""
     start = beginnings.natural(fine_laboratory, OUTGROWN.tree)
-    judged = [CrashStates(fine_laboratory).judge(OUTGROWN, start)]
-    settle(judged, grounds, request, ("C1", "C2"))
+    judged = CrashStates(fine_laboratory).judge(OUTGROWN, start)
+    if judged.not_weighed:
+        grounds.rows = ("C1", "C2", "C3")
+    settle([judged], grounds, request, ("C1", "C2"))
 
 
 @requires("C4", evidence="all that death leaves of who recovers, from all that a death had left")
