@@ -10,7 +10,10 @@ Rule 1: a fork must be as good as a new process. So code that gets a thread, a c
         when it is loaded, or something to do at its exit when a backend is made, is *refused*; and
         what was asked of the environment is told.
 Rule 2: a fork has its mark also where others look for it, in /proc: it is written over ours.
-Rule 3: who has ended is buried when we are told to. When our socket is closed we end, and leave
+Rule 3: what each fork would do alike, such as hashing a decoder, a backend may do once for all of
+        them, in ``share()``, when there have been a few: where few are made it is not worth it.
+        What it starts must have ended when it returns, or so do we: the next is a new process.
+Rule 4: who has ended is buried when we are told to. When our socket is closed we end, and leave
         those that we started to themselves.
 
 ``untorn_stress.warm_start`` is the other side. Sources: proc_pid_environ(5), proc_pid_stat(5).
@@ -37,12 +40,13 @@ from typing import Any, Final
 
 from untorn_stress.gate import abi
 from untorn_stress.supervise import MARK_VARIABLE
-from untorn_stress.warm_start import MOST_DESCRIPTORS, PACKET_BYTES
+from untorn_stress.warm_start import MOST_DESCRIPTORS, PACKET_BYTES, VOLATILE
 
 from untorn_conformance import serve, wire
 
 _OUT_OF_THE_WAY: Final = 200  # where nobody asks to have a descriptor
 _NAMES_A_HOME: Final = sysconfig  # imported here, it asks whether there is one no more
+_A_FEW: Final = 4
 _ENV_START, _ENV_END = 47, 48  # fields of /proc/PID/stat, from the state on
 
 
@@ -64,15 +68,20 @@ def main(arguments: Sequence[str]) -> int:
     gc.collect()
     gc.freeze()  # what was loaded stays shared: a collection in a fork would copy every page
     _tell(control, {"refused": refused} if refused else {"asked": sorted(asked)})
-    order = None if refused else _attend(control)
+    serves = options.program == "serve"
+    order = None if refused else _attend(control, options.factory if serves else "")
     if order is None:
         return 0
     code: int = program.main(order["arguments"])
     return code
 
 
-def _attend(control: socket.socket) -> dict[str, Any] | None:
-    """Do as asked: None when the harness has hung up, in a fork what it was made for."""
+def _attend(control: socket.socket, shares: str) -> dict[str, Any] | None:
+    """Do as asked: None when the harness has hung up, in a fork what it was made for.
+
+    ``shares`` is the factory whose backend may work for all forks, or "".
+    """
+    forked = 0
     while True:
         try:
             packet, descriptors, _, _ = socket.recv_fds(control, PACKET_BYTES, MOST_DESCRIPTORS)
@@ -92,6 +101,9 @@ def _attend(control: socket.socket) -> dict[str, Any] | None:
         for fd in descriptors:
             os.close(fd)
         _tell(control, {"pid": pid})
+        forked += 1
+        if forked == _A_FEW and shares:
+            share(shares)
 
 
 def _tell(control: socket.socket, said: Mapping[str, Any]) -> None:
@@ -116,6 +128,28 @@ def load(factory: str, *, makes_one: bool) -> tuple[set[str], str]:
         if makes_one:
             serve.build(factory)
     return asked, _company(files) or ("an exit handler" * (atexit._ncallbacks() > exits))
+
+
+def share(factory: str) -> None:
+    """Have a backend do what all forks would do. Raises RuntimeError where they would notice."""
+    asked: set[str] = set()
+    before = _belongings()
+    with _watched(asked):
+        work = getattr(serve.build(factory), "share", None)
+        if work is not None:
+            work()
+    if _belongings() != before or asked & VOLATILE:
+        raise RuntimeError(f"a fork would not be as a new process after share() of {factory}")
+    gc.collect()
+    gc.freeze()
+
+
+def _belongings() -> tuple[set[str], ...]:
+    """Our threads, children, descriptors, and how many exit handlers there are."""
+    with open("/proc/thread-self/children", "rb") as children:
+        ours = set(children.read().decode().split())
+    handlers = {str(atexit._ncallbacks())}
+    return set(os.listdir("/proc/self/task")), ours, set(os.listdir("/proc/self/fd")), handlers
 
 
 def _company(files: set[str]) -> str:

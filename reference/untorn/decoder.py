@@ -106,17 +106,30 @@ def _filters(path: str, _mtime_ns: int, _size: int) -> frozenset[str]:
     return frozenset(words[1] for words in lines if len(words) > _FILTER_WORDS and "->" in words[2])
 
 
+def acquaint(environ: dict[str, str] | os._Environ[str]) -> None:
+    """Ask the decoder and hash its file now: a fork of this process need not (DecoderError)."""
+    decoder = find(environ)
+    try:
+        _file_hash(decoder.path, _identity(decoder.path))
+    except OSError as error:
+        raise DecoderError(f"{decoder.path} cannot be read: {error.strerror}") from None
+
+
 def fingerprint(decoder: Decoder, ctl_fd: int) -> str:
     """64 hexadecimal digits that change when the decoder does.
 
     The file's hash (0.6 s for 170 MB) is remembered below `ctl_fd` under the file's identity, ctime
     included; a memory that cannot be read or written only costs the hashing.
     """
-    status = os.stat(decoder.path)
-    identity = ":".join(
+    return _fingerprint(decoder, _identity(decoder.path), ctl_fd)
+
+
+def _identity(path: str) -> str:
+    status = os.stat(path)
+    return ":".join(
         str(part)
         for part in (
-            os.path.realpath(decoder.path),
+            os.path.realpath(path),
             status.st_dev,
             status.st_ino,
             status.st_size,
@@ -124,7 +137,12 @@ def fingerprint(decoder: Decoder, ctl_fd: int) -> str:
             status.st_ctime_ns,
         )
     )
-    return _fingerprint(decoder, identity, ctl_fd)
+
+
+@functools.lru_cache(maxsize=8)
+def _file_hash(path: str, _identity: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _known: dict[tuple[str, str], str] = {}
@@ -136,8 +154,7 @@ def _fingerprint(decoder: Decoder, identity: str, ctl_fd: int) -> str:
         remembered = _recall(ctl_fd)
         file_hash = remembered.get(identity)
         if file_hash is None:
-            with open(decoder.path, "rb") as file:
-                file_hash = hashlib.file_digest(file, "sha256").hexdigest()
+            file_hash = _file_hash(decoder.path, identity)
             _remember(ctl_fd, {**remembered, identity: file_hash})
         text = f"{decoder.version}\n{file_hash}"
         known = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -5,6 +5,7 @@ Only `plant` and `fork` do more than translate: they bring about what a user of 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -16,7 +17,7 @@ from fractions import Fraction
 from typing import NoReturn
 
 import untorn
-from untorn import config, events
+from untorn import config, decoder, events
 from untorn.cache import Cache
 from untorn.frames import EvictedError, Frames
 from untorn.key import FrameFormat, KeyInputs, SourceIdentity, compute_key, exact
@@ -91,6 +92,11 @@ class Reference:
         import untorn.render  # noqa: F401, PLC0415
 
         from untorn_conformance.backends import reference_render  # noqa: F401, PLC0415
+
+    def share(self) -> None:
+        """Ask and hash the decoder once for all forks; where there is none, each finds that out."""
+        with contextlib.suppress(untorn.DecoderError):
+            decoder.acquaint(os.environ)
 
     def renew(self) -> bool:
         """Be as when this was made, in a new process; False where something is held still."""

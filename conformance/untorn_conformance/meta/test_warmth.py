@@ -68,6 +68,15 @@ def test_a_worker_is_forked(start: Start) -> None:
     assert [is_forked(start()) for _ in range(3)] == [True] * 3
 
 
+def test_what_all_would_do_is_done_once_there_are_a_few(start: Start) -> None:
+    """Two warm processes take turns: each has forked four, and is asked for its fifth."""
+    assert [say(start("Sharing"), "shared") for _ in range(10)] == ["0"] * 8 + ["1"] * 2
+
+
+def test_who_would_share_more_than_work_is_forked_no_more(start: Start) -> None:
+    assert {say(start("Clinging"), "shared") for _ in range(10)} == {"0"}
+
+
 @pytest.mark.parametrize("factory", ["Threaded", "Parental", "Holding", "Leaving", "Placed"])
 def test_what_a_fork_would_lose_or_share_makes_a_new_process(start: Start, factory: str) -> None:
     assert [is_forked(start(factory)) for _ in range(2)] == [False] * 2

@@ -13,6 +13,7 @@ from untorn_conformance.backend import Miss, MissReason
 from untorn_conformance.meta.demo.directory import DirectoryCache
 
 _said: list[str] = []
+_shared: list[int] = []
 
 
 class Telling(DirectoryCache):
@@ -25,6 +26,7 @@ class Telling(DirectoryCache):
             "who": f"{program} {os.getppid()}",
             "said": f"{len(_said)}",
             "hash": f"{hash('a string')}",
+            "shared": f"{len(_shared)}",
             "where": f"{os.getcwd()} {tempfile.gettempdir()} {os.environ['TMPDIR']}",
         }
         return Miss(reason=MissReason.ABSENT, detail=told[key])
@@ -68,6 +70,22 @@ class Placed(Telling):
     def __init__(self) -> None:
         super().__init__()
         self.told_place = os.environ.get("TMPDIR")
+
+
+class Sharing(Telling):
+    """Works once for all forks, and has others do a part of it."""
+
+    def share(self) -> None:
+        subprocess.run(["/bin/true"], check=True)
+        _shared.append(os.getpid())
+
+
+class Clinging(Telling):
+    """Leaves a descriptor open that its forks would share."""
+
+    def share(self) -> None:
+        self.null = os.open(os.devnull, os.O_RDONLY)
+        _shared.append(self.null)
 
 
 class Unloadable(Telling):
