@@ -11,12 +11,17 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Image = str | os.PathLike[str] | Samples
+"""One image: its file, or its samples, for who compares it more than once."""
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +48,7 @@ def decode(path: str | os.PathLike[str]) -> Samples:
     Raises ValueError for a file that holds no image, or one of a format without an array form.
     """
     try:
-        with av.open(os.fspath(path), mode="r") as container:
-            frame = next(container.decode(video=0))
-            samples = frame.to_ndarray()
+        samples = _first_frame(os.fspath(path)).to_ndarray()
     except (av.FFmpegError, StopIteration, IndexError) as error:
         raise ValueError(f"no image in {os.fspath(path)!r}: {error}") from error
     if samples.dtype == np.uint8:
@@ -53,6 +56,21 @@ def decode(path: str | os.PathLike[str]) -> Samples:
     if samples.dtype == np.uint16:
         return samples.astype(np.uint16, copy=False)
     raise ValueError(f"samples of type {samples.dtype} in {os.fspath(path)!r}")
+
+
+def _first_frame(path: str) -> av.VideoFrame:
+    """The frame of an image file. What opens one decodes it once to see what it is: a png is told.
+
+    A frame comes only of a whole file, as in a container, whose end is all that it has to give.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    if not content.startswith(_PNG):
+        with av.open(path, mode="r") as container:
+            return next(container.decode(video=0))
+    decoder = av.VideoCodecContext.create("png", "r")
+    frames = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]
+    return frames[0]
 
 
 def psnr_db(one: Samples, other: Samples) -> float:
@@ -66,27 +84,35 @@ def psnr_db(one: Samples, other: Samples) -> float:
 
 
 def compare(
-    ours: Sequence[str | os.PathLike[str]],
-    theirs: Sequence[str | os.PathLike[str]],
+    ours: Sequence[Image],
+    theirs: Sequence[Image],
     *,
     names: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Comparison:
-    """Compare two ordered runs of image files frame by frame.
+    """Compare two ordered runs of images frame by frame.
 
     `names` are what the frames are called, where that is not the last part of their paths.
     """
-    called = names or ([os.path.basename(p) for p in ours], [os.path.basename(p) for p in theirs])
+    called = names or (_base_names(ours), _base_names(theirs))
     if list(called[0]) != list(called[1]):
         return Comparison(frames=0, psnr_db=-math.inf, differences=(_name_difference(*called),))
     lowest, differences = math.inf, []
     for name, one, other in zip(called[0], ours, theirs, strict=True):
-        value, difference = _compare_frame(decode(one), decode(other))
+        value, difference = _compare_frame(_samples_of(one), _samples_of(other))
         lowest = min(lowest, value)
         if difference:
             differences.append(f"{name}: {difference}")
     if not ours:
         return Comparison(frames=0, psnr_db=-math.inf, differences=("no frames at all",))
     return Comparison(frames=len(ours), psnr_db=lowest, differences=tuple(differences))
+
+
+def _samples_of(image: Image) -> Samples:
+    return image if isinstance(image, np.ndarray) else decode(image)
+
+
+def _base_names(images: Sequence[Image]) -> list[str]:
+    return [os.path.basename(each) for each in images if not isinstance(each, np.ndarray)]
 
 
 def _compare_frame(one: Samples, other: Samples) -> tuple[float, str]:

@@ -99,9 +99,9 @@ def plain(case: Case, target: Path) -> list[Path]:
     return sorted(target.iterdir())[-1 if case.last else skipped :]
 
 
-def assert_same_pixels(one: Run, other: Run, what: str) -> None:
-    """Every frame of both runs is identical, under equal names in equal order."""
-    found = pixels.compare(one.paths, other.paths, names=(one.names, other.names))
+def assert_same_pixels(one: Run, frames: Sequence[pixels.Samples], other: Run, what: str) -> None:
+    """Every frame of both runs is identical, in equal order; ``frames`` are the first one's."""
+    found = pixels.compare(frames, other.paths, names=(one.names, other.names))
     assert found.identical, f"{what}: {found.differences[:3]}"
 
 
@@ -161,13 +161,14 @@ def test_X1_cold_warm_uncached_and_plain_are_identical(
     reference = plain(case, tmp_path / "plain")
     alone = Run(cold.names, reference, (), ExtractOutcome.UNCACHED, 0.0)
     assert len(reference) == len(cold.paths)
-    assert_same_pixels(cold, alone, "cold against ffmpeg alone")
+    frames = [pixels.decode(each) for each in cold.paths]
+    assert_same_pixels(cold, frames, alone, "cold against ffmpeg alone")
     if variable := farm.hello.variables.get(Setting.ROOT):
         other = farm.worker(open_root=False)
         other.call(Verb.OPEN, root=None, env={variable: OFF}, clock_offset_s=0.0)
         uncached = extract(farm, other, inputs)
         assert uncached.outcome is ExtractOutcome.UNCACHED
-        assert_same_pixels(cold, uncached, "cold against uncached")
+        assert_same_pixels(cold, frames, uncached, "cold against uncached")
 
 
 def inputs_of(request: ClipRequest) -> dict[Axis, str | int | None]:
