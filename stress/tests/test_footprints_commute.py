@@ -14,12 +14,20 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from untorn_stress.gate import abi, footprints
-from untorn_stress.gate.calls import AT_REMOVEDIR, FORMS, Call, PathArgument
+from untorn_stress.gate import abi, footprints, statx
+from untorn_stress.gate.calls import (
+    AT_EMPTY_PATH,
+    AT_REMOVEDIR,
+    AT_SYMLINK_NOFOLLOW,
+    FORMS,
+    Call,
+    PathArgument,
+)
 from untorn_stress.gate.footprints import Touched
 from untorn_stress.gate.target import AT_FDCWD, Target
 from untorn_stress.gate.world import Place, World
@@ -29,6 +37,9 @@ OLD_S = 1000
 FOLDERS = ("d", "e", "d/s", "e/s")
 FILES = ("d/f", "e/f", "g")
 ENTRY = struct.Struct("=QqHB")
+STATX = struct.Struct("=4x4x8xIIIH2x8xQ8x8x48xq")  # nlink, uid, gid, mode, size, mtime
+LITTLE = statx.TYPE | statx.MODE
+MUCH = 0x7FF
 
 
 Make = Callable[[dict[str, int]], object]
@@ -44,9 +55,10 @@ class Deed:
     make: Make
     below: str = ""
     flags: int = 0
+    mask: int = 0
 
     def __str__(self) -> str:
-        return f"{self.name} {' '.join((*self.paths, self.below))}"
+        return f"{self.name} {' '.join((*self.paths, self.below))} {self.mask or ''}"
 
 
 def told(status: os.stat_result) -> tuple[object, ...]:
@@ -76,6 +88,31 @@ def look_at(fd: int) -> object:
     return told(os.fstat(fd))
 
 
+def ask(path: str, mask: int, fd: int = AT_FDCWD) -> object:
+    """A statx as it is told at the gate, which performs it where it asks for little."""
+    room = ctypes.create_string_buffer(statx.BYTES)
+    flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
+    abi.syscall(abi.NUMBER["statx"], fd, path.encode(), flags, mask, room)
+    told = statx.blanked(room.raw, mask, 4096) if statx.asks_little(mask) else room.raw
+    nlink, uid, gid, mode, size, mtime_s = STATX.unpack_from(told)
+    return nlink, uid, gid, mode, size, mtime_s if mtime_s < 2 * OLD_S else "now"
+
+
+def may_search(path: str) -> object:
+    abi.syscall(abi.NUMBER["faccessat"], AT_FDCWD, path.encode(), os.X_OK)
+    return "may"
+
+
+def go_into(path: str) -> None:
+    """Go there, and back."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(path)
+        os.fchdir(here)
+    finally:
+        os.close(here)
+
+
 def go_to(path: str) -> None:
     os.close(os.open(path, os.O_RDONLY))
 
@@ -92,6 +129,11 @@ def one_path() -> Iterator[Deed]:
     for number, path in enumerate((*FOLDERS, *FILES, "d/new")):
         at_s = OLD_S + 1 + number
         yield Deed("newfstatat", (path,), on(look, path))
+        yield Deed("statx", (path,), on(ask, path, LITTLE), mask=LITTLE)
+        yield Deed("statx", (path,), on(ask, path, MUCH), mask=MUCH)
+        yield Deed("faccessat", (path,), on(may_search, path))
+        yield Deed("readlinkat", (path,), on(os.readlink, path))
+        yield Deed("chdir", (path,), on(go_into, path))
         yield Deed("openat", (path,), on(go_to, path))
         yield Deed("utimensat", (path,), on(os.utime, path, (at_s, at_s)))
         yield Deed("fchmodat", (path,), on(os.chmod, path, 0o711))
@@ -113,6 +155,7 @@ def two_paths() -> Iterator[Deed]:
 def by_descriptor() -> Iterator[Deed]:
     for path in FOLDERS:
         yield Deed("getdents64", (), by(listing, path), below=path)
+        yield Deed("statx", (), by(partial(ask, "", LITTLE), path), below=path, mask=LITTLE)
     for path in (*FOLDERS, "g"):
         yield Deed("fstat", (), by(look_at, path), below=path)
 
@@ -156,7 +199,8 @@ class Field:
         paths = [
             PathArgument(AT_FDCWD, f"{self.root}/{each}".encode(), False) for each in deed.paths
         ]
-        call = Call(deed.name, FORMS[deed.name], (), paths, flags=deed.flags)
+        call = Call(deed.name, FORMS[deed.name], (0, 0, 0, deed.mask), paths, flags=deed.flags)
+        call.asks_little = deed.name == "statx" and statx.asks_little(deed.mask)
         places = [world.find(each, self.target) for each in paths]
         named = [world.name_of(os.fstat(fds[deed.below]))] if deed.below else []
         touched = Touched(inodes=True)
@@ -225,6 +269,13 @@ def only_itself(self: Touched, name: str) -> None:
 def still_there(self: Touched, place: Place) -> None:
     """Takes a removed directory for one that can be listed as before."""
     self.writes.update((f"i:{place.here}", f"p:{place.here}", "#inodes"))
+
+
+def test_a_statx_that_is_told_more_than_it_asks_for_is_noticed(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statx, "blanked", lambda filled, _mask, _block_bytes: filled)
+    assert "statx" in next(wrong_pairs(field), "")
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,12 @@ COMMUTES = {
     "new entries of two directories": (MAKE_D, MAKE_E),
     "a change of times and a listing": ('os.utime("d")', 'os.listdir("d")'),
     "a new entry and a way to its directory": (MAKE_D, 'os.open("d", 0)'),
+    "a new entry and whether its directory may be searched": (MAKE_D, 'os.access("d", os.X_OK)'),
+    "a new entry and a step into its directory": (MAKE_D, 'os.chdir("d")'),
+    "a writer's step and whether its file may be read": (
+        'os.open("g", os.O_WRONLY); os.mkdir("e/x")',
+        'os.access("g", os.R_OK)',
+    ),
     "two looks": ('os.stat("d/f")', 'os.stat("d/f")'),
     "two shared locks": (SHARE, SHARE),
     "a removal and a look elsewhere": ('os.unlink("d/f")', 'os.stat("e/f")'),

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from untorn_stress.gate import abi
+from untorn_stress.gate import abi, statx
 from untorn_stress.gate.listener import Notification
 from untorn_stress.gate.target import Target
 
@@ -121,7 +121,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "lstat": _form(_K.STAT, "", "cw p0"),
     "fstat": _form(_K.STAT, "", "f0"),
     "newfstatat": _form(_K.STAT, "", "d0 p1"),
-    "statx": _form(_K.STAT, "", "d0 p1"),
+    "statx": _form(_K.STAT, "statx", "d0 p1 i2 i3"),
     "access": _form(_K.STAT, "", "cw p0"),
     "faccessat": _form(_K.STAT, "", "d0 p1"),
     "faccessat2": _form(_K.STAT, "", "d0 p1"),
@@ -181,6 +181,9 @@ FORMS: Final[Mapping[str, Form]] = {
 }  # fmt: skip
 
 _PATH_OR_NULL: Final = frozenset({"utimensat", "futimesat"})
+_NULL_IF_EMPTY: Final = frozenset({"newfstatat", "statx"})
+"""With AT_EMPTY_PATH a null pointer is an empty path, from Linux 6.11 on."""
+
 _NO_FOLLOW: Final = frozenset(
     {
         "lstat", "readlink", "readlinkat", "lchown", "lsetxattr", "lgetxattr", "lremovexattr",
@@ -214,6 +217,8 @@ class Call:
     fds: list[int] = field(default_factory=list)
     flags: int = 0
     mode: int = 0
+    asks_little: bool = False
+    """A statx of what neither data nor entries change, which is told no more by us."""
 
     @property
     def kind(self) -> CallKind:
@@ -247,6 +252,8 @@ def read_call(notification: Notification, target: Target) -> Call:
         _read_open(call, target)
     elif name in _FLAGS_AT:
         call.flags = arguments[_FLAGS_AT[name]] & 0xFFFFFFFF
+    if name == "statx":
+        call.asks_little = statx.asks_little(arguments[3]) and target.is_like_us
     dirfd = 0
     for item in form.layout:
         if item == "cw":
@@ -260,8 +267,13 @@ def read_call(notification: Notification, target: Target) -> Call:
     return call
 
 
+def _may_be_null(call: Call) -> bool:
+    is_empty = call.name in _NULL_IF_EMPTY and bool(call.flags & AT_EMPTY_PATH)
+    return is_empty or call.name in _PATH_OR_NULL
+
+
 def _read_path(call: Call, target: Target, dirfd: int, address: int) -> None:
-    if not address and call.name not in _PATH_OR_NULL:
+    if not address and not _may_be_null(call):
         raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
     path = target.path(address)
     if not path and (not address or call.flags & AT_EMPTY_PATH):

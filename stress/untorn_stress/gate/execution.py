@@ -3,7 +3,8 @@
 Rule 1: exactly one call is let go at a time, and it was chosen.
 Rule 2: what changes names, attributes or locks is performed by us where we can, and its result
         known.
-Rule 3: a call that only looks is left to the kernel; its result is the target's alone ("?").
+Rule 3: a call that only looks is left to the kernel; its result is the target's alone ("?"). But a
+        statx that asks for little is performed, lest it be told more.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import os
 import stat
 from dataclasses import dataclass
 
-from untorn_stress.gate import footprints, locks, waits
+from untorn_stress.gate import footprints, locks, statx, waits
 from untorn_stress.gate.calls import O_TMPFILE, CallKind
 from untorn_stress.gate.intake import Intake, makes_thread
-from untorn_stress.gate.perform import perform
+from untorn_stress.gate.perform import perform, perform_statx
 from untorn_stress.gate.target import AT_FDCWD
 from untorn_stress.gate.worker import GatedWorker, Held
 from untorn_stress.gate.world import World
@@ -72,6 +73,8 @@ class Execution:
             result = self._pass_time(held)
         elif kind in _PERFORMED and self._can_perform(held):
             result = self._perform(held, touched)
+        elif held.call.asks_little and self._can_perform(held):
+            result = self._tell(held, touched)
         else:
             result = self._leave(held, touched)
         if result in (WAITS, _WAITS_BARE):
@@ -195,6 +198,23 @@ class Execution:
             (touched.writes if call.writes else touched.reads).add(f"d:{name}")
         return "fd"
 
+    def _tell(self, held: Held, touched: footprints.Touched) -> str:
+        """Perform a statx that asks for little; where there is no room for it the kernel does."""
+        call, error = held.call, 0
+        try:
+            filled = perform_statx(call, held.target)
+        except OSError as failure:
+            error = failure.errno or errno.EIO
+        else:
+            told = statx.blanked(filled, call.arguments[3], self._world.block_bytes)
+            try:
+                held.target.write(call.arguments[4], told)
+            except OSError:
+                return self._leave(held, touched)
+        footprints.touch(touched, call, held.places, held.named, failed=bool(error))
+        held.worker.listener.answer(held.notification.id, 0, error)
+        return errno.errorcode.get(error, str(error)) if error else "0"
+
     def _name_opened(self, held: Held, status: os.stat_result) -> str:
         """The inode's name; ``""`` where a link led out of the root."""
         call, place = held.call, held.places[0] if held.places else None
@@ -217,6 +237,7 @@ class Execution:
 
     def _leave(self, held: Held, touched: footprints.Touched) -> str:
         call, worker = held.call, held.worker
+        call.asks_little = False  # it is told all
         if call.kind is CallKind.FORK:
             worker.births += 1
             if not makes_thread(call, held.target):

@@ -18,7 +18,12 @@ Rule 4: what sets times or a mode writes ``i:`` and, since each stamp of a direc
         entries as well and the last one stays, ``t:``. It leaves the listing as it was.
 Rule 5: who only goes to a directory (opens, moves, locks or dates it) reads neither: what comes of
         it follows from the entry and from ``i:``. Of a file whoever opens it reads the data, too.
-Rule 6: when something was read last (atime) is no object, here as elsewhere: mounts differ in it.
+        Who asks what he may (access) or where a link leads (readlink) never does.
+Rule 6: a statx that asks for none of what data and entries change is told none of it, and reads
+        ``i:`` alone (``statx``); the mode asked for, ``d:``: who writes to a file takes
+        set-user-ID from it, unseen. It asks for much where we cannot perform it.
+Rule 7: extended attributes and free space count as stat: some file systems tell of entries there.
+Rule 8: when something was read last (atime) is no object, here as elsewhere: mounts differ in it.
 
 Source: gate_rules T2; readdir(3), rmdir(2), rename(2), inode(7) on what updates which stamp.
 """
@@ -30,12 +35,14 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
 
+from untorn_stress.gate import statx
 from untorn_stress.gate.calls import Call, CallKind
 from untorn_stress.gate.world import INODES, Place
 from untorn_stress.schedulers.protocol import Footprint
 
 _SETS_SIZE = frozenset({"truncate", "ftruncate", "fallocate"})
 _SETS_TIMES = frozenset({"utime", "utimes", "futimesat", "utimensat"})
+_SHOWS_NO_STAT = frozenset({"access", "chdir", "faccessat", "faccessat2", "readlink", "readlinkat"})
 _WANTS_EMPTY = frozenset({CallKind.UNLINK, CallKind.RENAME})
 _CHANGES_NAMES = _WANTS_EMPTY | {CallKind.CREATE, CallKind.LINK}
 
@@ -116,7 +123,7 @@ def touch(
     inside = [name for name in named if name]
     if kind is CallKind.STAT:
         for name in (*inside, *_here(places)):
-            touched.saw(name)
+            _stat(touched, call, name)
     elif kind is CallKind.LIST:
         for name in inside:
             touched.listed(name)
@@ -135,6 +142,16 @@ def touch(
 def _here(places: Sequence[Place]) -> Iterator[str]:
     """The inodes that there are at the ends of the paths."""
     return (place.here for place in places if place.here)
+
+
+def _stat(touched: Touched, call: Call, name: str) -> None:
+    """What a call shows that only looks at an inode."""
+    if call.asks_little or call.name in _SHOWS_NO_STAT:
+        touched.reads.add(f"i:{name}")
+        if call.asks_little and call.arguments[3] & statx.MODE:
+            touched.reads.add(f"d:{name}")
+    else:
+        touched.saw(name)
 
 
 def _attributes(touched: Touched, call: Call, names: Sequence[str]) -> None:

@@ -2,8 +2,9 @@
 
 The kernel tells a supervisor nothing about a call that it lets go. So what changes names or
 attributes is done here, through duplicates of the target's own descriptors and with its umask, and
-the target is answered. That is possible where the target is the same user in the same mount
-namespace (``Target.is_like_us``); elsewhere the kernel performs it and the log says so.
+the target is answered; so is a statx that asks for little, lest it be told more. That is possible
+where the target is the same user in the same mount namespace (``Target.is_like_us``); elsewhere the
+kernel performs it and the log says so.
 
 Source: gate_rules T4; seccomp_unotify(2) on pointers: they are read once, so there is no window
 between check and use.
@@ -12,9 +13,10 @@ between check and use.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 
-from untorn_stress.gate import abi
+from untorn_stress.gate import abi, statx
 from untorn_stress.gate.calls import Call, signed
 from untorn_stress.gate.target import AT_FDCWD, Target
 
@@ -24,17 +26,29 @@ def perform(call: Call, target: Target) -> int:
 
     An open's value is a descriptor of ours. Raises OSError with the errno to answer.
     """
-    layout = call.form.layout
     with contextlib.ExitStack() as taken:
-        arguments = [
-            _argument(item, after, call, target, taken)
-            for item, after in zip(layout, (*layout[1:], ""), strict=True)
-        ]
+        arguments = _arguments(call, target, taken)
         mask = os.umask(target.umask)
         try:
             return abi.syscall(abi.NUMBER[call.form.twin], *arguments)
         finally:
             os.umask(mask)
+
+
+def perform_statx(call: Call, target: Target) -> bytes:
+    """Make a statx's twin: all that the kernel fills in. Raises OSError as ``perform``."""
+    room = ctypes.create_string_buffer(statx.BYTES)
+    with contextlib.ExitStack() as taken:
+        abi.syscall(abi.NUMBER[call.form.twin], *_arguments(call, target, taken), room)
+    return room.raw
+
+
+def _arguments(call: Call, target: Target, taken: contextlib.ExitStack) -> list[int | bytes | None]:
+    layout = call.form.layout
+    return [
+        _argument(item, after, call, target, taken)
+        for item, after in zip(layout, (*layout[1:], ""), strict=True)
+    ]
 
 
 def _argument(

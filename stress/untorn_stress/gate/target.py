@@ -51,14 +51,22 @@ class Target:
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory; raises OSError (EIO or EFAULT) for an address that is not mapped."""
-        data = os.pread(self._opened_memory(), size, address)
+        try:
+            data = os.pread(self._opened_memory(), size, address)
+        except OverflowError:
+            data = b""
         if len(data) < size:
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         return data
 
     def write(self, address: int, data: bytes) -> None:
-        """Write memory."""
-        os.pwrite(self._opened_memory(), data, address)
+        """Write memory; raises OSError (EIO or EFAULT) for an address that is not mapped."""
+        try:
+            written = os.pwrite(self._opened_memory(), data, address)
+        except OverflowError:
+            written = 0
+        if written < len(data):
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
 
     def text(self, address: int) -> bytes:
         """Read a path; raises OSError where the kernel would answer EFAULT or ENAMETOOLONG."""

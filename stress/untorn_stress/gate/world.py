@@ -75,6 +75,7 @@ class World:
         self._below = self.root + "/"
         self._spelt = os.path.abspath(root) + "/"
         self._device = 0
+        self.block_bytes = 0
         self._names: dict[int, str] = {}
         self._nameless: set[int] = set()
         self._made: dict[str, int] = {}
@@ -91,6 +92,7 @@ class World:
         )
         status = os.stat(self.root)
         self._device = status.st_dev
+        self.block_bytes = os.statvfs(self.root).f_bsize
         self._names = {status.st_ino: "."}
         self._nameless = set()
         self._made = {}
