@@ -50,6 +50,7 @@ class Root:
     __slots__ = (
         "__weakref__",
         "_beside",
+        "_entries_name",
         "boot_id",
         "ctl_fd",
         "entries_fd",
@@ -70,10 +71,11 @@ class Root:
         self.trash_fd = children[layout.TRASH]
         self.ctl_fd = children[layout.CTL]
         self.entries_path = os.path.join(path, layout.ENTRIES)
-        self.identity = _identity(os.fstat(self.entries_fd))
+        self._entries_name = os.fsencode(self.entries_path)
+        self.identity = syscalls.identity_of(os.fstat(self.entries_fd))
         # What an open descriptor refers to never changes, so it is asked for once.
         self._beside = {
-            name: _identity(os.fstat(children[name]))
+            os.fsencode(name): syscalls.identity_of(os.fstat(children[name]))
             for name in (layout.STAGING, layout.TRASH, layout.CTL)
         }
         self.trust = _judge_trust(self.ctl_fd)
@@ -83,10 +85,9 @@ class Root:
     def is_current(self) -> bool:
         """Whether the path still leads to the directory that was checked."""
         try:
-            status = os.lstat(self.entries_path)
+            return syscalls.identity_at(self._entries_name) == self.identity
         except OSError:
             return False
-        return _identity(status) == self.identity
 
     def is_complete(self) -> bool:
         """Whether the directories beside the entries are still the ones that were opened.
@@ -96,16 +97,11 @@ class Root:
         """
         try:
             for name, ours in self._beside.items():
-                there = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-                if _identity(there) != ours:
+                if syscalls.identity_at(name, self.fd) != ours:
                     return False
         except FileNotFoundError:
             return False
         return True
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def open_root(path: str) -> Root:

@@ -1,8 +1,8 @@
 """The Linux system calls that the protocol stands on and that Python's `os` does not offer.
 
-renameat2(2), flock(2), fcntl(2) open-file-description locks, syncfs(2) and statfs(2). Each function
-raises OSError with the call's errno. Elsewhere than on Linux the module imports, SUPPORTED is False
-and the cache stays off.
+renameat2(2), flock(2), fcntl(2) open-file-description locks, syncfs(2), statfs(2) and
+statx(2). Each function raises OSError with the call's errno. Elsewhere than on Linux the module
+imports, SUPPORTED is False and the cache stays off.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ SUPPORTED = sys.platform == "linux"
 DIRECTORY_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 FILE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # never wait on a FIFO
 
+Identity = tuple[int, int, int]
+"""An inode number, and the major and the minor number of its device."""
+
 _RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+_STATX_FLAGS = 0x900  # AT_SYMLINK_NOFOLLOW and AT_NO_AUTOMOUNT, as lstat has it
+_STATX_INO = 0x100  # the device is always told
+_STATX = struct.Struct("=32xQ96xII112x")  # struct statx: inode number, device's major and minor
 _LOCK_PAUSES_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.032)
 _F_OFD_SETLK = 37  # linux/fcntl.h; fcntl.F_OFD_SETLK is in Python only where glibc's headers had it
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock with 64-bit offsets
+_NO_STATX = (errno.ENOSYS, errno.EPERM)  # an old kernel; a container whose filter is older
 _DIRENT = struct.Struct("=QqHB")  # struct linux_dirent64 up to its name
 _DIRENT_BYTES = 32768
 
@@ -40,6 +48,8 @@ if SUPPORTED:
         ctypes.c_char_p,
         ctypes.c_uint,
     )
+    _statx = getattr(_libc, "statx", None)  # glibc before 2.28 and musl before 1.2.5 have none
+    _StatxRoom = ctypes.c_char * _STATX.size
 
 
 def _raise_errno(name: str) -> None:
@@ -121,6 +131,29 @@ def file_system_type(fd: int) -> int:
     if _libc.fstatfs(fd, buffer):
         _raise_errno("fstatfs")
     return int(ctypes.c_long.from_buffer(buffer).value) & 0xFFFFFFFF
+
+
+def identity_at(name: bytes, dir_fd: int = _AT_FDCWD) -> Identity:
+    """The identity of what has that name now; no link is followed (statx(2)).
+
+    `os.lstat` is told the times, the size and the links of a directory besides, which change with
+    each entry that anybody makes there: so whoever looks at them depends on everybody. Each lookup
+    asks this, so a name is encoded by who keeps it.
+    """
+    if _statx is None:
+        return identity_of(os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+    room = _StatxRoom()
+    if _statx(dir_fd, name, _STATX_FLAGS, _STATX_INO, room):
+        if ctypes.get_errno() in _NO_STATX:
+            return identity_of(os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+        _raise_errno(os.fsdecode(name))
+    number, major, minor = _STATX.unpack_from(room)
+    return number, major, minor
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """What tells an inode from all others that there are."""
+    return status.st_ino, os.major(status.st_dev), os.minor(status.st_dev)
 
 
 def names_below(dir_fd: int) -> list[str]:
