@@ -149,13 +149,15 @@ class Setting(StrEnum):
 
     ``Hello.variables`` says which. ``root`` is the directory or a word that switches the cache off,
     ``budget_mb`` the budget in 2**20 bytes, ``min_age_s`` seconds, ``verify`` is ``1`` to check the
-    bytes of every hit.
+    bytes of every hit. ``flight_wait_s`` are the seconds that stand for the limit of that name
+    [single-flight]: a case that waits for them need not wait for long.
     """
 
     ROOT = "root"
     BUDGET_MB = "budget_mb"
     MIN_AGE_S = "min_age_s"
     VERIFY = "verify"
+    FLIGHT_WAIT_S = "flight_wait_s"
 
 
 class SourceKind(StrEnum):

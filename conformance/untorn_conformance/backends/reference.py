@@ -51,6 +51,7 @@ CAPABILITIES = frozenset(
 )
 
 _FLIGHT_WAIT_S = 10.0  # a case can see a wait end, and no slow machine ends one by itself
+_VAR_FLIGHT_WAIT_S = "UNTORN_REFERENCE_FLIGHT_WAIT_S"  # ours: the cache itself is told in code
 _TRANSFORMS = {
     "sdr2hdr-smpte2084": SourceKind.SDR,
     "sdr2hdr-arib-std-b67": SourceKind.SDR,
@@ -125,6 +126,7 @@ class Reference:
                 Setting.BUDGET_MB: config.VAR_MAX_MB,
                 Setting.MIN_AGE_S: config.VAR_MIN_AGE_S,
                 Setting.VERIFY: config.VAR_VERIFY,
+                Setting.FLIGHT_WAIT_S: _VAR_FLIGHT_WAIT_S,
             },
             transforms=_TRANSFORMS,
         )
@@ -137,7 +139,7 @@ class Reference:
             self._cache = Cache.open(
                 root,
                 environ=env,
-                flight_wait_s=_FLIGHT_WAIT_S,
+                flight_wait_s=float(env.get(_VAR_FLIGHT_WAIT_S, _FLIGHT_WAIT_S)),
                 clock=lambda: time.time() + self._offset_s,
             )
 

@@ -7,10 +7,10 @@ a storm (`untorn storm`); here every request only has to be answered.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from untorn_conformance import moments
-from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Verb
+from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Setting, Verb
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
 from untorn_conformance.moves import read_all
@@ -25,10 +25,14 @@ def request(fps: str) -> dict[Axis, str]:
     return {Axis.PATH: str(real_clip("carphone_pristine")), Axis.FPS: fps, Axis.FORMAT: "png"}
 
 
-def warmed(farm: Farm, count: int) -> list[Worker]:
+SHORT_WAIT_S = 1
+"""How long one waits for who is stopped, where it can be told; else its whole limit."""
+
+
+def warmed(farm: Farm, count: int, env: Mapping[str, str] | None = None) -> list[Worker]:
     """Workers that have all extracted once: what they load late is loaded."""
     farm.needs(Capability.SINGLE_FLIGHT, Capability.EXTRACT)
-    workers = [farm.worker() for _ in range(count)]
+    workers = [farm.worker(env) for _ in range(count)]
     tiny = {Axis.PATH: str(clip("sdr")), Axis.FPS: "1", Axis.FORMAT: "png"}
     for worker in workers:
         answer = worker.call(Verb.EXTRACT, inputs=tiny)
@@ -81,7 +85,8 @@ def test_P7_the_next_takes_over_from_the_dead(farm: Farm) -> None:
 @requires("P7", "L1", evidence="one worker stopped amid its frames, one waiter; one round")
 def test_P7_a_waiter_gives_up_on_the_stopped(farm: Farm) -> None:
     """A stopped worker is waited for once, and then the waiter does the work itself."""
-    leader, waiter = warmed(farm, 2)
+    variable = farm.hello.variables.get(Setting.FLIGHT_WAIT_S)
+    leader, waiter = warmed(farm, 2, {variable: str(SHORT_WAIT_S)} if variable else {})
     pending = begin(farm, leader, "60")
     leader.stop()
     answer = waiter.call(Verb.EXTRACT, inputs=request("60"))
