@@ -66,8 +66,8 @@ def end_all_below(listener: Listener, known: Collection[int]) -> None:
         if time.monotonic() > end_s:
             pids = ", ".join(map(str, sorted(left))) or "a process that is not known"
             raise StillRunningError(f"{pids} still ran {END_DEADLINE_S} s after its SIGKILL")
-    while any(map(_is_exiting, below)) and time.monotonic() < end_s:
-        os.sched_yield()
+    for pid in filter(_is_exiting, below):
+        _await_end(pid, end_s)
 
 
 def end_process(pidfd: int, pid: int) -> None:
@@ -126,6 +126,21 @@ def _is_exiting(pid: int) -> bool:
     except OSError:
         return False  # it is over
     return False
+
+
+def _await_end(pid: int, end_s: float) -> None:
+    """Wait until nothing of a process runs that is on its way out; it needs this processor, too."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return  # it is over
+    try:
+        poller = select.poll()
+        poller.register(pidfd, select.POLLIN)
+        while _is_exiting(pid) and time.monotonic() < end_s:
+            poller.poll(_PATIENCE_S * 1000)
+    finally:
+        os.close(pidfd)
 
 
 def _below(known: Collection[int]) -> list[_Process]:
