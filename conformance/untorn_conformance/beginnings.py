@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from untorn_stress.explorer import OUT_OF_HAND
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory, TreeUnavailableError
+from untorn_stress.start import Start
 
 from untorn_conformance.cases import not_applicable, unknown
 

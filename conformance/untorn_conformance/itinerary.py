@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from untorn_stress.explorer import Explored, bounded
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import FAILING, SCENARIOS, scenario
@@ -25,6 +24,7 @@ from untorn_stress.schedulers.dfs_unbounded import UnboundedDfs
 from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import Scheduler
 from untorn_stress.schedulers.uniform import Uniform
+from untorn_stress.start import Start
 
 from untorn_conformance.contract import Capability
 

@@ -18,13 +18,14 @@ from untorn_stress.composition import scenario_of
 from untorn_stress.counterexample import Counterexample, CounterexampleError
 from untorn_stress.explorer import OUT_OF_HAND
 from untorn_stress.gate import availability
-from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.gated import GatedSystem
 from untorn_stress.laboratory import Laboratory, Patience, TreeUnavailableError
 from untorn_stress.run import Run, Step, is_kill
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import NATURAL
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
 from untorn_stress.schedulers.replay import Replay
+from untorn_stress.start import Start
 from untorn_stress.token import Token, TokenError, check_fits
 from untorn_stress.tree import Tree
 from untorn_stress.tree_check import InvalidTreeError

@@ -9,10 +9,10 @@ from untorn_stress.alike import AlikeSearches
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Explored
 from untorn_stress.gate.availability import probe
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.resemblance import Difference
 from untorn_stress.scenarios import scenario
+from untorn_stress.start import Start
 
 Make = Callable[..., Laboratory]
 Explore = Callable[..., Explored]

@@ -1,7 +1,8 @@
 """Two calls that share no object commute on a real file system: each pair of them is tried.
 
 A pair is made in both orders from the same tree. What each answered, what it touched and what is
-there in the end is the same, unless the footprints conflict.
+there in the end is the same, unless the footprints conflict. Where one conflicts with the other
+only over objects that it does not see, its answer and what it touched are the same all the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def by(make: Callable[[int], object], path: str) -> Make:
 
 
 def one_path() -> Iterator[Deed]:
-    for number, path in enumerate((*FOLDERS, *FILES, "d/new")):
+    for number, path in enumerate((*FOLDERS, *FILES, "d/new", "d/s/new")):
         at_s = OLD_S + 1 + number
         yield Deed("newfstatat", (path,), on(look, path))
         yield Deed("statx", (path,), on(ask, path, LITTLE), mask=LITTLE)
@@ -245,20 +246,54 @@ def test_what_shares_no_object_commutes(field: Field) -> None:
     assert list(wrong_pairs(field)) == []
 
 
+def wrongly_unseen(field: Field) -> Iterator[str]:
+    """The pairs of which the second was said to see nothing of the first, and did."""
+    for one, other in itertools.permutations(DEEDS, 2):
+        first, second, _ = field.both(one, other)
+        if not first[1].conflicts(second[1]) or first[1].writes & second[1].seen:
+            continue
+        if field.both(other, one)[0] != second:
+            yield f"{other} after {one}"
+
+
+def test_what_is_unseen_tells_nothing(field: Field) -> None:
+    assert list(wrongly_unseen(field)) == []
+
+
+def unseen(kind: str) -> Callable[[Touched], Footprint]:
+    """Takes objects of a kind for such as nobody sees."""
+    whole = Touched.footprint
+
+    def footprint(self: Touched) -> Footprint:
+        found = whole(self)
+        more = {name for name in found.seen if name[0] == kind}
+        return replace(found, unseen=found.unseen | more)
+
+    return footprint
+
+
+@pytest.mark.parametrize("kind", "eiotz")
+def test_what_is_seen_and_said_not_to_be_is_noticed(
+    field: Field, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Touched, "footprint", unseen(kind))
+    assert next(wrongly_unseen(field), None)
+
+
 def without(kinds: str) -> Callable[[Touched, Place], None]:
     """What an entry's change would be without writing these objects of the directory."""
     whole = Touched.changed_entry
 
     def changed(self: Touched, place: Place) -> None:
-        kept = {name for name in self.writes if name[0] in kinds}
+        kept = {name for name in self._written_unseen if name[0] in kinds}
         whole(self, place)
-        self.writes -= {name for name in self.writes if name[0] in kinds} - kept
+        self._written_unseen -= {name for name in self._written_unseen if name[0] in kinds} - kept
 
     return changed
 
 
 def nothing(_touched: Touched, _name: str) -> None:
-    """Takes whether a directory is empty for nothing to look at."""
+    """Takes what a directory lists for nothing to look at."""
 
 
 def only_itself(self: Touched, name: str) -> None:
@@ -287,7 +322,7 @@ def test_a_statx_that_is_told_more_than_it_asks_for_is_noticed(
         ("changed", only_itself),
         ("freed_inode", still_there),
     ],
-    ids=["stat", "listing", "empty", "stamps", "removed"],
+    ids=["stat", "listing", "listed", "stamps", "removed"],
 )
 def test_a_directory_that_is_split_wrongly_is_noticed(
     field: Field, name: str, unsound: Any, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import OUT_OF_HAND, Exploration, Explored, bounded
-from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.gated import GatedSystem
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.resemblance import Difference, difference, spliced
 from untorn_stress.rules.history import Aftermath
@@ -31,7 +31,7 @@ from untorn_stress.run import Run
 from untorn_stress.scenario import Scenario
 from untorn_stress.schedulers.protocol import Footprint, Moment, Option
 from untorn_stress.schedulers.replay import Replay
-from untorn_stress.tree import Tree
+from untorn_stress.start import Start
 from untorn_stress.tree_restore import Restorer
 
 
@@ -89,8 +89,8 @@ class AlikeSearches:
         scheduler, described = bounded(self._preemptions)
         left: list[_Left] = []
 
-        def keep(run: Run, tree: Tree) -> None:
-            left.append(_Left(run=run, start=Start(name="", tree=tree, taken_s=time.time())))
+        def keep(run: Run, start: Start) -> None:
+            left.append(_Left(run=run, start=start))
 
         explored = Exploration(
             self._laboratory,

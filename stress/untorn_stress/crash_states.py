@@ -27,7 +27,7 @@ from typing import Final
 from untorn_conformance.verdict import Evidence, EvidenceClass
 
 from untorn_stress.explorer import OUT_OF_HAND, Found, leaves_open, record, token_of
-from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.gated import GatedSystem
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.looks import Looks
 from untorn_stress.rules.history import Aftermath
@@ -36,6 +36,7 @@ from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import labels_of
 from untorn_stress.schedulers.protocol import ScheduleMismatchError
 from untorn_stress.schedulers.replay import Replay
+from untorn_stress.start import Start
 from untorn_stress.stops import Stop
 from untorn_stress.tree import Tree
 

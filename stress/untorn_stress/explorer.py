@@ -23,7 +23,7 @@ from untorn_stress.explore import Budget, Search, Stopped
 from untorn_stress.foresight import Foresight, RenamedError
 from untorn_stress.gate.hosting import GateRefusedError, HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
-from untorn_stress.gated import GatedRun, GatedSystem, Start
+from untorn_stress.gated import GatedRun, GatedSystem
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding, FindingKind, Run
 from untorn_stress.scenario import Locks, Scenario
@@ -37,8 +37,9 @@ from untorn_stress.schedulers.protocol import (
     Scheduler,
 )
 from untorn_stress.schedulers.replay import Replay
+from untorn_stress.start import Start
 from untorn_stress.token import Token
-from untorn_stress.tree import Tree, TreeError
+from untorn_stress.tree import TreeError
 
 _FAILED: Final = (HostingError, ProtocolError, BackendError, TreeError, OSError)
 OUT_OF_HAND: Final = (UndecidedError, *_FAILED)
@@ -150,7 +151,7 @@ class Exploration:
         kills: bool = False,
         errnos: bool = False,
         must_fail: bool = True,
-        on_left: Callable[[Run, Tree], None] | None = None,
+        on_left: Callable[[Run, Start], None] | None = None,
     ) -> None:
         self._laboratory = laboratory
         self._scenario = scenario

@@ -4,33 +4,40 @@ A search makes most of its runs only to find, some steps after the new choice, t
 was explored before. Such a run is foreseen here: the scheduler is asked as ever, at moments put
 together from what earlier runs showed, and the system is run only where something new would happen.
 
-Rule 1: what a step touches, and what its actor stands before afterwards, follow from all that can
-        have influenced it (``happens_before``): the actor's step before, and the last write of each
-        object that it touches. Where these are the same, the step is.
-Rule 2: what an actor stands before changes only with what the pending step was expected to touch:
-        a footprint has what decides whether it is on offer (rule 5 of ``dfs_bounded``).
-Rule 3: never foreseen are waits for time, moments in which nobody is on offer but somebody waits,
+Rule 1: what a step touches, and what its actor stands before afterwards, follow from what the actor
+        knows, and from the versions of what it learns of by the step (``knowledge``). Where these
+        are the same, the step is.
+Rule 2: what an actor stands before changes only with what the pending step was expected to touch,
+        as far as it *decides* who is on offer: a footprint has that (rule 5 of ``dfs_bounded``).
+Rule 3: where all know the same in the end, and the same *remains*, the steps were the same but for
+        their order: what is found in them then is worked out, and where anything is, or it cannot
+        be, the run is made.
+Rule 4: a death is a step whose footprint is known beforehand, and the dead stand before nothing.
+Rule 5: never foreseen are waits for time, moments in which nobody is on offer but somebody waits,
         what was once seen to differ, and all of a system in which actors are born.
-Rule 4: what was foreseen is compared whenever a run that goes on from it is made, and one in
+Rule 6: what was foreseen is compared whenever a run that goes on from it is made, and one in
         ``check_every`` of the runs that were foreseen whole is made all the same. A difference is
         nondeterminism: the reductions of the search rest on the same grounds as rule 1.
-Rule 5: who draws its names from the clock or a process id calls its objects otherwise in each run.
+Rule 7: who draws its names from the clock or a process id calls its objects otherwise in each run.
         That is no fault, but such a system cannot be foreseen: ``RenamedError``.
 
-Source: rule 1 is Mazurkiewicz's: a trace is determined by its events with their causes.
+Source: a trace is determined by its events with their causes (Mazurkiewicz); what an actor does, by
+those of them of which it learns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from untorn_stress.explore import R, R_co, System
 from untorn_stress.schedulers.choices import again
-from untorn_stress.schedulers.happens_before import HappensBefore
+from untorn_stress.schedulers.knowledge import Knowledge
 from untorn_stress.schedulers.protocol import (
+    NOTHING,
     Ending,
     Executed,
     Footprint,
@@ -43,12 +50,27 @@ CHECK_EVERY: Final = 50
 """How many foreseen runs there are to one of them that is made to see whether it goes like that."""
 
 
+Choose = Callable[[Moment], Option | None]
+
+
 class RenamedError(Exception):
     """A run went as was foreseen, but for the names of objects: this system is not foreseeable."""
 
 
 class Foreseeable(System[R_co], Protocol):
     """A system whose runs need not have been made."""
+
+    def decides(self, name: str) -> bool:
+        """Whether the object of that name can decide who is on offer."""
+
+    def remains(self, name: str) -> bool:
+        """Whether the object is part of what a run leaves behind."""
+
+    def reordered(self, known: Any, labels: tuple[str, ...]) -> str | None:
+        """The outcome of a run of the same steps as a known one in the order of these choices.
+
+        In both all learn the same, and the same remains. None: it must be made.
+        """
 
     def unmade(self, labels: tuple[str, ...], ending: Ending) -> R_co:
         """What a run gives that ended so, or was cut, after these choices and was not made."""
@@ -63,10 +85,10 @@ class _Way:
 
     moments: list[Moment] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    orders: list[HappensBefore] = field(default_factory=list)
+    orders: list[Knowledge] = field(default_factory=list)
     executed: Executed | None = None
 
-    def choose(self, moment: Moment, order: HappensBefore, option: Option) -> None:
+    def choose(self, moment: Moment, order: Knowledge, option: Option) -> None:
         """Note a choice; the order is not touched any more."""
         self.moments.append(moment)
         self.orders.append(order)
@@ -85,12 +107,12 @@ class Foresight(Generic[R]):
         self.foreseen = 0
         self._system = system
         self._check_every = check_every
-        self._memory = _Memory()
-        self._results: dict[int, Ending] = {}  # by the hash of all their steps
+        self._memory = _Memory(system.decides)
+        self._results: dict[bytes, R] = {}  # by what all know in the end, and what remains
         self._last = _Way()
         self._last_doubts = 0
 
-    def run(self, choose: Callable[[Moment], Option | None]) -> R:
+    def run(self, choose: Choose) -> R:
         """Go through one run; make it from where it is not foreseen.
 
         Raises NondeterminismError when a run goes another way than was foreseen, RenamedError when
@@ -99,7 +121,7 @@ class Foresight(Generic[R]):
         before = self._last if self._last_doubts == self._memory.doubts else _Way()
         run = self._last = _Way()
         self._last_doubts = self._memory.doubts
-        order = HappensBefore()
+        order = Knowledge()
         moment = self._memory.moment(order, 0, None)
         goes_along = True  # with the run before, whose moments need not be worked out again
         while moment is not None:
@@ -117,10 +139,10 @@ class Foresight(Generic[R]):
             if executed is None:
                 break
             order = order.copy()
-            known = self._results.get(order.add(executed))
-            if known is not None:
-                return self._over(run, known)
+            order.add(executed)
             moment = self._memory.moment(order, step, executed)
+            if moment is not None and not moment.options:
+                return self._over(run, order, choose)
         return self._make(run, choose)
 
     def _cut(self, run: _Way) -> R:
@@ -129,21 +151,26 @@ class Foresight(Generic[R]):
             return self._make(run, lambda _moment: None)
         return self._system.unmade(tuple(run.labels), Ending(run.executed, cut=True))
 
-    def _over(self, run: _Way, known: Ending) -> R:
+    def _over(self, run: _Way, order: Knowledge, choose: Choose) -> R:
+        known = self._results.get(order.left(self._system.remains))
+        labels = tuple(run.labels)
+        outcome = None if known is None else self._system.reordered(known, labels)
+        if outcome is None:
+            return self._make(run, choose)
         self.foreseen += 1
-        ending = Ending(run.executed, cut=False, outcome=known.outcome)
+        ending = Ending(run.executed, cut=False, outcome=outcome)
         if self.foreseen % self._check_every == 0:
             made = self._make(run, lambda _moment: None)
             if made.ending != ending:
                 raise NondeterminismError(
                     f"the run ended with {made.ending}, where {ending} was foreseen"
                 )
-        return self._system.unmade(tuple(run.labels), ending)
+        return self._system.unmade(labels, ending)
 
-    def _make(self, run: _Way, choose: Callable[[Moment], Option | None]) -> R:
+    def _make(self, run: _Way, choose: Choose) -> R:
         """Make the run: what was foreseen of it is compared, what comes after it is learned."""
         foreseen, asked, is_known = len(run.labels), 0, True
-        order = run.orders[-1].copy() if run.orders else HappensBefore()
+        order = run.orders[-1].copy() if run.orders else Knowledge()
 
         def choose_again(moment: Moment) -> Option | None:
             nonlocal asked, is_known, order
@@ -166,9 +193,8 @@ class Foresight(Generic[R]):
                 f"the run ended after {asked} steps, though {foreseen} were foreseen"
             )
         if not result.ending.cut:
-            if result.ending.executed is not None:
-                self._memory.learn_step(order, result.ending.executed)
-            self._results[order.value] = result.ending
+            self._memory.learn_end(order, result.ending)
+            self._results[order.left(self._system.remains)] = result
         return result
 
 
@@ -198,11 +224,11 @@ class _Known(Generic[V]):
         self.doubts = 0
         self._found: dict[tuple[str, bytes], dict[Footprint, dict[bytes, V | None]]] = {}
 
-    def find(self, led: tuple[str, bytes], order: HappensBefore) -> V | None:
+    def find(self, led: tuple[str, bytes], order: Knowledge) -> V | None:
         """The value that came before where the same had led; None for none, or for several."""
         came: V | None = None
         for footprint, values in self._found.get(led, _UNKNOWN).items():
-            causes = order.causes(footprint)
+            causes = order.learned(footprint)
             if causes in values:
                 value = values[causes]
                 if value is None or (came is not None and came != value):
@@ -210,13 +236,11 @@ class _Known(Generic[V]):
                 came = value
         return came
 
-    def add(
-        self, led: tuple[str, bytes], order: HappensBefore, footprint: Footprint, value: V
-    ) -> None:
+    def add(self, led: tuple[str, bytes], order: Knowledge, footprint: Footprint, value: V) -> None:
         """Take a value in."""
         known = self._found.setdefault(led, {})
         values = known.setdefault(footprint, {})
-        causes = order.causes(footprint)
+        causes = order.learned(footprint)
         if values.setdefault(causes, value) != value:
             values[causes] = None
             self.doubts += 1
@@ -225,9 +249,14 @@ class _Known(Generic[V]):
 
 
 class _Memory:
-    """What each step touched, and where each actor stood, by what led there."""
+    """What each step touched, and where each actor stood, by what led there.
 
-    def __init__(self) -> None:
+    ``decides`` tells which objects can decide that.
+    """
+
+    def __init__(self, decides: Callable[[str], bool]) -> None:
+        self._decides = decides
+        self._deciding: dict[tuple[Footprint, ...], Footprint] = {}
         self._actors: tuple[str, ...] = ()
         self._is_blind = False
         self._steps: _Known[Footprint] = _Known()
@@ -238,26 +267,28 @@ class _Memory:
         """How often something was learned that takes back what was known."""
         return self._steps.doubts + self._stands.doubts + self._is_blind
 
-    def step(self, order: HappensBefore, option: Option) -> Executed | None:
+    def step(self, order: Knowledge, option: Option) -> Executed | None:
         """What the option would come to, None where that is not known."""
-        footprint = self._steps.find((option.label, order.last_of(option.actor)), order)
+        if option.footprint.ends and not option.footprint.opaque:
+            return Executed(option.actor, option.label, option.footprint)
+        footprint = self._steps.find((option.label, order.of(option.actor)), order)
         return None if footprint is None else Executed(option.actor, option.label, footprint)
 
-    def moment(self, order: HappensBefore, step: int, executed: Executed | None) -> Moment | None:
-        """The moment after these steps, None where that is not known."""
-        if self._is_blind:
+    def moment(self, order: Knowledge, step: int, executed: Executed | None) -> Moment | None:
+        """The moment after these steps, None where that is not known; no options: all is over."""
+        if self._is_blind or not self._actors:
             return None
         options: tuple[Option, ...] = ()
         waiting: tuple[Option, ...] = ()
         for actor in self._actors:
-            stand = self._stands.find((actor, order.last_of(actor)), order)
+            stand = self._stands.find((actor, order.of(actor)), order)
             if stand is None:
                 return None
             options += stand.options
             waiting += stand.waiting
-        return Moment(step, options, executed, waiting) if options else None
+        return Moment(step, options, executed, waiting) if options or not waiting else None
 
-    def learn(self, order: HappensBefore, moment: Moment) -> bool:
+    def learn(self, order: Knowledge, moment: Moment) -> bool:
         """Take in what a run shows: its last step, which joins the order, and who stands where.
 
         Returns whether such a moment is foreseen from now on.
@@ -270,33 +301,46 @@ class _Memory:
         self._is_blind = self._is_blind or not present.issubset(self._actors)
         if self._is_blind:
             return False
+        return self._learn_stands(order, moment.options, moment.waiting)
+
+    def learn_end(self, order: Knowledge, ending: Ending) -> None:
+        """Take in the last step of a run, which joins the order, and who waits for ever."""
+        if ending.executed is not None:
+            self.learn_step(order, ending.executed)
+        self._learn_stands(order, (), ending.waiting)
+
+    def _learn_stands(
+        self, order: Knowledge, offered: tuple[Option, ...], awaited: tuple[Option, ...]
+    ) -> bool:
+        """Take in where each actor stands; False where one of them waits for time."""
         is_timeless = True
         for actor in self._actors:
-            options = tuple(each for each in moment.options if each.actor == actor)
-            waiting = tuple(each for each in moment.waiting if each.actor == actor)
+            options = tuple(each for each in offered if each.actor == actor)
+            waiting = tuple(each for each in awaited if each.actor == actor)
             both = (*options, *waiting)
             if any(each.yielded for each in both):
                 is_timeless = False
                 continue
-            led = (actor, order.last_of(actor))
-            self._stands.add(led, order, _joined(both), _Stand(options, waiting))
+            led = (actor, order.of(actor))
+            self._stands.add(led, order, self._decisive(both), _Stand(options, waiting))
         return is_timeless
 
-    def learn_step(self, order: HappensBefore, executed: Executed) -> None:
+    def _decisive(self, options: Iterable[Option]) -> Footprint:
+        """What decides that these are on offer, or not."""
+        footprints = tuple(option.footprint for option in options)
+        known = self._deciding.get(footprints)
+        if known is None:
+            touched = reduce(Footprint.joined, footprints, NOTHING)
+            seen = frozenset(filter(self._decides, touched.seen))
+            reads, writes = touched.reads & seen, touched.writes & seen
+            known = self._deciding[footprints] = Footprint(reads, writes, touched.opaque)
+        return known
+
+    def learn_step(self, order: Knowledge, executed: Executed) -> None:
         """Take in a step, and add it to the order."""
-        led = (executed.label, order.last_of(executed.actor))
+        led = (executed.label, order.of(executed.actor))
         self._steps.add(led, order, executed.footprint, executed.footprint)
         order.add(executed)
-
-
-def _joined(options: Iterable[Option]) -> Footprint:
-    """All that these are expected to touch."""
-    footprints = [option.footprint for option in options]
-    return Footprint(
-        frozenset().union(*(each.reads for each in footprints)),
-        frozenset().union(*(each.writes for each in footprints)),
-        any(each.opaque for each in footprints),
-    )
 
 
 def _difference(foreseen: Moment, found: Moment) -> Exception:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from untorn_conformance.backend import BytesMeaning, Limits, Skipped, Verb
@@ -27,11 +27,12 @@ from untorn_stress import operation_order, stuck
 from untorn_stress.ensemble import JUDGE, Ensemble
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
 from untorn_stress.gate.worker import GatedWorker, Held
-from untorn_stress.gate.world import World
+from untorn_stress.gate.world import World, decides, remains
 from untorn_stress.happening import Happening
 from untorn_stress.names import Names
 from untorn_stress.narration import Narrator
 from untorn_stress.payloads import Payloads
+from untorn_stress.performance import Performance
 from untorn_stress.player import Ledger, Player
 from untorn_stress.programs import collector
 from untorn_stress.rules.history import NO_AFTERMATH, Aftermath, Debris
@@ -40,6 +41,8 @@ from untorn_stress.run import Finding, FindingKind, Run, Step
 from untorn_stress.scenario import Program, Scenario
 from untorn_stress.scenarios import asked_afterwards
 from untorn_stress.schedulers.protocol import Ending, Executed, Footprint, Moment, Option
+from untorn_stress.score import Left, score_of
+from untorn_stress.start import Start
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture, lost_bytes
 from untorn_stress.tree_digest import digest
@@ -50,43 +53,12 @@ _REDATE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
-    """Where runs begin: a tree, its name, and when it was taken (seconds of the real clock)."""
-
-    name: str
-    tree: Tree
-    taken_s: float
-
-    def tree_at(self, now_s: float) -> Tree:
-        """The tree as old as it would be by then, to a second."""
-        return self.tree.shifted(int((now_s - self.taken_s) * 1e9))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class GatedRun:
     """What one run gave: its value, and what the scheduler is told of its end."""
 
     run: Run
     ending: Ending
-
-
-@dataclass(slots=True)
-class _Performance:
-    """One run while it goes on."""
-
-    ledger: Ledger = field(default_factory=Ledger)
-    players: dict[str, Player] = field(default_factory=dict)
-    choices: list[str] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    executed: Executed | None = None
-    cut: bool = False
-    began_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether somebody never answered."""
-        return any(each.kind is not FindingKind.VIOLATION for each in self.findings)
+    left: Left | None = None
 
 
 class GatedSystem:
@@ -123,7 +95,8 @@ class GatedSystem:
         self.expects_endings = False
         self.on_stop: Callable[[], None] | None = None
         self.look: Callable[[Tree], Aftermath] = self.look_afterwards
-        self.on_left: Callable[[Run, Tree], None] = lambda _run, _tree: None
+        self.on_left: Callable[[Run, Start], None] = lambda _run, _start: None
+        self.decides, self.remains = decides, remains
         self._ensemble = ensemble
         self._judges = judges
         self._judges_rules = judges_rules
@@ -150,7 +123,7 @@ class GatedSystem:
 
     def run(self, choose: Choose) -> GatedRun:
         """Make one run. Raises UndecidedError, HostingError, BackendError, ProtocolError."""
-        performance = _Performance()
+        performance = Performance()
         names = self._names.fresh()
         narrator = Narrator(self._root, names)
         supervisor = Supervisor(
@@ -175,6 +148,7 @@ class GatedSystem:
                 self._step(happening, performance, narrator, held, option)
             if not performance.cut:
                 last = performance.ledger.steps - 1
+                performance.waiting = tuple(self._waiting(performance, held))
                 performance.findings += stuck.findings(performance.players.values(), last)
             self._find_strays(performance)
             unobserved = [each for worker in supervisor.workers for each in worker.unobserved]
@@ -187,7 +161,7 @@ class GatedSystem:
         return supervisor.options()
 
     @contextlib.contextmanager
-    def _staged(self, supervisor: Supervisor, performance: _Performance) -> Iterator[None]:
+    def _staged(self, supervisor: Supervisor, performance: Performance) -> Iterator[None]:
         """The workers of a run, at the gate; they are gone or at rest when the block ends."""
         try:
             for letter, program in zip(
@@ -218,13 +192,13 @@ class GatedSystem:
             self._dated = (self._start.tree_at(now_s), now_s)
         return self._dated[0]
 
-    def _hear(self, performance: _Performance, worker: GatedWorker, line: bytes) -> None:
+    def _hear(self, performance: Performance, worker: GatedWorker, line: bytes) -> None:
         performance.players[worker.letter].hear(line)
 
     def _choose(
         self,
         choose: Choose,
-        performance: _Performance,
+        performance: Performance,
         happening: Happening,
         held: list[Held],
         waiting: Iterable[Option],
@@ -237,7 +211,7 @@ class GatedSystem:
         assert option is None or option in options, f"{option} was not offered"
         return option
 
-    def _waiting(self, performance: _Performance, offered: list[Held]) -> Iterator[Option]:
+    def _waiting(self, performance: Performance, offered: list[Held]) -> Iterator[Option]:
         """Who is not on offer, and what for; of who is held nowhere and owes an answer: who knows.
 
         Who was found to wait in the kernel, for a child or a pipe, may be woken by any step.
@@ -251,14 +225,14 @@ class GatedSystem:
                     yield self._option_of(performance, each)
 
     def _options_of(
-        self, performance: _Performance, happening: Happening, held: Held
+        self, performance: Performance, happening: Happening, held: Held
     ) -> Iterator[Option]:
         """The step that somebody stands before, and what may come in its place."""
         step = self._option_of(performance, held)
         yield step
         yield from happening.faults(held, step, performance.players[held.worker.letter].current)
 
-    def _option_of(self, performance: _Performance, held: Held) -> Option:
+    def _option_of(self, performance: Performance, held: Held) -> Option:
         current = performance.players[held.worker.letter].current
         adds = operation_order.before(current, performance.players, at_most=self.expects_endings)
         return Supervisor.option_of(held, adds)
@@ -266,7 +240,7 @@ class GatedSystem:
     def _step(
         self,
         happening: Happening,
-        performance: _Performance,
+        performance: Performance,
         narrator: Narrator,
         held: list[Held],
         option: Option,
@@ -302,7 +276,7 @@ class GatedSystem:
         if self.on_stop is not None:
             self.on_stop()
 
-    def _find_strays(self, performance: _Performance) -> None:
+    def _find_strays(self, performance: Performance) -> None:
         """Whatever has changed around the root was not the backend's to change."""
         if performance.cut:
             return
@@ -316,7 +290,7 @@ class GatedSystem:
 
     # --- what it left ----------------------------------------------------------------------------
 
-    def _conclude(self, performance: _Performance, unobserved: tuple[str, ...]) -> GatedRun:
+    def _conclude(self, performance: Performance, unobserved: tuple[str, ...]) -> GatedRun:
         run = Run(
             scenario=self.scenario.name,
             tree=self._start.name,
@@ -327,10 +301,36 @@ class GatedSystem:
             cut=performance.cut,
             unobserved=unobserved,
         )
+        left: Left | None = None
         if not performance.cut:
-            run = replace(run, findings=(*performance.findings, *self._judge(run, performance)))
+            taken_s = time.monotonic() - performance.began_s
+            start, aftermath = None, NO_AFTERMATH
+            if not performance.is_stuck:
+                start = Start(name="", tree=capture(self._root), taken_s=time.time())
+                aftermath = self._aftermath(run, start)
+            found = (*performance.findings, *self._judged_by(run, aftermath, taken_s))
+            run = replace(run, findings=found)
+            score = score_of(performance.ledger, run.choices)
+            if start is not None and score is not None and not found:
+                left = Left(score=score, start=start, aftermath=aftermath)
         outcome = ";".join(sorted(f"{each.requirement}.{each.rule}" for each in run.findings))
-        return GatedRun(run=run, ending=Ending(performance.executed, performance.cut, outcome))
+        ending = Ending(performance.executed, performance.cut, outcome, performance.waiting)
+        return GatedRun(run=run, ending=ending, left=left)
+
+    def reordered(self, known: GatedRun, labels: tuple[str, ...]) -> str | None:
+        """The outcome of the same steps in this order, where all learn the same; None: make it.
+
+        What is left is the same; what came before what may not be, and that is judged. A run that
+        showed something is made, and so is one that would.
+        """
+        left = known.left
+        if left is None:
+            return None
+        run = replace(known.run, choices=labels, operations=left.score.laid_on(labels))
+        if self._judged_by(run, left.aftermath, taken_s=0.0):
+            return None
+        self.on_left(run, left.start)
+        return ""
 
     def unmade(self, labels: tuple[str, ...], ending: Ending) -> GatedRun:
         """What a run gives that ended so, or was cut, after these choices and was not made."""
@@ -345,10 +345,6 @@ class GatedSystem:
             unobserved=(),
         )
         return GatedRun(run=run, ending=ending)
-
-    def _judge(self, run: Run, performance: _Performance) -> tuple[Finding, ...]:
-        aftermath = NO_AFTERMATH if performance.is_stuck else self._aftermath(run)
-        return self._judged_by(run, aftermath, time.monotonic() - performance.began_s)
 
     def judge_left(self, run: Run, tree: Tree, looked: Aftermath) -> tuple[Finding, ...]:
         """Judge a run that left the tree, by what fresh workers found when they looked at it."""
@@ -389,10 +385,10 @@ class GatedSystem:
             self._collects_alone = not isinstance(alone.answer, Skipped)
         return self._collects_alone
 
-    def _aftermath(self, run: Run) -> Aftermath:
+    def _aftermath(self, run: Run, start: Start) -> Aftermath:
         """What fresh workers find in the tree as it is now; it is looked at once."""
-        tree = capture(self._root)
-        self.on_left(run, tree)
+        self.on_left(run, start)
+        tree = start.tree
         left = digest(tree, self._names.fresh(), mtimes=False)
         known = self._judged.get(left)
         if known is None:

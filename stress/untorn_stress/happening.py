@@ -40,7 +40,7 @@ class Happening:
         is_amid = self._alone or (asked is not None and asked.has_moved)
         if self._kills and is_amid and _is_first(held):
             death = self._supervisor.death_of(held.worker)
-            yield Option(held.actor, death, fault=KILL)
+            yield Option(held.actor, replace(death, ends=True), fault=KILL)
             if can_be_short(held.call):
                 yield Option(held.actor, death.joined(step.footprint), fault=KILL_WITHIN)
             if held.worker.has_children:
@@ -56,7 +56,10 @@ class Happening:
             return Executed(held.actor, option.label, supervisor.orphan(worker)), ""
         if option.fault in (KILL, KILL_WITHIN):
             within = held if option.fault == KILL_WITHIN else None
-            return Executed(held.actor, option.label, supervisor.kill(worker, within=within)), ""
+            touched = supervisor.kill(worker, within=within)
+            if within is None:
+                touched = replace(touched, ends=True)
+            return Executed(held.actor, option.label, touched), ""
         refusal = Refusal.of(option.fault)
         name = self._afflictions.met_by(held) if refusal is None else refusal.errno
         if refusal is not None:

@@ -33,7 +33,7 @@ from untorn_conformance.contract import Capability
 from untorn_stress import undisturbed
 from untorn_stress.ensemble import Cast, Ensemble
 from untorn_stress.gate.supervisor import MOST_STEPS, STEP_DEADLINE_S, Rules
-from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.gated import GatedSystem
 from untorn_stress.grain import Grain
 from untorn_stress.names import Names
 from untorn_stress.payloads import LABELS, Payloads, RequestFrames
@@ -51,6 +51,7 @@ from untorn_stress.scenarios import (
     is_damaged,
     prepare,
 )
+from untorn_stress.start import Start
 from untorn_stress.stops import Stop, stops
 from untorn_stress.surroundings import Surroundings
 from untorn_stress.tree import Tree, capture

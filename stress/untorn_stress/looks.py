@@ -20,7 +20,6 @@ from untorn_conformance.errors import ProtocolError
 
 from untorn_stress.ensemble import JUDGE
 from untorn_stress.gate.hosting import HostingError, HostingTimeoutError
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.payloads import Payloads
 from untorn_stress.player import Ledger
@@ -28,6 +27,7 @@ from untorn_stress.programs import afterwards
 from untorn_stress.rules.history import Aftermath
 from untorn_stress.run import Operation
 from untorn_stress.scenario import Program
+from untorn_stress.start import Start
 from untorn_stress.tree import Tree
 from untorn_stress.tree_restore import Restorer
 

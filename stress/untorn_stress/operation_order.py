@@ -10,6 +10,9 @@ Rule 2: the step with which an operation of B begins reads ``past:A`` of every o
 Rule 3: only verbs that rules set in order count: what is looked up, published, evicted, extracted
         has both a beginning and an end; of a read its end counts, of a release its beginning.
 
+Rule 4: the step within which an operation of A ends, of whatever verb, writes ``said:A``, which
+        nobody reads. When A has died, its answers are all that remains of what it knew.
+
 Whether a pending step will end its operation is not known before it is taken; who must know what
 a step may touch at most (sleep sets) has every step of an operation count as its last.
 """
@@ -38,9 +41,9 @@ def before(current: Asked | None, letters: Iterable[str], *, at_most: bool = Fal
     ends = verb in _ENDS and at_most
     if not begins and not ends:
         return NOTHING
-    return Footprint(
-        reads=_past(letters, own) if begins else frozenset(),
-        writes=frozenset({f"past:{own}"}) if ends else frozenset(),
+    return _unseen(
+        _past(letters, own) if begins else frozenset(),
+        frozenset({f"past:{own}"}) if ends else frozenset(),
     )
 
 
@@ -49,13 +52,19 @@ def after(ended: Iterable[Asked], asked: Asked | None, letters: Iterable[str]) -
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     for each in ended:
+        writes |= {f"said:{each.worker}"}
         if each.ask.verb in _ENDS:
             writes |= {f"past:{each.worker}"}
         if each.ask.verb in _BEGINS and not each.has_moved:
             reads |= _past(letters, each.worker)
     if asked is not None and asked.ask.verb in _BEGINS and asked.may_have_read:
         reads |= _past(letters, asked.worker)
-    return Footprint(reads, writes)
+    return _unseen(reads, writes)
+
+
+def _unseen(reads: frozenset[str], writes: frozenset[str]) -> Footprint:
+    """It is for those who judge: no worker learns anything of it."""
+    return Footprint(reads, writes, unseen=reads | writes)
 
 
 def _past(letters: Iterable[str], own: str) -> frozenset[str]:

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.gated import GatedSystem
 from untorn_stress.run import KILL, Operation, Run
 from untorn_stress.schedulers.protocol import Moment, Option
 from untorn_stress.schedulers.replay import Replay
+from untorn_stress.start import Start
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

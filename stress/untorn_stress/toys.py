@@ -69,6 +69,9 @@ class Waiting(StrEnum):
 NAMES: Final = ("A", "B", "C")
 POLLS: Final = 2  # a poll gives up after so many looks
 
+_BLIND: Final = frozenset({Act.WRITE, Act.STORE, Act.WRITE_IF, Act.UNLOCK})
+"""What shows its actor nothing of what was there."""
+
 _LOCKING: Final = frozenset({Act.LOCK, Act.TRY, Act.SHARE, Act.UNLOCK})
 
 
@@ -103,11 +106,14 @@ class ToyStep:
             return Footprint(opaque=True)
         if self.kind is Act.PAUSE:
             return NOTHING
-        if self.kind in {Act.READ, Act.POLL, Act.SHARE}:
+        if self.kind in {Act.READ, Act.POLL}:
             return Footprint(reads=touched)
+        if self.kind is Act.SHARE:
+            return Footprint(reads=touched, marks=touched)
         if self.kind is Act.REPLACE_IF:
             return Footprint(reads=touched, writes=touched)
-        return Footprint(writes=touched | ({self.also} if self.also else set()))
+        written = touched | ({self.also} if self.also else set())
+        return Footprint(writes=written, unseen=written if self.kind in _BLIND else frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,9 +242,8 @@ class _Machine:
         awaited = {step.variable} if step.kind is Act.LOCK else set()
         owned = {lock for lock, owner in self.owners.items() if owner == actor.name}
         owned |= {lock for lock, sharer in self.sharers if sharer == actor.name}
-        return Footprint(
-            reads=frozenset(awaited), writes=frozenset(owned if fault == Fault.KILL else ())
-        )
+        dies = fault == Fault.KILL
+        return Footprint(frozenset(awaited), frozenset(owned if dies else ()), ends=dies)
 
     def take(self, option: Option) -> Executed:
         """Let one option happen."""
@@ -268,7 +273,8 @@ class _Machine:
         step = actor.pending
         if self.attempts or step is None or step.kind is not Act.LOCK:
             return footprint
-        return replace(footprint, reads=footprint.reads | {step.variable})
+        reads, unseen = footprint.reads | {step.variable}, footprint.unseen - {step.variable}
+        return replace(footprint, reads=reads, unseen=unseen)
 
     def _act(self, actor: _Actor, step: ToyStep) -> Footprint:
         """Take the step, or find that it must wait; returns what it really touched."""
@@ -333,8 +339,9 @@ class _Machine:
         locks = [f"{name}:{owner}" for name, owner in sorted(self.owners.items())]
         locks += [f"{name}/{sharer}" for name, sharer in sorted(self.sharers)]
         actors = [
-            f"{a.name} r={a.register} failed={a.failed} "
-            + ("dead" if a.dead else "stuck" if a.pending else "done")
+            f"{a.name} is dead"  # and what it knew is gone
+            if a.dead
+            else f"{a.name} r={a.register} failed={a.failed} {'stuck' if a.pending else 'done'}"
             for a in self.actors
         ]
         return "; ".join([*memory, *locks, *actors])
@@ -359,8 +366,24 @@ class ToySystem:
                 return ToyResult(ending=Ending(executed, cut=True), labels=tuple(labels))
             executed = machine.take(option)
             labels.append(option.label)
-        ending = Ending(executed, cut=False, outcome=machine.outcome())
+        waiting = machine.waiting(())
+        ending = Ending(executed, cut=False, outcome=machine.outcome(), waiting=waiting)
         return ToyResult(ending=ending, labels=tuple(labels))
+
+    @staticmethod
+    def reordered(known: ToyResult, _labels: tuple[str, ...]) -> str:
+        """What comes of the same steps in another order, where all learned the same."""
+        return known.ending.outcome
+
+    @staticmethod
+    def decides(_variable: str) -> bool:
+        """Whether a variable can decide who is on offer."""
+        return True
+
+    @staticmethod
+    def remains(_variable: str) -> bool:
+        """Whether a variable is part of the outcome."""
+        return True
 
     @staticmethod
     def unmade(labels: tuple[str, ...], ending: Ending) -> ToyResult:

@@ -26,11 +26,11 @@ from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate.supervisor import Rules, Supervisor
 from untorn_stress.gate.world import World
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.player import Ledger, Player
 from untorn_stress.scenario import Scenario
 from untorn_stress.scenarios import scenario
+from untorn_stress.start import Start
 from untorn_stress.tree_restore import Restorer
 
 from untorn_conformance.bench.explore_site import (

@@ -34,7 +34,7 @@ from untorn_conformance.meta.gathered import (
     write,
 )
 from untorn_stress.explore import Budget, Search
-from untorn_stress.gated import GatedSystem, Start
+from untorn_stress.gated import GatedSystem
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Run, is_kill
 from untorn_stress.scenario import Scenario
@@ -49,6 +49,7 @@ from untorn_stress.schedulers.protocol import (
     ScheduleMismatchError,
     Scheduler,
 )
+from untorn_stress.start import Start
 from untorn_stress.token import Token
 
 WANTED: Final = 1000

@@ -18,11 +18,11 @@ from untorn_conformance.suite.hunting import Hunt, ShownError
 from untorn_stress.composition import Composition, Task, TaskKind, composed
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, Found, bounded
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.run import Finding, is_kill
 from untorn_stress.scenarios import TREES
 from untorn_stress.schedulers.planned import Planned, Turn
+from untorn_stress.start import Start
 
 FAULTS_MAX = 1
 """Faults of one run: what two deaths at once show, a crash of everything shows as well."""

@@ -19,7 +19,6 @@ from untorn_stress.alike import AlikeSearches
 from untorn_stress.explore import Budget
 from untorn_stress.explorer import Exploration, Explored, bounded
 from untorn_stress.gate import availability
-from untorn_stress.gated import Start
 from untorn_stress.laboratory import Laboratory
 from untorn_stress.scenario import Locks, Scenario
 from untorn_stress.scenarios import SCENARIOS
@@ -27,6 +26,7 @@ from untorn_stress.scenarios import scenario as scenario_named
 from untorn_stress.schedulers.fail_nth import FailNth
 from untorn_stress.schedulers.pct import Pct
 from untorn_stress.schedulers.protocol import Scheduler
+from untorn_stress.start import Start
 
 MOST_RUNS = 6000
 """How many schedules of one scenario from one tree are explored; what does not fit is SAMPLED.

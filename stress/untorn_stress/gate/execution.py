@@ -169,7 +169,8 @@ class Execution:
         footprints.touch(touched, call, held.places, held.named, failed=False)
         if call.kind is CallKind.OPEN:
             return self._hand_over(held, value, touched)
-        self._name_born(held)
+        if born := self._name_born(held):
+            touched.was_born(born)
         if call.kind is CallKind.UNLINK or (
             call.kind is CallKind.RENAME and not call.flags & _EXCHANGE
         ):
@@ -182,7 +183,7 @@ class Execution:
         call, worker = held.call, held.worker
         try:
             status = os.fstat(fd)
-            name = self._name_opened(held, status)
+            name = self._name_opened(held, status, touched)
             number = worker.listener.answer_descriptor(
                 held.notification.id, fd, cloexec=bool(call.flags & os.O_CLOEXEC)
             )
@@ -215,23 +216,26 @@ class Execution:
         held.worker.listener.answer(held.notification.id, 0, error)
         return errno.errorcode.get(error, str(error)) if error else "0"
 
-    def _name_opened(self, held: Held, status: os.stat_result) -> str:
+    def _name_opened(self, held: Held, status: os.stat_result, touched: footprints.Touched) -> str:
         """The inode's name; ``""`` where a link led out of the root."""
         call, place = held.call, held.places[0] if held.places else None
         is_new = call.creates and place is not None and not place.here
         if is_new or call.flags & O_TMPFILE == O_TMPFILE:
-            return self._world.born(status, held.actor)
+            name = self._world.born(status, held.actor)
+            touched.was_born(name)
+            return name
         return self._world.name_of(status)
 
-    def _name_born(self, held: Held) -> None:
+    def _name_born(self, held: Held) -> str:
         if held.call.kind is not CallKind.CREATE:
-            return
+            return ""
         argument = held.call.paths[0]
         with contextlib.suppress(OSError):
             path = os.fsdecode(argument.path)
             base = held.target
             where = path if path[:1] == "/" else f"/proc/{base.pid}/{_base(argument.dirfd)}/{path}"
-            self._world.born(os.lstat(where), held.actor)
+            return self._world.born(os.lstat(where), held.actor)
+        return ""
 
     # --- left to the kernel, or answered ---------------------------------------------------------
 

@@ -5,13 +5,13 @@ failed has only looked). A step of the metadata grain is the call with all that 
 until its next one, reads and writes of data among it; so every step also touches the data of the
 files that its process has open.
 
-A directory is two objects: what it lists (``o:``) and what its entries leave in its stat (``t:``:
-times, size, count of links). Why they may be told apart:
+A directory is three objects: what it lists (``o:``), whether that is anything (``z:``), and what
+its entries leave in its stat (``t:``: times, size, count of links). Why they may be told apart:
 
-Rule 1: whoever makes, removes or replaces an entry writes both, besides the entry itself; there is
+Rule 1: whoever makes, removes or replaces an entry writes all, besides the entry itself; there is
         no call that changes a listing and no stat.
 Rule 2: getdents answers with names, kinds and inode numbers: the entries'. It reads ``o:`` alone.
-        So do rmdir and a rename onto a directory, which succeed where it is empty, and write it
+        Rmdir and a rename onto a directory find whether there are any (``z:``), and write ``o:``
         when they take it away: of a directory that is gone getdents says another thing.
 Rule 3: stat answers with the inode's own (``i:``) and with ``t:``, none of which names an entry.
 Rule 4: what sets times or a mode writes ``i:`` and, since each stamp of a directory is set by new
@@ -24,6 +24,15 @@ Rule 6: a statx that asks for none of what data and entries change is told none 
         set-user-ID from it, unseen. It asks for much where we cannot perform it.
 Rule 7: extended attributes and free space count as stat: some file systems tell of entries there.
 Rule 8: when something was read last (atime) is no object, here as elsewhere: mounts differ in it.
+
+What a step shows its actor (``unseen`` in a footprint is the rest):
+
+Rule 9: who makes, removes or replaces an entry learns of that entry. What it leaves in the listing
+        and in the stat of the directory, and whether there were others, it does not learn; neither
+        does who sets stamps learn of those before.
+Rule 10: who makes an inode takes a free number, and learns which only by a look at the inode
+        (``n:``) or a listing: both are fed by what was free.
+Rule 11: who closes a file or dies learns nothing of the locks that go; who asks for a lock does.
 
 Source: gate_rules T2; readdir(3), rmdir(2), rename(2), inode(7) on what updates which stamp.
 """
@@ -55,10 +64,23 @@ class Touched:
         self.writes: set[str] = set()
         self.opaque = False
         self._inodes = inodes
+        self._read_unseen: set[str] = set()
+        self._written_unseen: set[str] = set()
+        self._fed: set[str] = set()
+        self._marks: set[str] = set()
 
     def footprint(self) -> Footprint:
-        """What was collected."""
-        return Footprint(frozenset(self.reads - self.writes), frozenset(self.writes), self.opaque)
+        """What was collected; of what was read and also written unseen, something was learned."""
+        writes = self.writes | self._written_unseen
+        unseen = self._written_unseen | self._read_unseen
+        return Footprint(
+            frozenset((self.reads | self._read_unseen) - writes),
+            frozenset(writes),
+            self.opaque,
+            frozenset(unseen - self.reads - self.writes),
+            frozenset(self._fed),
+            frozenset(self._marks),
+        )
 
     def looked(self, place: Place) -> None:
         """The entry was looked up, and of which kind and whose it is what is there."""
@@ -71,41 +93,71 @@ class Touched:
     def saw(self, name: str) -> None:
         """An inode's attributes were read: size and times change with its data and its entries."""
         self.reads.update((f"i:{name}", f"t:{name}", f"d:{name}"))
+        self.numbered(name)
+
+    def numbered(self, name: str) -> None:
+        """An inode's number was read."""
+        if self._inodes:
+            self.reads.add(f"n:{name}")
 
     def listed(self, name: str) -> None:
-        """A directory's entries were read, or whether there are any."""
+        """A directory's entries were read."""
         self.reads.add(f"o:{name}")
+
+    def needed_empty(self, name: str) -> None:
+        """It was found out whether a directory has any entries."""
+        self.reads.add(f"z:{name}")
 
     def changed_entry(self, place: Place) -> None:
         """The entry was made, removed or pointed elsewhere."""
         parent = place.parent
         if parent and parent != "?":
-            self.writes.update((f"e:{parent}/{place.entry}", f"o:{parent}", f"t:{parent}"))
+            self.writes.add(f"e:{parent}/{place.entry}")
+            self._written_unseen.update((f"o:{parent}", f"t:{parent}", f"z:{parent}"))
 
     def changed(self, name: str) -> None:
         """An inode's attributes were changed."""
-        self.writes.update((f"i:{name}", f"t:{name}"))
+        self.writes.add(f"i:{name}")
+        self._written_unseen.add(f"t:{name}")
 
-    def took_inode(self) -> None:
-        """A free inode number was taken."""
+    def took_inode(self, place: Place) -> None:
+        """A free inode number was taken for a new entry, which shows it to who looks or lists."""
         if self._inodes:
-            self.reads.add(INODES)
+            self._read_unseen.add(INODES)
+            self._fed.add(f"o:{place.parent}")
+
+    def moved_inode(self, source: str, place: Place) -> None:
+        """An entry got an inode that there was, whose number a listing shows."""
+        if self._inodes:
+            self._read_unseen.add(f"n:{source}")
+            self._fed.add(f"o:{place.parent}")
+
+    def was_born(self, name: str) -> None:
+        """The inode that a call made, from the number that it took, has that name."""
+        if self._inodes:
+            self._written_unseen.add(f"n:{name}")
+            self._fed.add(f"n:{name}")
+
+    def shared_lock(self, name: str) -> None:
+        """A lock was asked for that many may have."""
+        self.reads.add(f"l:{name}")
+        self._marks.add(f"l:{name}")
 
     def let_go(self, names: Collection[str], *, nameless: bool) -> None:
         """Descriptors of these were closed; ``nameless``: one has no name, and frees its inode."""
-        self.writes.update(f"l:{name}" for name in names)
+        self._written_unseen.update(f"l:{name}" for name in names)
         if self._inodes:
             self.reads.update(f"i:{name}" for name in names)
             if nameless:
-                self.writes.add(INODES)
+                self._written_unseen.add(INODES)
 
     def freed_inode(self, place: Place) -> None:
         """A name of the inode went, the last one perhaps."""
         self.writes.add(f"i:{place.here}")
         if stat.S_ISDIR(place.mode):
-            self.writes.update((f"p:{place.here}", f"o:{place.here}"))
+            self.writes.update((f"p:{place.here}", f"o:{place.here}", f"z:{place.here}"))
         if self._inodes and (stat.S_ISDIR(place.mode) or place.nlink <= 1):
-            self.writes.add(INODES)
+            self._written_unseen.add(INODES)
 
 
 def touch(
@@ -150,6 +202,8 @@ def _stat(touched: Touched, call: Call, name: str) -> None:
         touched.reads.add(f"i:{name}")
         if call.asks_little and call.arguments[3] & statx.MODE:
             touched.reads.add(f"d:{name}")
+        if call.asks_little and call.arguments[3] & statx.INO:
+            touched.numbered(name)
     else:
         touched.saw(name)
 
@@ -166,17 +220,18 @@ def _attributes(touched: Touched, call: Call, names: Sequence[str]) -> None:
 def _need_empty(touched: Touched, kind: CallKind, place: Place) -> None:
     """Who takes a directory away, or another's place, finds whether anything is in it."""
     if kind in _WANTS_EMPTY and place.here and stat.S_ISDIR(place.mode):
-        touched.listed(place.here)
+        touched.needed_empty(place.here)
 
 
 def _names(touched: Touched, kind: CallKind, places: Sequence[Place], named: Sequence[str]) -> None:
     if kind is CallKind.CREATE:
         touched.changed_entry(places[0])
-        touched.took_inode()
+        touched.took_inode(places[0])
     elif kind is CallKind.LINK:
         for name in (*named, *_here(places[:-1])):
             if name:  # a descriptor's (AT_EMPTY_PATH) or a path's
                 touched.changed(name)
+                touched.moved_inode(name, places[-1])
         touched.changed_entry(places[-1])
     elif kind is CallKind.RENAME:
         source, target = places
@@ -184,8 +239,10 @@ def _names(touched: Touched, kind: CallKind, places: Sequence[Place], named: Seq
         touched.changed_entry(target)
         if source.here:
             touched.writes.add(f"i:{source.here}")
+            touched.moved_inode(source.here, target)
         if target.here:
             touched.freed_inode(target)
+            touched.moved_inode(target.here, source)  # where they are exchanged
     else:
         touched.changed_entry(places[0])
         if places[0].here:
@@ -199,7 +256,7 @@ def _open(touched: Touched, call: Call, place: Place, *, failed: bool) -> None:
         touched.reads.add(f"d:{place.here}")
     if call.creates and not place.here:
         touched.changed_entry(place)
-        touched.took_inode()
+        touched.took_inode(place)
     elif call.flags & os.O_TRUNC and place.here:
         touched.changed(place.here)
         touched.writes.add(f"d:{place.here}")
@@ -221,8 +278,10 @@ def touch_lock(touched: Touched, name: str, operation: int, *, gives_up: bool) -
     One that ``gives_up`` a lock of its own, by converting it, lets others in and does not. What
     comes of an exclusive attempt depends on all who share, so even a refused one is a write.
     """
-    shares = bool(operation & fcntl.LOCK_SH)
-    (touched.reads if shares and not gives_up else touched.writes).add(f"l:{name}")
+    if operation & fcntl.LOCK_SH and not gives_up:
+        touched.shared_lock(name)
+    else:
+        touched.writes.add(f"l:{name}")
 
 
 def touch_open_files(touched: Touched, read: Collection[str], written: Collection[str]) -> None:

@@ -3,6 +3,8 @@
     i:X      the inode X: its attributes and its existence
     e:X/n    the entry called n in directory X
     o:X      what directory X lists, and in which order: written by what changes its entries
+    z:X      whether directory X has any entries
+    n:X      the inode number of X, where it was taken in this run
     t:X      what these leave in the stat of X: its times, its size, its count of links
     p:X      whether directory X may be searched: its mode and owner, and that it was not removed
     d:X      the data of file X
@@ -32,6 +34,8 @@ from untorn_stress.gate.calls import PathArgument
 from untorn_stress.gate.target import AT_FDCWD, Target
 
 INODES: Final = "#inodes"
+_DECIDING: Final = ("e:", "p:", "i:", "l:", "m:")
+_REMAINING: Final = ("e:", "p:", "i:", "d:", "said:")
 _MOST_LINKS: Final = 40
 _DELETED: Final = " (deleted)"
 _NOBODY: Final = re.compile(r"(?!)")
@@ -62,6 +66,24 @@ class Place:
 
 
 OUTSIDE: Final = Place("", "", "", 0, 0, ())
+
+
+def decides(name: str) -> bool:
+    """Whether the object can decide who is on offer, and what a pending call would touch.
+
+    That is what its paths lead to and which locks are held; not what is in a file, what a directory
+    lists, or a stamp.
+    """
+    return name.startswith(_DECIDING)
+
+
+def remains(name: str) -> bool:
+    """Whether the object is part of what a run leaves, as it is looked at (``tree_digest``).
+
+    That are entries with their inodes and data, and what was answered; no stamps, no inode numbers,
+    no order of a listing and, since the workers are gone, no locks.
+    """
+    return name.startswith(_REMAINING)
 
 
 class World:

@@ -24,11 +24,28 @@ from typing import Final, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """The objects that a step reads and writes, named alike in every run of one system."""
+    """The objects that a step reads and writes, named alike in every run of one system.
+
+    What its actor learns by it is told by the rest, which may be left out: then it learns of all.
+    ``unseen`` are the objects of which it learns nothing: what the step comes to, and all that the
+    actor does from then on, is the same whatever they were. ``fed`` are those writes into which
+    what was read unseen goes. ``marks`` are the reads that a later writer can tell: a lock that
+    is shared. ``ends``: it is the actor's death, which comes to the same whatever the actor knew.
+    """
 
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     opaque: bool = False
+    unseen: frozenset[str] = frozenset()
+    fed: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+    ends: bool = False
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The objects of which the actor learns."""
+        touched = self.reads | self.writes
+        return touched - self.unseen if self.unseen else touched
 
     def conflicts(self, other: Footprint) -> bool:
         """Tell whether the order of two steps of different actors may matter."""
@@ -44,9 +61,19 @@ class Footprint:
         """What both touch."""
         if not (other.reads or other.writes or other.opaque):
             return self
+        if not (self.reads or self.writes or self.opaque):
+            return other
         writes = self.writes | other.writes
-        opaque = self.opaque or other.opaque
-        return Footprint((self.reads | other.reads) - writes, writes, opaque)
+        unseen = self.unseen | other.unseen
+        return Footprint(
+            (self.reads | other.reads) - writes,
+            writes,
+            self.opaque or other.opaque,
+            unseen - self.seen - other.seen if unseen else unseen,
+            self.fed | other.fed,
+            self.marks | other.marks,
+            self.ends or other.ends,
+        )
 
 
 NOTHING: Final = Footprint()
@@ -100,11 +127,13 @@ class Ending:
     """How a run ended: its last step, whether it was cut by the scheduler, and what came of it.
 
     ``outcome`` is any text that stands for what the run showed; equal outcomes are equal texts.
+    ``waiting`` are those who have not ended and never will, with what they wait for.
     """
 
     executed: Executed | None
     cut: bool
     outcome: str = ""
+    waiting: tuple[Option, ...] = ()
 
 
 class Scheduler(Protocol):
