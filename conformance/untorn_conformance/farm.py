@@ -14,6 +14,7 @@ else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -71,27 +72,31 @@ class Farm:
         open_root: bool = True,
         clock_offset_s: float = 0.0,
         inside: Sequence[str] = (),
+        home: Path | None = None,
     ) -> Worker:
         """Start a worker that has said hello and opened ``root``.
 
         ``env`` configures the cache; ``uid`` (from ``unprivileged_uid``) makes the worker that
         user's, and gives the root to that user while it is still empty. ``inside`` is a command
-        that goes before the worker's own and runs it, such as ``unshare``. Raises BackendError.
+        that goes before the worker's own and runs it, such as ``unshare``. ``home`` is to be its
+        home and its current directory. Raises BackendError.
         """
         gid = None if uid is None else pwd.getpwuid(uid).pw_gid
         if uid is not None and gid is not None and not os.listdir(self.root):
             os.chown(self.root, uid, gid)
             self._owner_uid = uid
-        worker = start_worker(
-            self._spec,
-            run_token=self._run_token,
-            scratch=self._tmp,
-            stderr_path=self._home / f"worker-{len(self.workers) + 1}.stderr",
-            uid=uid,
-            gid=gid,
-            inside=inside,
-            spawn=self._spawn,
-        )
+        with contextlib.nullcontext() if home is None else contextlib.chdir(home):
+            worker = start_worker(
+                self._spec,
+                run_token=self._run_token,
+                scratch=self._tmp,
+                stderr_path=self._home / f"worker-{len(self.workers) + 1}.stderr",
+                uid=uid,
+                gid=gid,
+                inside=inside,
+                home=home,
+                spawn=self._spawn,
+            )
         self.workers.append(worker)
         said = say_hello(worker)
         if said != self.hello:

@@ -57,6 +57,18 @@ def own_farm(grow: Grow, open_directory: Path) -> Iterator[Farm]:
     farm.close()
 
 
+def test_a_worker_at_home_is_there_and_it_is_its_home(grow: Grow, open_directory: Path) -> None:
+    home, ours = open_directory / "home", Path.cwd()
+    home.mkdir()
+    farm = grow("py:untorn_conformance.meta.demo.warming:Telling", open_directory)
+    try:
+        told = [farm.worker(open_root=False, home=home) for _ in range(2)]
+        says = {each.call(Verb.LOOKUP, key="home").detail for each in told}
+    finally:
+        farm.close()
+    assert (says, Path.cwd()) == ({f"{home} {home}"}, ours)
+
+
 def publish(farm: Farm, contents: Mapping[str, bytes]) -> None:
     worker = farm.worker()
     staged = worker.call(Verb.STAGE, key="k", files=farm.files(contents))

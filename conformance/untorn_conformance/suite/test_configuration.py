@@ -132,7 +132,7 @@ def test_F2_other_values_mean_one_thing(farm: Farm, value: str) -> None:
     home = farm.outside / "home"
     home.mkdir(mode=0o700)
     env = {moves.variable(farm, Setting.ROOT): value}
-    first, second = at_home(farm, home), at_home(farm, home)
+    first, second = (farm.worker(open_root=False, home=home) for _ in range(2))
     is_allowed = opens(first, env)
     assert opens(second, env) == is_allowed
     if is_allowed:
@@ -151,12 +151,6 @@ def opens(worker: Worker, env: dict[str, str]) -> bool:
             raise
         return False
     return True
-
-
-def at_home(farm: Farm, home: Path) -> Worker:
-    """A worker whose home and current directory are the given one."""
-    enter = 'cd "$0" && export HOME="$0" && exec "$@"'
-    return farm.worker(open_root=False, inside=["sh", "-c", enter, str(home)])
 
 
 @requires("F3", evidence=f"{len(NOT_SECONDS)} values that are no seconds, one open each")

@@ -27,6 +27,7 @@ class Telling(DirectoryCache):
             "said": f"{len(_said)}",
             "hash": f"{hash('a string')}",
             "shared": f"{len(_shared)}",
+            "home": f"{os.getcwd()} {os.path.expanduser('~')}",
             "where": f"{os.getcwd()} {tempfile.gettempdir()} {os.environ['TMPDIR']}",
         }
         return Miss(reason=MissReason.ABSENT, detail=told[key])
