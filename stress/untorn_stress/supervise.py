@@ -93,6 +93,9 @@ def marked(mark: str, variable: str = MARK_VARIABLE) -> list[psutil.Process]:
     found = []
     for pid in psutil.pids():
         try:
+            if wanted not in _environment(pid).split(b"\0"):
+                continue
+            # Looked at again: between two looks the id may have become another's.
             process = psutil.Process(pid)
             carries_mark = wanted in _environment(pid).split(b"\0")
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
