@@ -13,12 +13,14 @@ Rule 3: where all know the same in the end, and the same *remains*, the steps we
         their order: what is found in them then is worked out, and where anything is, or it cannot
         be, the run is made.
 Rule 4: a death is a step whose footprint is known beforehand, and the dead stand before nothing.
-Rule 5: never foreseen are waits for time, moments in which nobody is on offer but somebody waits,
+Rule 5: who waits for time is on offer when another has moved since, or when nobody else is. What
+        comes of the wait is what came of it before: nobody is told how long it took.
+Rule 6: never foreseen are moments in which nobody is on offer but somebody waits,
         what was once seen to differ, and all of a system in which actors are born.
-Rule 6: what was foreseen is compared whenever a run that goes on from it is made, and one in
+Rule 7: what was foreseen is compared whenever a run that goes on from it is made, and one in
         ``check_every`` of the runs that were foreseen whole is made all the same. A difference is
         nondeterminism: the reductions of the search rest on the same grounds as rule 1.
-Rule 7: who draws its names from the clock or a process id calls its objects otherwise in each run.
+Rule 8: who draws its names from the clock or a process id calls its objects otherwise in each run.
         That is no fault, but such a system cannot be foreseen: ``RenamedError``.
 
 Source: a trace is determined by its events with their causes (Mazurkiewicz); what an actor does, by
@@ -210,6 +212,16 @@ class _Stand:
     options: tuple[Option, ...]
     waiting: tuple[Option, ...]
 
+    def is_fresh(self, last: str | None) -> bool:
+        """Whether it is offered something where this actor, None for none, has moved last.
+
+        Who waits for time is, when another has moved since; else only where nobody is fresh.
+        """
+        if not self.options:
+            return False
+        first = self.options[0]
+        return not first.yielded or last not in (None, first.actor)
+
 
 _UNKNOWN: Final[Mapping[Footprint, Mapping[bytes, Any]]] = MappingProxyType({})
 
@@ -278,14 +290,22 @@ class _Memory:
         """The moment after these steps, None where that is not known; no options: all is over."""
         if self._is_blind or not self._actors:
             return None
-        options: tuple[Option, ...] = ()
-        waiting: tuple[Option, ...] = ()
+        stands: list[_Stand] = []
         for actor in self._actors:
             stand = self._stands.find((actor, order.of(actor)), order)
             if stand is None:
                 return None
-            options += stand.options
-            waiting += stand.waiting
+            stands.append(stand)
+        last = executed.actor if executed else None
+        is_fresh = any(stand.is_fresh(last) for stand in stands)
+        options: tuple[Option, ...] = ()
+        waiting: tuple[Option, ...] = ()
+        for stand in stands:
+            if stand.is_fresh(last) or not is_fresh:
+                options += stand.options
+                waiting += stand.waiting
+            else:
+                waiting += (*stand.options[:1], *stand.waiting)
         return Moment(step, options, executed, waiting) if options or not waiting else None
 
     def learn(self, order: Knowledge, moment: Moment) -> bool:
@@ -312,18 +332,20 @@ class _Memory:
     def _learn_stands(
         self, order: Knowledge, offered: tuple[Option, ...], awaited: tuple[Option, ...]
     ) -> bool:
-        """Take in where each actor stands; False where one of them waits for time."""
-        is_timeless = True
+        """Take in where each actor stands; False where one waits for time and is not on offer.
+
+        What else may befall it, but that the time passes, is seen when it is.
+        """
+        are_known = True
         for actor in self._actors:
             options = tuple(each for each in offered if each.actor == actor)
             waiting = tuple(each for each in awaited if each.actor == actor)
-            both = (*options, *waiting)
-            if any(each.yielded for each in both):
-                is_timeless = False
+            if any(each.yielded for each in waiting):
+                are_known = False
                 continue
-            led = (actor, order.of(actor))
+            led, both = (actor, order.of(actor)), (*options, *waiting)
             self._stands.add(led, order, self._decisive(both), _Stand(options, waiting))
-        return is_timeless
+        return are_known
 
     def _decisive(self, options: Iterable[Option]) -> Footprint:
         """What decides that these are on offer, or not."""

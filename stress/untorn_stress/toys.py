@@ -201,7 +201,7 @@ class _Machine:
     def options(self) -> tuple[Option, ...]:
         """What can happen next; empty when the run is over."""
         ready = [actor for actor in self.actors if actor.offers and not self._disabled(actor)]
-        rested = [a for a in ready if a.name != self.last or not a.yielded]
+        rested = [a for a in ready if not a.yielded or self.last not in ("", a.name)]
         return tuple(option for actor in rested or ready for option in actor.offers)
 
     def waiting(self, options: tuple[Option, ...]) -> tuple[Option, ...]:

@@ -167,12 +167,16 @@ class Supervisor:
         return self._moved(held, self._execution.shorten(held))
 
     def _moved(self, held: Held, done: Done) -> tuple[Executed, Done]:
-        self._moves[held.actor] = self._moves.get(held.actor, 0) + 1
+        self._count_move(held.actor)
         if done.result != WAITS:
             self._stalled = False
         if done.footprint != NOTHING:
             self._renew(held.actor, done, held)
         return Executed(held.actor, held.actor, self._settled(done.footprint)), done
+
+    def _count_move(self, actor: str) -> None:
+        """Who waits for time may look again: another has moved, or died."""
+        self._moves[actor] = self._moves.get(actor, 0) + 1
 
     def _settled(self, footprint: Footprint) -> Footprint:
         """Wait until all stands still after a step: what it touched, and what was glanced at."""
@@ -214,6 +218,7 @@ class Supervisor:
             with contextlib.suppress(KeyError):  # it hung up before
                 self._poller.unregister(fd)
         worker.bury_all()
+        self._count_move(worker.letter)
         self._stalled = False
         self._renew(worker.letter, Done("killed", touched))
         self._settling.settle(after_step=True)
@@ -227,6 +232,7 @@ class Supervisor:
         touched = self.death_of(worker)
         worker.orphan()
         self._poller.unregister(worker.pidfd)
+        self._count_move(worker.letter)
         self._stalled = False
         self._renew(worker.letter, Done("orphaned", touched))
         self._settling.settle(after_step=True)
