@@ -35,6 +35,8 @@ NOTIF_FD_SYNC_WAKE_UP: Final = 1
 
 NOTIFICATION: Final = struct.Struct("=QIIiIQ6Q")
 """struct seccomp_notif: id, tid, flags, syscall number, arch, instruction pointer, arguments."""
+CALL_OF: Final = struct.Struct("=QI4xi4x8x6Q")
+"""Of the same: id, tid, syscall number, arguments."""
 RESPONSE: Final = struct.Struct("=QqiI")
 """struct seccomp_notif_resp: id, value, error (negative errno), flags."""
 ADDFD: Final = struct.Struct("=QIIII")
@@ -133,18 +135,18 @@ NAME: Final[Mapping[int, str]] = {number: name for name, number in NUMBER.items(
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+# A pointer's type takes any register's value: a number as it is, bytes by their address.
+_libc.syscall.argtypes = [ctypes.c_long, *[ctypes.c_void_p] * 6]
+_UNUSED: Final = (0,) * 6
 
 
 def syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
     """Make a system call; raises OSError with its errno."""
-    result = _libc.syscall(
-        ctypes.c_long(number),
-        *[ctypes.c_long(each) if isinstance(each, int) else each for each in arguments],
-    )
+    result: int = _libc.syscall(number, *arguments, *_UNUSED[len(arguments) :])
     if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-    return int(result)
+    return result
 
 
 def prctl(option: int, value: int) -> None:

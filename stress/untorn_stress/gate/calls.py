@@ -21,11 +21,11 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from untorn_stress.gate import abi, statx
 from untorn_stress.gate.listener import Notification
-from untorn_stress.gate.target import Target
+from untorn_stress.gate.target import AT_FDCWD, Target
 
 AT_SYMLINK_NOFOLLOW: Final = 0x100
 AT_REMOVEDIR: Final = 0x200
@@ -37,6 +37,8 @@ _OPEN_HOW: Final = struct.Struct("=QQQ")
 
 class CallKind(Enum):
     """What a call does, as far as the gate must know."""
+
+    __hash__ = object.__hash__  # Enum's own is a Python function, and asked at each call
 
     OPEN = auto()
     STAT = auto()
@@ -208,7 +210,10 @@ class PathArgument:
 
 @dataclass(slots=True)
 class Call:
-    """A held call, read from its thread's registers and memory."""
+    """A held call, read from its thread's registers and memory.
+
+    ``texts`` are what its layout's ``pN`` point to, None for no pointer: all is read once.
+    """
 
     name: str
     form: Form
@@ -219,11 +224,11 @@ class Call:
     mode: int = 0
     asks_little: bool = False
     """A statx of what neither data nor entries change, which is told no more by us."""
+    texts: list[bytes | None] = field(default_factory=list)
+    kind: CallKind = field(init=False)
 
-    @property
-    def kind(self) -> CallKind:
-        """The kind of its form."""
-        return self.form.kind
+    def __post_init__(self) -> None:
+        self.kind = self.form.kind
 
     @property
     def creates(self) -> bool:
@@ -242,28 +247,46 @@ def signed(value: int) -> int:
     return value - (1 << 32) if value & 0x80000000 else value
 
 
+class _Reading(NamedTuple):
+    """How the calls of one number are read; ``items`` are what their layout has to be read."""
+
+    name: str
+    form: Form
+    flags_at: int | None
+    items: tuple[tuple[str, int], ...]
+
+
+def _reading(name: str) -> _Reading:
+    items = [
+        ("d", -1) if item == "cw" else (item[0], int(item[1]))
+        for item in FORMS[name].layout
+        if item == "cw" or item[0] in "dpf"
+    ]
+    return _Reading(name, FORMS[name], _FLAGS_AT.get(name), tuple(items))
+
+
+_READINGS: Final = {abi.NUMBER[name]: _reading(name) for name in FORMS if name in abi.NUMBER}
+
+
 def read_call(notification: Notification, target: Target) -> Call:
     """Read a held call. Raises OSError where its pointers lead nowhere: the kernel answers that."""
-    name = abi.NAME[notification.number]
-    form = FORMS[name]
+    name, form, flags_at, items = _READINGS[notification.number]
     arguments = notification.arguments
     call = Call(name, form, arguments)
     if form.kind is CallKind.OPEN:
         _read_open(call, target)
-    elif name in _FLAGS_AT:
-        call.flags = arguments[_FLAGS_AT[name]] & 0xFFFFFFFF
+    elif flags_at is not None:
+        call.flags = arguments[flags_at] & 0xFFFFFFFF
     if name == "statx":
         call.asks_little = statx.asks_little(arguments[3]) and target.is_like_us
     dirfd = 0
-    for item in form.layout:
-        if item == "cw":
-            dirfd = -100
-        elif item[0] == "d":
-            dirfd = signed(arguments[int(item[1])])
-        elif item[0] == "p":
-            _read_path(call, target, dirfd, arguments[int(item[1])])
-        elif item[0] == "f":
-            call.fds.append(signed(arguments[int(item[1])]))
+    for what, at in items:
+        if what == "f":
+            call.fds.append(signed(arguments[at]))
+        elif what == "p":
+            _read_path(call, target, dirfd, arguments[at])
+        else:
+            dirfd = AT_FDCWD if at < 0 else signed(arguments[at])
     return call
 
 
@@ -276,6 +299,7 @@ def _read_path(call: Call, target: Target, dirfd: int, address: int) -> None:
     if not address and not _may_be_null(call):
         raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
     path = target.path(address)
+    call.texts.append(path if address else None)
     if not path and (not address or call.flags & AT_EMPTY_PATH):
         call.fds.append(dirfd)  # utimensat(fd, NULL), newfstatat(fd, "", AT_EMPTY_PATH)
         return

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from untorn_stress.gate import footprints, locks, statx, waits
 from untorn_stress.gate.calls import O_TMPFILE, CallKind
-from untorn_stress.gate.intake import Intake, makes_thread
+from untorn_stress.gate.intake import Intake, makes_thread, touch_unseen
 from untorn_stress.gate.perform import perform, perform_statx
 from untorn_stress.gate.target import AT_FDCWD
 from untorn_stress.gate.worker import GatedWorker, Held
@@ -35,12 +35,14 @@ _PERFORMED = frozenset(
         CallKind.OPEN,
     }
 )
+_LOOKS = frozenset({CallKind.STAT, CallKind.LIST, CallKind.READ, CallKind.WRITE})
+"""Left to the kernel, and touching what was expected, whatever comes of them."""
+_LOCKS = frozenset({CallKind.FLOCK, CallKind.FCNTL})
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2): both names stay."""
 
 UNSEEN = "?"
 WAITS = "waits"
-_WAITS_BARE = "waits, having dropped its own lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +68,17 @@ class Execution:
 
     def let_go(self, held: Held) -> Done:
         """Take the step; it ``waits`` when it is a lock that the target must go on waiting for."""
-        kind, touched = held.call.kind, self._unseen(held)
-        if kind in (CallKind.FLOCK, CallKind.FCNTL) and locks.is_ours(held.call):
-            result = self._lock(held, touched)
-        elif kind is CallKind.WAIT:
-            result = self._pass_time(held)
-        elif kind in _PERFORMED and self._can_perform(held):
-            result = self._perform(held, touched)
-        elif held.call.asks_little and self._can_perform(held):
-            result = self._tell(held, touched)
-        else:
-            result = self._leave(held, touched)
-        if result in (WAITS, _WAITS_BARE):
-            held.waits_for_lock = True
-            return Done(WAITS, touched.footprint(), changes_lock=result is _WAITS_BARE)
-        return self._over(held, result, touched)
+        kind, asks_little = held.call.kind, held.call.asks_little
+        if kind in _LOOKS and not asks_little and held.basis == held.worker.basis():
+            held.worker.listener.let_go(held.notification.id)
+            return self._over(held, UNSEEN, held.expected)
+        if kind in _PERFORMED and self._can_perform(held):
+            return self._perform(held)
+        if asks_little and self._can_perform(held):
+            return self._tell(held)
+        if kind in _LOCKS and locks.is_ours(held.call):
+            return self._lock(held)
+        return self._pass_time(held) if kind is CallKind.WAIT else self._leave(held)
 
     def refuse(self, held: Held, name: str) -> Done:
         """Answer with the errno of that name; the call does not happen.
@@ -99,14 +97,14 @@ class Execution:
         else:
             footprints.touch(touched, call, held.places, held.named, failed=True)
         listener.answer(held.notification.id, 0, getattr(errno, name))
-        return self._over(held, name, touched)
+        return self._over(held, name, touched.footprint())
 
     def shorten(self, held: Held) -> Done:
         """Write half of what a write asks for, and answer so."""
         touched = self._unseen(held)
         written = self._write_half(held, touched)
         held.worker.listener.answer(held.notification.id, written)
-        return self._over(held, str(written), touched)
+        return self._over(held, str(written), touched.footprint())
 
     def shorten_unanswered(self, held: Held) -> Footprint:
         """Write half of what a write asks for; its thread learns nothing of it."""
@@ -125,16 +123,24 @@ class Execution:
     def _unseen(self, held: Held) -> footprints.Touched:
         """What a step of its thread touches besides the call."""
         touched = footprints.Touched(inodes=self._sees_inodes)
-        footprints.touch_open_files(touched, *held.worker.data())
-        footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
+        touch_unseen(touched, held.worker)
         return touched
 
+    def _touched(self, held: Held, *, failed: bool) -> Footprint:
+        """What the step touches by its call, and besides; as expected, if it does not fail."""
+        if not failed and held.basis == held.worker.basis():
+            return held.expected
+        touched = self._unseen(held)
+        footprints.touch(touched, held.call, held.places, held.named, failed=failed)
+        return touched.footprint()
+
     @staticmethod
-    def _over(held: Held, result: str, touched: footprints.Touched) -> Done:
-        held.worker.held.pop(held.notification.tid, None)  # who ends is buried already
-        held.worker.asleep = None
-        held.worker.has_rested = False
-        return Done(result, touched.footprint())
+    def _over(held: Held, result: str, footprint: Footprint) -> Done:
+        worker = held.worker
+        worker.held.pop(held.notification.tid, None)  # who ends is buried already
+        worker.asleep = None
+        worker.has_rested = False
+        return Done(result, footprint)
 
     def death_of(self, worker: GatedWorker) -> Footprint:
         """What SIGKILL would touch: its locks are let go, and files without a name are freed."""
@@ -155,7 +161,7 @@ class Execution:
         # What may block or has effects of its own when it is opened is the kernel's.
         return not place.here or stat.S_ISREG(place.mode) or stat.S_ISDIR(place.mode)
 
-    def _perform(self, held: Held, touched: footprints.Touched) -> str:
+    def _perform(self, held: Held) -> Done:
         listener, ident, call = held.worker.listener, held.notification.id, held.call
         try:
             if call.kind is CallKind.OPEN and held.target.is_full:
@@ -163,24 +169,25 @@ class Execution:
             value = perform(call, held.target)
         except OSError as error:
             number = error.errno or errno.EIO
-            footprints.touch(touched, call, held.places, held.named, failed=True)
+            footprint = self._touched(held, failed=True)
             listener.answer(ident, 0, number)
-            return errno.errorcode.get(number, str(number))
-        footprints.touch(touched, call, held.places, held.named, failed=False)
+            return self._over(held, errno.errorcode.get(number, str(number)), footprint)
         if call.kind is CallKind.OPEN:
-            return self._hand_over(held, value, touched)
-        if born := self._name_born(held):
-            touched.was_born(born)
-        if call.kind is CallKind.UNLINK or (
+            return self._hand_over(held, value)
+        footprint = self._touched(held, failed=False)
+        if call.kind is CallKind.CREATE:
+            footprint = self._made(held)
+        elif call.kind is CallKind.UNLINK or (
             call.kind is CallKind.RENAME and not call.flags & _EXCHANGE
         ):
             self._world.unlinked(held.places[-1])
         listener.answer(ident, value)
-        return str(value)
+        return self._over(held, str(value), footprint)
 
-    def _hand_over(self, held: Held, fd: int, touched: footprints.Touched) -> str:
+    def _hand_over(self, held: Held, fd: int) -> Done:
         """Give the opened descriptor to the target, and note what it is."""
-        call, worker = held.call, held.worker
+        call, worker, touched = held.call, held.worker, self._unseen(held)
+        footprints.touch(touched, call, held.places, held.named, failed=False)
         try:
             status = os.fstat(fd)
             name = self._name_opened(held, status, touched)
@@ -189,17 +196,18 @@ class Execution:
             )
         except OSError as error:
             if error.errno == errno.ENOENT:
-                return "ended"
+                return self._over(held, "ended", touched.footprint())
             worker.listener.answer(held.notification.id, 0, error.errno or errno.EMFILE)
-            return errno.errorcode.get(error.errno or 0, "error")
+            result = errno.errorcode.get(error.errno or 0, "error")
+            return self._over(held, result, touched.footprint())
         finally:
             os.close(fd)
         if name and stat.S_ISREG(status.st_mode):
-            worker.files[held.target.pid, number] = (name, call.writes)
+            worker.opens(held.target.pid, number, name, writes=call.writes)
             (touched.writes if call.writes else touched.reads).add(f"d:{name}")
-        return "fd"
+        return self._over(held, "fd", touched.footprint())
 
-    def _tell(self, held: Held, touched: footprints.Touched) -> str:
+    def _tell(self, held: Held) -> Done:
         """Perform a statx that asks for little; where there is no room for it the kernel does."""
         call, error = held.call, 0
         try:
@@ -211,10 +219,11 @@ class Execution:
             try:
                 held.target.write(call.arguments[4], told)
             except OSError:
-                return self._leave(held, touched)
-        footprints.touch(touched, call, held.places, held.named, failed=bool(error))
+                return self._leave(held)
+        footprint = self._touched(held, failed=bool(error))
         held.worker.listener.answer(held.notification.id, 0, error)
-        return errno.errorcode.get(error, str(error)) if error else "0"
+        result = errno.errorcode.get(error, str(error)) if error else "0"
+        return self._over(held, result, footprint)
 
     def _name_opened(self, held: Held, status: os.stat_result, touched: footprints.Touched) -> str:
         """The inode's name; ``""`` where a link led out of the root."""
@@ -226,9 +235,15 @@ class Execution:
             return name
         return self._world.name_of(status)
 
+    def _made(self, held: Held) -> Footprint:
+        """What a step touches that has made something, which gets its name here."""
+        touched = self._unseen(held)
+        footprints.touch(touched, held.call, held.places, held.named, failed=False)
+        if born := self._name_born(held):
+            touched.was_born(born)
+        return touched.footprint()
+
     def _name_born(self, held: Held) -> str:
-        if held.call.kind is not CallKind.CREATE:
-            return ""
         argument = held.call.paths[0]
         with contextlib.suppress(OSError):
             path = os.fsdecode(argument.path)
@@ -239,8 +254,8 @@ class Execution:
 
     # --- left to the kernel, or answered ---------------------------------------------------------
 
-    def _leave(self, held: Held, touched: footprints.Touched) -> str:
-        call, worker = held.call, held.worker
+    def _leave(self, held: Held) -> Done:
+        call, worker, touched = held.call, held.worker, self._unseen(held)
         call.asks_little = False  # it is told all
         if call.kind is CallKind.FORK:
             worker.births += 1
@@ -265,38 +280,40 @@ class Execution:
                     True  # who knows what it did: it is read back when all stands still
                 )
         worker.listener.let_go(held.notification.id)
-        return UNSEEN
+        return self._over(held, UNSEEN, touched.footprint())
 
     def _forget_files(self, held: Held) -> None:
-        pid = held.target.pid
         if held.call.kind is CallKind.CLOSE:
-            for fd in held.call.fds:
-                held.worker.files.pop((pid, fd), None)
+            held.worker.closes(held.target.pid, held.call.fds)
         elif held.call.kind is CallKind.EXIT:
-            for key in [key for key in held.worker.files if key[0] == pid]:
-                del held.worker.files[key]
+            held.worker.closes(held.target.pid)
 
-    def _lock(self, held: Held, touched: footprints.Touched) -> str:
-        name = held.named[0]
+    def _lock(self, held: Held) -> Done:
+        name, touched = held.named[0], self._unseen(held)
         operation = locks.operation_of(held.call, held.target)
         gives_up = name in held.worker.locked and locks.gives_up(held.call, held.target)
         tried = locks.attempt(held.call, held.target, self._lie)
         self._world.lies_told += self._lie != "real"
         footprints.touch_lock(touched, name, operation, gives_up=gives_up)
         if tried.waits:
-            return _WAITS_BARE if gives_up and locks.drops_if_refused(held.call) else WAITS
+            held.waits_for_lock = True
+            is_bare = gives_up and locks.drops_if_refused(held.call)
+            return Done(WAITS, touched.footprint(), changes_lock=is_bare)
         held.worker.locked.add(name)
         held.worker.listener.answer(held.notification.id, 0, tried.error)
-        return errno.errorcode.get(tried.error, str(tried.error)) if tried.error else "0"
+        result = errno.errorcode.get(tried.error, str(tried.error)) if tried.error else "0"
+        return self._over(held, result, touched.footprint())
 
-    def _pass_time(self, held: Held) -> str:
+    def _pass_time(self, held: Held) -> Done:
         listener, ident = held.worker.listener, held.notification.id
+        footprint = self._unseen(held).footprint()
         if not self._intake.has_others_moved(held) or waits.is_over(held.call, held.target):
             held.worker.let_time_pass(held)
-            return UNSEEN
+            return self._over(held, UNSEEN, footprint)
         value, error = waits.expire(held.call, held.target)
         listener.answer(ident, value, error)
-        return errno.errorcode.get(error, str(value)) if error else str(value)
+        result = errno.errorcode.get(error, str(value)) if error else str(value)
+        return self._over(held, result, footprint)
 
 
 def _base(dirfd: int) -> str:

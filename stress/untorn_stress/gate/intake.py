@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import stat
 import struct
 
@@ -41,13 +42,25 @@ _CLONE_THREAD = 0x10000
 _DESCRIPTORS = frozenset(
     {CallKind.LIST, CallKind.SYNC, CallKind.READ, CallKind.WRITE, CallKind.FLOCK}
 )
+_NAMING = _PATHS | _DESCRIPTORS
 _LOCKS = frozenset({CallKind.FLOCK, CallKind.FCNTL})
-_PLAIN = (_PATHS | _DESCRIPTORS) - _LOCKS | {
-    CallKind.CLOSE,
-    CallKind.DUP,
-    CallKind.MAP,
-    CallKind.WAIT,
-}
+_PLAIN = _NAMING - _LOCKS | {CallKind.CLOSE, CallKind.DUP, CallKind.MAP, CallKind.WAIT}
+_ENDINGS = frozenset({CallKind.CLOSE, CallKind.DUP, CallKind.EXEC, CallKind.EXIT})
+_OF_PROCESSES = frozenset(
+    {CallKind.HANDLER, CallKind.FORK, CallKind.EXIT, CallKind.EXEC, CallKind.IDENTITY}
+)
+"""What is noted before it is let go, and whether or not there is a run."""
+
+
+_OF_NO_INTEREST = frozenset(
+    abi.NUMBER[name]
+    for name, form in FORMS.items()
+    if name in abi.NUMBER and form.kind in _PLAIN | _LOCKS
+)
+"""Calls that nobody need read between two runs, where no lock is lied about."""
+_OF_NO_INTEREST_BUT_LOCKS = frozenset(
+    number for number in _OF_NO_INTEREST if FORMS[abi.NAME[number]].kind in _PLAIN
+)
 
 
 class Intake:
@@ -69,14 +82,16 @@ class Intake:
         self._own_folders = own_folders
         self._holds_closes = holds_closes
         self._moves = moves
+        self._passed = _OF_NO_INTEREST if lie == "real" else _OF_NO_INTEREST_BUT_LOCKS
 
     def receive(self, worker: GatedWorker) -> None:
         """Take one notification and do what its call asks for."""
         notification = worker.listener.receive()
         if notification is None:
             return
-        worker.passing.pop(notification.tid, None)
-        if not worker.is_gated and self._passes(notification):
+        if worker.passing:
+            worker.passing.pop(notification.tid, None)
+        if not worker.is_gated and notification.number in self._passed:
             worker.listener.let_go(notification.id)
             return
         try:
@@ -94,11 +109,6 @@ class Intake:
         elif not held.is_answered:
             worker.held[notification.tid] = held
 
-    def _passes(self, notification: Notification) -> bool:
-        """Whether a call is of no interest between two runs, so that nobody need read it."""
-        kind = FORMS[abi.NAME[notification.number]].kind
-        return kind in _PLAIN or (kind in _LOCKS and self._lie == "real")
-
     def _admit(
         self, worker: GatedWorker, target: Target, notification: Notification, call: Call
     ) -> Held | None:
@@ -110,23 +120,30 @@ class Intake:
             if not held.is_inner:
                 self.answer_chance(held)
             return held
-        if kind is CallKind.HANDLER:
-            _make_restart(call, target)
-            return None
-        if kind is CallKind.FORK:
-            worker.is_plain = False
-            worker.has_family = worker.has_family or not makes_thread(call, target)
-        if kind is CallKind.EXIT and worker.has_family:
-            worker.processes()  # its children get another parent: who they are is known by now
-        if kind is CallKind.IDENTITY or kind is CallKind.EXEC:
-            target.forget()
-        if kind is CallKind.EXEC:
-            target.forget_memory()
+        if kind in _OF_PROCESSES:
+            self._note_process(held)
         if not worker.is_gated:
             return self._lie_about_lock(held)
         if kind is CallKind.WAIT:
             return self._admit_wait(held)
         return held if self._concerns_us(held) else None
+
+    @staticmethod
+    def _note_process(held: Held) -> None:
+        """Note what is about to become of a process."""
+        call, worker, target = held.call, held.worker, held.target
+        if call.kind is CallKind.HANDLER:
+            _make_restart(call, target)
+        elif call.kind is CallKind.FORK:
+            worker.is_plain = False
+            worker.has_family = worker.has_family or not makes_thread(call, target)
+        elif call.kind is CallKind.EXIT:
+            if worker.has_family:
+                worker.processes()  # its children get another parent: who they are is known by now
+        else:
+            target.forget()
+            if call.kind is CallKind.EXEC:
+                target.forget_memory()
 
     @staticmethod
     def answer_chance(held: Held) -> None:
@@ -171,27 +188,27 @@ class Intake:
         return self._moves_of_others(held) > held.moves_of_others
 
     def _concerns_us(self, held: Held) -> bool:
-        call, worker, pid = held.call, held.worker, held.target.pid
-        match call.kind:
-            case kind if kind in _PATHS or kind in _DESCRIPTORS:
-                return self._is_inside(held)
+        call, kind = held.call, held.call.kind
+        if kind in _NAMING:
+            return self._is_inside(held)
+        match kind:
+            case CallKind.CLOSE:
+                return self._admit_close(held)
             case CallKind.FCNTL:
                 if locks.command_of(call) in locks.LOCK_COMMANDS:
                     return self._is_inside(held)
-                self._keep_file(worker, pid, call.fds[0])
+                held.worker.keep_file(held.target.pid, call.fds[0])
                 return False
             case CallKind.DUP:
-                self._keep_file(worker, pid, call.fds[0])
+                held.worker.keep_file(held.target.pid, call.fds[0])
                 return len(call.fds) > 1 and self._releases(held, call.fds[1])
-            case CallKind.CLOSE:
-                return self._admit_close(held)
             case CallKind.EXEC | CallKind.EXIT:
                 return self._admit_end(held)
             case CallKind.MAP:
                 self._note_mapping(held)
                 return False
             case _:
-                return call.kind is CallKind.FORK
+                return kind is CallKind.FORK
 
     def _is_inside(self, held: Held) -> bool:
         """Whether it is about what is below the root; what happens elsewhere may be noted."""
@@ -203,29 +220,37 @@ class Intake:
     def look(self, held: Held) -> bool:
         """Resolve what the call names; whether any of it is below the root."""
         call, target, world = held.call, held.target, self._world
-        held.places = [world.find(each, target) for each in call.paths]
+        held.basis = None
+        is_inside = False
+        held.places = []
+        for path in call.paths:
+            place = world.find(path, target)
+            held.places.append(place)
+            is_inside = is_inside or place.is_inside
         held.named = []
         for fd in call.fds:
             try:
-                held.named.append(world.name_of(target.status_of(fd), target.door(fd)))
+                door = target.door(fd)
+                name = world.name_of(os.stat(door), door)
             except OSError:
-                held.named.append("")
-        if not any(held.named) and not any(place.is_inside for place in held.places):
-            return False
-        self.expect(held)
-        return True
+                name = ""
+            held.named.append(name)
+            is_inside = is_inside or bool(name)
+        if is_inside:
+            self.expect(held)
+        return is_inside
 
     def expect(self, held: Held) -> None:
         """Work out what the pending call would touch."""
-        touched = footprints.Touched(inodes=self._sees_inodes)
-        if held.call.kind in (CallKind.FLOCK, CallKind.FCNTL):
+        touched, kind = footprints.Touched(inodes=self._sees_inodes), held.call.kind
+        if kind in _LOCKS:
             self._expect_lock(held, touched)
-        elif held.call.kind in (CallKind.CLOSE, CallKind.DUP, CallKind.EXEC, CallKind.EXIT):
+        elif kind in _ENDINGS:
             touched.let_go(held.named, nameless=self.is_nameless(held))
         else:
             footprints.touch(touched, held.call, held.places, held.named, failed=False)
-        footprints.touch_open_files(touched, *held.worker.data())
-        footprints.touch_memory(touched, held.worker.letter, shared=not held.worker.is_plain)
+        held.basis = held.worker.basis()
+        touch_unseen(touched, held.worker)
         held.expected = touched.footprint()
 
     @staticmethod
@@ -238,12 +263,6 @@ class Intake:
 
     # --- descriptors -----------------------------------------------------------------------------
 
-    def _keep_file(self, worker: GatedWorker, pid: int, fd: int) -> None:
-        """A second descriptor of an open file: from now on its data counts as in use for ever."""
-        known = worker.files.get((pid, fd))
-        if known is not None:
-            worker.kept.add(known)
-
     def _admit_close(self, held: Held) -> bool:
         worker, pid = held.worker, held.target.pid
         if held.call.name == "close_range":
@@ -255,8 +274,7 @@ class Intake:
             return True
         if self._holds_closes and held.call.name == "close" and self._ends_writing(held):
             return True
-        for fd in fds:
-            worker.files.pop((pid, fd), None)
+        worker.closes(pid, fds)
         return False
 
     def _ends_writing(self, held: Held) -> bool:
@@ -277,10 +295,11 @@ class Intake:
         if not held.worker.locked and not self._sees_inodes:
             return False
         try:
-            status = held.target.status_of(fd)
+            door = held.target.door(fd)
+            status = os.stat(door)
         except OSError:
             return False
-        name = self._world.name_of(status, held.target.door(fd))
+        name = self._world.name_of(status, door)
         frees = self._sees_inodes and name and not status.st_nlink
         if name not in held.worker.locked and not frees:
             if self._sees_inodes and name:  # had the name gone before, this were a step
@@ -317,6 +336,15 @@ class Intake:
             name = self._world.name_of(status)
             if name and stat.S_ISREG(status.st_mode):
                 held.worker.unobserved.append(f"{held.actor} stores to a mapping of {name}")
+
+
+def touch_unseen(touched: footprints.Touched, worker: GatedWorker) -> None:
+    """Add what any step of a worker touches besides its call."""
+    read, written = worker.data()
+    if read or written:
+        footprints.touch_open_files(touched, read, written)
+    if not worker.is_plain:
+        footprints.touch_memory(touched, worker.letter, shared=True)
 
 
 def _make_restart(call: Call, target: Target) -> None:

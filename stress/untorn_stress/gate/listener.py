@@ -9,9 +9,11 @@ import contextlib
 import errno
 import fcntl
 import os
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from untorn_stress.gate import abi
+
+_BLANK: Final = bytes(abi.NOTIFICATION.size)
 
 
 class Notification(NamedTuple):
@@ -37,15 +39,15 @@ class Listener:
     def receive(self) -> Notification | None:
         """Take one held call; None when its thread died before. Blocks if there is none."""
         buffer = self._buffer
-        buffer[:] = bytes(len(buffer))
+        buffer[:] = _BLANK
         try:
             fcntl.ioctl(self.fd, abi.NOTIF_RECV, buffer)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EINTR):
                 return None
             raise
-        ident, tid, _, number, _, _, *arguments = abi.NOTIFICATION.unpack(buffer)
-        return Notification(ident, tid, number, tuple(arguments))
+        call = abi.CALL_OF.unpack(buffer)
+        return Notification(call[0], call[1], call[2], call[3:])
 
     def let_go(self, ident: int) -> None:
         """Let the kernel perform the call; its result stays the target's."""

@@ -66,8 +66,11 @@ def attempt(call: Call, target: Target, lie: str) -> Attempt:
     if lie != "real":
         return Attempt(getattr(errno, lie))
     try:
-        with target.descriptor(signed(call.arguments[0])) as fd:
+        fd = target.duplicate(signed(call.arguments[0]))
+        try:
             return _flock(fd, call) if call.kind is CallKind.FLOCK else _record(fd, call, target)
+        finally:
+            os.close(fd)
     except OSError as error:
         return Attempt(error.errno or errno.EBADF)
 

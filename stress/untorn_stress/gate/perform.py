@@ -12,13 +12,45 @@ between check and use.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
+from typing import Final, NamedTuple
 
 from untorn_stress.gate import abi, statx
-from untorn_stress.gate.calls import Call, signed
+from untorn_stress.gate.calls import FORMS, Call, CallKind, signed
 from untorn_stress.gate.target import AT_FDCWD, Target
+
+
+class _Item(NamedTuple):
+    """One argument of a twin.
+
+    ``value`` is a position among the call's arguments (-1: the current directory), or a constant's
+    value, ``size`` that of what is pointed to. ``text`` is the position of a path among the call's
+    texts: of its own, or of that which follows the directory descriptor (-1: none does).
+    """
+
+    what: str
+    value: int
+    size: int
+    text: int
+
+
+def _items(layout: tuple[str, ...]) -> tuple[_Item, ...]:
+    found: list[_Item] = []
+    texts = 0
+    for item, after in zip(layout, (*layout[1:], ""), strict=True):
+        position, _, size = item[1:].partition(":")
+        if item == "cw":
+            found.append(_Item("d", -1, 0, texts if after[:1] == "p" else -1))
+        elif item[0] == "d":
+            found.append(_Item("d", int(position), 0, texts if after[:1] == "p" else -1))
+        else:
+            found.append(_Item(item[0], int(position), int(size or 0), texts))
+        texts += item[0] == "p"
+    return tuple(found)
+
+
+_ITEMS: Final = {name: _items(form.layout) for name, form in FORMS.items() if form.twin}
 
 
 def perform(call: Call, target: Target) -> int:
@@ -26,49 +58,52 @@ def perform(call: Call, target: Target) -> int:
 
     An open's value is a descriptor of ours. Raises OSError with the errno to answer.
     """
-    with contextlib.ExitStack() as taken:
-        arguments = _arguments(call, target, taken)
+    number = abi.NUMBER[call.form.twin]
+    taken: list[int] = []
+    try:
+        arguments = [_argument(item, call, target, taken) for item in _ITEMS[call.name]]
+        if not (call.kind is CallKind.CREATE or (call.kind is CallKind.OPEN and call.creates)):
+            return abi.syscall(number, *arguments)
         mask = os.umask(target.umask)
         try:
-            return abi.syscall(abi.NUMBER[call.form.twin], *arguments)
+            return abi.syscall(number, *arguments)
         finally:
             os.umask(mask)
+    finally:
+        for fd in taken:
+            os.close(fd)
 
 
 def perform_statx(call: Call, target: Target) -> bytes:
     """Make a statx's twin: all that the kernel fills in. Raises OSError as ``perform``."""
     room = ctypes.create_string_buffer(statx.BYTES)
-    with contextlib.ExitStack() as taken:
-        abi.syscall(abi.NUMBER[call.form.twin], *_arguments(call, target, taken), room)
+    taken: list[int] = []
+    try:
+        arguments = [_argument(item, call, target, taken) for item in _ITEMS[call.name]]
+        abi.syscall(abi.NUMBER[call.form.twin], *arguments, room)
+    finally:
+        for fd in taken:
+            os.close(fd)
     return room.raw
 
 
-def _arguments(call: Call, target: Target, taken: contextlib.ExitStack) -> list[int | bytes | None]:
-    layout = call.form.layout
-    return [
-        _argument(item, after, call, target, taken)
-        for item, after in zip(layout, (*layout[1:], ""), strict=True)
-    ]
-
-
-def _argument(
-    item: str, after: str, call: Call, target: Target, taken: contextlib.ExitStack
-) -> int | bytes | None:
-    if item[0] == "=":
-        return int(item[1:])
-    if item == "cw" or item[0] == "d":
-        if after[:1] == "p" and target.text(call.arguments[int(after[1])])[:1] == b"/":
+def _argument(item: _Item, call: Call, target: Target, taken: list[int]) -> int | bytes | None:
+    what, at, size, text = item
+    if what == "p":
+        return call.texts[text]
+    if what == "=":
+        return at
+    if what == "d":
+        if text >= 0 and (call.texts[text] or b"")[:1] == b"/":
             return AT_FDCWD  # whatever it is, it is not looked at
-        fd = AT_FDCWD if item == "cw" else signed(call.arguments[int(item[1])])
-        return taken.enter_context(target.descriptor(fd))
-    position, _, size = item[1:].partition(":")
-    value = call.arguments[int(position)]
-    if item[0] == "f":
-        return taken.enter_context(target.descriptor(signed(value)))
-    if item[0] == "t":
+        taken.append(target.duplicate(AT_FDCWD if at < 0 else signed(call.arguments[at])))
+        return taken[-1]
+    value = call.arguments[at]
+    if what == "f":
+        taken.append(target.duplicate(signed(value)))
+        return taken[-1]
+    if what == "t":
         return target.text(value) if value else None
-    if item[0] == "p":
-        return target.path(value) if value else None
-    if item[0] == "b":
-        return target.read(value, int(size)) if value else None
-    return value if value < 1 << 63 else value - (1 << 64)
+    if what == "b":
+        return target.read(value, size) if value else None
+    return value

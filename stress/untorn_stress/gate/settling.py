@@ -57,6 +57,8 @@ class Settling:
             self._passed.clear()
         while True:
             self._stand_still(end_s)
+            if self._is_all_at_steps():
+                return
             complex_or_dead = [each for each in self._workers if each.is_dead or not each.is_plain]
             if self._has_woken() or any(each.forget_dead() for each in complex_or_dead):
                 continue
@@ -66,6 +68,16 @@ class Settling:
             if not self._go_on():
                 return
 
+    def _is_all_at_steps(self) -> bool:
+        """Whether all are plain and held at steps, or have answered all: nothing else is to do."""
+        for worker in self._workers:
+            if worker.is_dead or not worker.is_plain or worker.asleep is not None:
+                return False
+            for held in worker.held.values():
+                if held.is_inner:
+                    return False
+        return True
+
     def _stand_still(self, end_s: float) -> None:
         glances: dict[str, Sight | None] = {}
         wait_ms = _COMPLEX_GLANCE_MS
@@ -74,12 +86,17 @@ class Settling:
             if time.monotonic() > end_s:
                 names = ", ".join(worker.letter for worker in unsettled)
                 raise UndecidedError(f"{names} did not stand still in {self._deadline_s} s")
-            is_complex = any(not worker.is_plain for worker in unsettled)
-            is_at_work = any(worker.awaits_answer for worker in unsettled)
-            plain_ms = _GLANCE_MS if is_at_work else 0.0  # who has answered is about to sleep
-            if self._handle_events(wait_ms if is_complex else plain_ms):
-                glances.clear()
-                wait_ms, active_s = 0.0, 0.0
+            patience_ms = 0.0  # who has answered is about to sleep
+            for worker in unsettled:
+                if not worker.is_plain:
+                    patience_ms = wait_ms
+                    break
+                if worker.awaits_answer:
+                    patience_ms = _GLANCE_MS
+            if self._handle_events(patience_ms):
+                if glances:
+                    glances.clear()
+                wait_ms = active_s = 0.0
                 continue
             if self._all_asleep(unsettled, glances):
                 return

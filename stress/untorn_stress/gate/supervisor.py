@@ -103,8 +103,9 @@ class Supervisor:
     def _handle_events(self, timeout_ms: float) -> bool:
         """Take in what has happened; False if nothing did."""
         events = self._poller.poll(timeout_ms)
+        by_fd = self._by_fd
         for fd, event in events:
-            worker = self._by_fd[fd]
+            worker = by_fd[fd]
             if fd == worker.listener.fd:
                 if event & select.POLLIN:
                     self._intake.receive(worker)
@@ -129,10 +130,11 @@ class Supervisor:
 
     def options(self) -> list[Held]:
         """What can be let go now, by actor; empty when nothing can move."""
-        held = sorted(
-            (each for worker in self.workers for each in worker.held.values() if not each.is_inner),
-            key=Held.rank,
-        )
+        held = [
+            each for worker in self.workers for each in worker.held.values() if not each.is_inner
+        ]
+        if len(held) > 1:
+            held.sort(key=Held.rank)
         ready = [each for each in held if not each.waits_for_lock]
         if not ready and not self._stalled:
             self._stalled = True  # a lock may have been let go in a way that we do not see
@@ -147,7 +149,7 @@ class Supervisor:
     @staticmethod
     def option_of(held: Held, adds: Footprint = NOTHING) -> Option:
         """The option that stands for a held call, which touches besides what it ``adds``."""
-        if adds != NOTHING:
+        if adds is not NOTHING:
             return Option(held.actor, held.expected.joined(adds), yielded=held.yielded)
         known = held.option
         if known is None or known.footprint is not held.expected or known.actor != held.actor:
@@ -170,8 +172,7 @@ class Supervisor:
         self._count_move(held.actor)
         if done.result != WAITS:
             self._stalled = False
-        if done.footprint != NOTHING:
-            self._renew(held.actor, done, held)
+        self._renew(held.actor, done, held)
         return Executed(held.actor, held.actor, self._settled(done.footprint)), done
 
     def _count_move(self, actor: str) -> None:
@@ -183,8 +184,10 @@ class Supervisor:
         for worker in self.workers:
             worker.glances.clear()
         self._settling.settle(after_step=True)
-        glances = frozenset().union(*(worker.glances for worker in self.workers))
-        return footprint.joined(Footprint(reads=glances))
+        for worker in self.workers:
+            if worker.glances:
+                footprint = footprint.joined(Footprint(reads=frozenset(worker.glances)))
+        return footprint
 
     def _renew(self, mover: str, done: Done, taken: Held | None = None) -> None:
         """Look anew at what others are held at, where the step may have changed it."""

@@ -21,7 +21,9 @@ from untorn_stress.gate import abi
 
 _PATH_BYTES: Final = 4096
 _PAGE_BYTES: Final = 4096
+_USUAL_BYTES: Final = 256
 _OURSELVES: Final = ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/"))
+_GETFD: Final = abi.NUMBER["pidfd_getfd"]
 AT_FDCWD: Final = -100
 
 
@@ -73,19 +75,21 @@ class Target:
         if not address:
             return b""
         found = b""
+        size = _USUAL_BYTES  # most are short, and a whole page takes longer to copy
         while len(found) < _PATH_BYTES:
-            room = _PAGE_BYTES - (address + len(found)) % _PAGE_BYTES
-            chunk = self.read(address + len(found), room)
+            at = address + len(found)
+            chunk = self.read(at, min(size, _PAGE_BYTES - at % _PAGE_BYTES))
             end = chunk.find(b"\0")
             if end >= 0:
                 return found + chunk[:end]
             found += chunk
+            size = _PAGE_BYTES
         return found
 
     def path(self, address: int) -> bytes:
         """Read a path in a form that means the same to us: ``/proc/self`` is the target's."""
         text = self.text(address)
-        if text[:6] in (b"/proc/", b"/dev/f"):
+        if text.startswith((b"/proc/", b"/dev/f")):
             for prefix, below in _OURSELVES:
                 if text.startswith(prefix):
                     return b"/proc/%d/%b%b" % (self.pid, below, text[len(prefix) :])
@@ -104,13 +108,19 @@ class Target:
 
     # --- descriptors and identity ----------------------------------------------------------------
 
+    def duplicate(self, fd: int) -> int:
+        """A duplicate of one of its descriptors, or of its current directory (AT_FDCWD).
+
+        The caller closes it, at once. OSError as it comes.
+        """
+        if fd == AT_FDCWD:
+            return os.open(f"/proc/{self.pid}/cwd", os.O_PATH | os.O_CLOEXEC)
+        return abi.syscall(_GETFD, self.pidfd, fd, 0)
+
     @contextlib.contextmanager
     def descriptor(self, fd: int) -> Iterator[int]:
-        """A duplicate of one of its descriptors, or of its current directory (AT_FDCWD)."""
-        if fd == AT_FDCWD:
-            ours = os.open(f"/proc/{self.pid}/cwd", os.O_PATH | os.O_CLOEXEC)
-        else:
-            ours = abi.syscall(abi.NUMBER["pidfd_getfd"], self.pidfd, fd, 0)
+        """The same for a block, at whose end it is closed."""
+        ours = self.duplicate(fd)
         try:
             yield ours
         finally:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -26,8 +27,11 @@ from untorn_stress.schedulers.protocol import NOTHING, Footprint, Option
 
 _READ_BYTES = 65536
 
+Basis = tuple[AbstractSet[str], AbstractSet[str], bool]
+"""The files whose data a worker may read, and write, unseen; and whether it is plain."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Held:
     """A thread at the gate, and what its pending call would touch."""
 
@@ -39,6 +43,8 @@ class Held:
     places: list[Place] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
     expected: Footprint = NOTHING
+    basis: Basis | None = None
+    """What was known of its worker when ``expected`` was worked out; None before."""
     option: Option | None = None
     """The option that stands for it, as long as ``expected`` is what it was made with."""
     yielded: bool = False
@@ -77,8 +83,9 @@ class GatedWorker:
         self.awaits_answer = False
         self.has_rested = True
         self.held: dict[int, Held] = {}
-        self.files: dict[tuple[int, int], tuple[str, bool]] = {}
-        self.kept: set[tuple[str, bool]] = set()
+        self.files: Mapping[tuple[int, int], tuple[str, bool]] = {}
+        self._kept: set[tuple[str, bool]] = set()
+        self._data: tuple[AbstractSet[str], AbstractSet[str]] | None = None
         self.locked: set[str] = set()
         self.passing: dict[int, bytes] = {}
         self.glances: set[str] = set()
@@ -106,8 +113,9 @@ class GatedWorker:
         self._count_family()
         self.held.clear()
         self.passing.clear()
-        self.files.clear()
-        self.kept.clear()
+        self.files = {}
+        self._kept.clear()
+        self._data = None
         self.locked.clear()
         self.unobserved.clear()
 
@@ -264,7 +272,7 @@ class GatedWorker:
             text = info.read()
         flags = int(text.split(b"flags:", 1)[1].split()[0], 8)
         if not flags & os.O_DIRECTORY:
-            self.files[target.pid, fd] = (name, (flags & os.O_ACCMODE) != os.O_RDONLY)
+            self.opens(target.pid, fd, name, writes=(flags & os.O_ACCMODE) != os.O_RDONLY)
         if b"\nlock:" in text:
             self.locked.add(name)
 
@@ -273,17 +281,47 @@ class GatedWorker:
         _, writes = self.files.get((held.target.pid, held.call.fds[0]), ("", False))
         return writes
 
+    def opens(self, pid: int, fd: int, name: str, *, writes: bool) -> None:
+        """One of its processes has opened a regular file."""
+        self.files = {**self.files, (pid, fd): (name, writes)}
+        self._data = None
+
+    def closes(self, pid: int, fds: Collection[int] | None = None) -> None:
+        """One of its processes closes these descriptors; all, where none are named."""
+        left = {
+            key: known
+            for key, known in self.files.items()
+            if key[0] != pid or (fds is not None and key[1] not in fds)
+        }
+        if len(left) < len(self.files):
+            self.files = left
+            self._data = None
+
+    def keep_file(self, pid: int, fd: int) -> None:
+        """An open file gets a second descriptor: from now on its data counts as in use for ever."""
+        known = self.files.get((pid, fd))
+        if known is not None:
+            self._kept.add(known)
+            self._data = None
+
     def keep_files(self, pid: int) -> None:
         """A child gets what the process has open: from now on it counts as in use for ever."""
-        self.kept.update(known for (owner, _), known in self.files.items() if owner == pid)
+        self._kept.update(known for (owner, _), known in self.files.items() if owner == pid)
+        self._data = None
 
-    def data(self) -> tuple[set[str], set[str]]:
+    def data(self) -> tuple[AbstractSet[str], AbstractSet[str]]:
         """The files whose data may be read, and written, by what the worker does unseen."""
-        read: set[str] = set()
-        written: set[str] = set()
-        for name, writes in (*self.files.values(), *self.kept):
-            (written if writes else read).add(name)
-        return read, written
+        if self._data is None:
+            known = {*self.files.values(), *self._kept}
+            self._data = (
+                frozenset(name for name, writes in known if not writes),
+                frozenset(name for name, writes in known if writes),
+            )
+        return self._data
+
+    def basis(self) -> Basis:
+        """What ``expected`` rests on besides the call."""
+        return (*self.data(), self.is_plain)
 
     def chance(self, actor: str, count: int) -> bytes:
         """The next bytes of what one of its threads takes for randomness."""

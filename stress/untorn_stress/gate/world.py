@@ -103,6 +103,7 @@ class World:
         self._made: dict[str, int] = {}
         self._letters: dict[str, str] = {}
         self._pid = _NOBODY
+        self._entries: dict[str, str] = {}
         self.lies_told = 0
 
     def begin(self, letters: Mapping[int, str] = MappingProxyType({})) -> None:
@@ -118,6 +119,7 @@ class World:
         self._names = {status.st_ino: "."}
         self._nameless = set()
         self._made = {}
+        self._entries = {}
         self._name_below(self.root, "")
 
     def _name_below(self, folder: str, prefix: str) -> None:
@@ -132,7 +134,11 @@ class World:
 
     def entry(self, name: str) -> str:
         """What an entry of that name is called in every run."""
-        return self._pid.sub(lambda found: self._letters[found.group()], name)
+        known = self._entries.get(name)
+        if known is None:
+            known = self._pid.sub(lambda found: self._letters[found.group()], name)
+            self._entries[name] = known
+        return known
 
     def holds(self, path: str) -> bool:
         """Whether a resolved path is that of the root or of something below it."""
@@ -144,16 +150,18 @@ class World:
         ``door`` is the link in /proc by which it was found. It tells a nameless temporary file
         elsewhere (O_TMPFILE) that got the number of a removed one from that one, still open.
         """
-        if status.st_dev != self._device or self._is_nameless_elsewhere(status, door):
+        if status.st_dev != self._device:
             return ""
-        if status.st_nlink and status.st_ino in self._nameless:  # another has the number now
-            self._nameless.discard(status.st_ino)
-            self._names.pop(status.st_ino, None)
-        return self._names.get(status.st_ino, "")
+        number = status.st_ino
+        if not status.st_nlink:
+            if door and number in self._names and self._leads_elsewhere(door):
+                return ""
+        elif number in self._nameless:  # another has the number now
+            self._nameless.discard(number)
+            self._names.pop(number, None)
+        return self._names.get(number, "")
 
-    def _is_nameless_elsewhere(self, status: os.stat_result, door: str) -> bool:
-        if status.st_nlink or not door or status.st_ino not in self._names:
-            return False
+    def _leads_elsewhere(self, door: str) -> bool:
         try:
             return not self.holds(os.readlink(door).removesuffix(_DELETED))
         except OSError:
@@ -210,6 +218,8 @@ class World:
 class _Walk:
     """One path from a directory on, component by component, as the kernel goes."""
 
+    __slots__ = ("_at", "_follow", "_links", "_parts", "_walked", "_world")
+
     def __init__(self, world: World, base: str, below: str, follow: bool) -> None:
         self._world = world
         self._at = base
@@ -224,17 +234,18 @@ class _Walk:
             status = os.stat(self._at)
         except OSError:
             return OUTSIDE
-        while self._parts:
-            name = self._parts.pop()
-            parent = self._world.name_of(status)
+        world, parts = self._world, self._parts
+        while parts:
+            name = parts.pop()
+            parent = world.name_of(status)
             if parent:
                 self._walked.append(f"i:{parent}" if name == ".." else f"p:{parent}")
             below = f"{self._at.rstrip('/')}/{name}"  # a door is known by its one spelling
             try:
-                there = os.stat(below, follow_symlinks=False)
+                there = os.lstat(below)
             except OSError:
                 return self._missing(parent, name)
-            is_last = not self._parts
+            is_last = not parts
             if stat.S_ISLNK(there.st_mode) and (self._follow or not is_last):
                 self._looked_up(parent, name)
                 next_status = self._pass_link(below)
@@ -242,16 +253,14 @@ class _Walk:
                     return self._nowhere()
                 status = next_status or status
             elif is_last and name != "..":
-                here = self._world.name_of(there)
-                return self._found(parent, name, here, there)
+                return self._found(parent, world.entry(name), world.name_of(there), there)
             else:
                 self._looked_up(parent, name)
                 self._at, status = below, there
         door = self._at if _DOOR.fullmatch(self._at) else ""
-        return self._found("", "", self._world.name_of(status, door), status)
+        return self._found("", "", world.name_of(status, door), status)
 
     def _found(self, parent: str, entry: str, here: str, there: os.stat_result) -> Place:
-        entry = self._world.entry(entry)
         mode, nlink, walked = there.st_mode, there.st_nlink, tuple(self._walked)
         return Place(parent, entry, here, mode, nlink, walked, there.st_ino if here else 0)
 

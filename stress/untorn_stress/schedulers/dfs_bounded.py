@@ -199,9 +199,11 @@ class BoundedDfs:
 
     def _follow(self, step: int, executed: Executed | None) -> None:
         """Take a step into the order; as far as the run before took the same, it is known."""
-        if step < len(self._orders) and self._steps[step] == executed:
-            self._order = self._orders[step]
-            return
+        if step < len(self._orders):
+            known = self._steps[step]
+            if known is executed or known == executed:
+                self._order = self._orders[step]
+                return
         del self._orders[step:], self._steps[step:]
         self._order = self._order.copy()
         if executed is not None:
