@@ -42,7 +42,7 @@ def clip_of(scenario: Scenario) -> str:
         return ""
     from untorn_fixtures import clips  # noqa: PLC0415 (few need it, and none should wait for it)
 
-    return str(clips.clip(CLIP))
+    return str(clips.settled(CLIP))
 
 
 def subject_of(

@@ -62,7 +62,11 @@ def struck(backend: str, strike: Strike) -> Explored:
     """One render of the backend that the strike befalls."""
     kills = strike.fault == KILL
     with subjects.laboratory(
-        backend, seed=0, grain=Grain.DATA, patience=Patience(), clip=str(clips.clip(subjects.CLIP))
+        backend,
+        seed=0,
+        grain=Grain.DATA,
+        patience=Patience(),
+        clip=str(clips.settled(subjects.CLIP)),
     ) as laboratory:
         start = laboratory.natural(strike.played.tree)
         step = strike.step(laboratory.system(strike.played, start))

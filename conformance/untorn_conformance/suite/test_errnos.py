@@ -129,7 +129,7 @@ def test_D2_a_whole_extraction(
     effort: Profile, grounds: Grounds, request: pytest.FixtureRequest
 ) -> None:
     """A request and its decoder, all their threads at the gate, meet errnos where they may."""
-    with opened(request, clip=str(clips.clip("sdr"))) as laboratory:
+    with opened(request, clip=str(clips.settled("sdr"))) as laboratory:
         played = FAILING_EXTRACTION
         if not played.needs <= laboratory.subject.capabilities:
             not_applicable("extraction is not declared")

@@ -132,7 +132,7 @@ def explore_requests(
     gate = availability.probe()
     if not gate.ok:
         unknown(f"the gate cannot be used here: {gate.reason}; {gate.advice}")
-    with trial.laboratory(trial.directories[0], clip=str(clips.clip("sdr"))) as laboratory:
+    with trial.laboratory(trial.directories[0], clip=str(clips.settled("sdr"))) as laboratory:
         if not SINGLE_FLIGHT.needs <= laboratory.subject.capabilities:
             not_applicable("extraction or single-flight is not declared")
         start = beginnings.natural(laboratory, SINGLE_FLIGHT.tree)

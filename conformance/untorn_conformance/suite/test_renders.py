@@ -42,7 +42,7 @@ def rendering(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
     gate = availability.probe()
     if not gate.ok:
         unknown(f"the gate cannot be used here: {gate.reason}; {gate.advice}")
-    clip = str(clips.clip("sdr"))
+    clip = str(clips.settled("sdr"))
     with trial.laboratory(trial.directories[0], clip=clip, grain=Grain.DATA) as opened:
         yield opened
 
