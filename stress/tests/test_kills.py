@@ -195,3 +195,14 @@ def test_the_killed_leave_no_process(laboratory_of: Make) -> None:
     for after in range(1, 6):
         run_of(system, killing(after))
     assert below_us() <= before, "somebody who was killed still runs"
+
+
+def test_of_deaths_with_only_looks_between_them_one_is_made(
+    laboratory_of: Make, explore: Explore
+) -> None:
+    """Who reads locks nothing here and leaves nothing: all of its deaths come to the same."""
+    reads = explore(laboratory_of(), "reader-writer", runs=None, preemptions=0, kills=1)
+    assert reads.exhaustive
+    assert not reads.found
+    deaths = reads.runs - 1
+    assert reads.made <= deaths / 2
