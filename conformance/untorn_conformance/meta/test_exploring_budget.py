@@ -20,8 +20,8 @@ def explore(out: Path, **how: Any) -> Done:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"preemptions": 2}, "3 schedules of at most 2 preemptions from empty, whole to 0"),
-        ({"scheduler": "dfs-unbounded"}, "3 schedules of any number of preemptions from empty"),
+        ({"preemptions": 2}, "3 schedules (2 made) of at most 2 preemptions from empty, whole to 0"),
+        ({"scheduler": "dfs-unbounded"}, "3 schedules (2 made) of any number of preemptions from empty"),
     ],
 )
 def test_a_budget_that_ends_within_the_last_search_leaves_it_undecided(
