@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterable
@@ -228,25 +229,59 @@ def test_D5_a_decoder_killed_at_its_end_publishes_nothing(farm: Farm) -> None:
     assert not pictures(farm)
 
 
+class Barrier:
+    """A pipe without a reader where the decoder is to write a frame: it waits there to open it.
+
+    Who writes under other names passes it by, and is only let go on a little at a time.
+    """
+
+    def __init__(self, farm: Farm, *, after: int) -> None:
+        self._farm = farm
+        self._after = after
+        self._path: Path | None = None
+
+    def written(self) -> list[Path]:
+        """The frames that are there."""
+        found = (self._farm.root / name for name in moments.frame_names(self._farm, ".png"))
+        return [each for each in found if each != self._path]
+
+    def stand(self) -> None:
+        """Stand after so many frames, as soon as one shows how they are called."""
+        if self._path is not None or not (written := self.written()):
+            return
+        first = min(written)
+        if number := re.search("[0-9]+$", first.stem):
+            stem = f"{int(number[0]) + self._after:0{len(number[0])}}"
+            path = first.with_name(first.stem[: number.start()] + stem + first.suffix)
+            with contextlib.suppress(OSError):  # it is there already, or its folder is gone
+                os.mkfifo(path)
+                self._path = path
+
+    def lift(self) -> None:
+        """Go; who waits to open it waits on."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
 def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> bool:
-    """Let the decoder go on a little at a time until it has so many frames, and kill it then.
+    """Let the decoder go on until it has so many frames, where a barrier holds it, and kill it.
 
     False where it was done before.
     """
+    barrier = Barrier(farm, after=frames)
 
-    def written() -> int:
-        return len(moments.frame_names(farm, ".png"))
-
-    def is_empty_among() -> bool:
+    def has_all() -> bool:
         """A file that was only just made is found out for that, whatever became of its decoder."""
-        files = farm.tree().files()
-        return any(not each.size for name, each in files.items() if name.endswith(".png"))
+        written = barrier.written()
+        with contextlib.suppress(FileNotFoundError):  # it was renamed: looked at again
+            return len(written) >= frames and all(each.stat().st_size for each in written)
+        return False
 
     decoders: list[int] = []
 
     def has_begun() -> bool:
         decoders[:] = worker.started()
-        return bool(decoders) or written() > 0
+        return bool(decoders) or bool(barrier.written())
 
     def is_far_enough() -> bool:
         if all(map(supervise.is_gone, decoders)):
@@ -255,13 +290,17 @@ def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> bool:
             for pid in decoders:
                 with contextlib.suppress(ProcessLookupError):
                     step(pid)
-        return written() >= frames and not is_empty_among()
+        barrier.stand()
+        return has_all()
 
     moments.await_moment(has_begun, "a decoder, or its first frame")
     decoders = decoders or worker.started()  # it may have begun between the two looks
-    if not decoders and written() < frames:
+    if not decoders and len(barrier.written()) < frames:
         not_applicable("it decodes in its own process")
-    moments.await_moment(is_far_enough, "the decoder's last frames")
+    try:
+        moments.await_moment(is_far_enough, "the decoder's last frames")
+    finally:
+        barrier.lift()
     running = [pid for pid in decoders if not supervise.is_gone(pid)]
     for pid in running:
         os.kill(pid, signal.SIGKILL)
