@@ -47,15 +47,18 @@ class Hosted:
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
         """Answer requests until there are no more."""
         for line in requests:
-            answers.write(self._renewed() if line == RENEW else serve.answer(self._backend, line))
+            if line == RENEW:
+                answers.write((RENEWED if self.renew() else NOT_RENEWED) + b"\n")
+            else:
+                answers.write(serve.answer(self._backend, line))
             answers.flush()
 
-    def _renewed(self) -> bytes:
+    def renew(self) -> bool:
         """Have the backend renew itself, and with it what Python remembers of its own accord."""
-        is_new = self._backend.renew()  # type: ignore[attr-defined]
+        is_new = bool(self._backend.renew())  # type: ignore[attr-defined]
         tempfile._name_sequence = None  # type: ignore[attr-defined] # drawn from the run's chance
         gc.collect()  # so that the next run's collections come when this one's did
-        return (RENEWED if is_new else NOT_RENEWED) + b"\n"
+        return is_new
 
 
 def main(arguments: Sequence[str]) -> int:

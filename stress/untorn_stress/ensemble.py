@@ -3,6 +3,7 @@
 Rule 1: a hosted worker is new in each run, opens the root before it meets the gate, and is killed
         at the end: nothing of one run is in the next. One that renews itself, and says that nothing
         was left of the run, opens the root between two runs, in place of a new one: half as dear.
+        Nor is one held, or forked anew if it renews itself, that only answers what is known before.
 Rule 2: a foreign worker costs too much to start each time: it closes and opens the root between
         runs, and is started anew when it was killed, died or did not come to rest.
 Rule 3: each worker has a temporary directory of its own, empty when it starts: there nobody meets.
@@ -29,6 +30,7 @@ from untorn_stress.gate import locks
 from untorn_stress.gate.hosting import FOREIGN_KEEPER, CrowdedError, HostingError, Keeper, Order
 from untorn_stress.gate.keeper import RENEW, RENEWED
 from untorn_stress.gate.supervisor import Rules, Supervisor, UndecidedError
+from untorn_stress.gate.ungated import UngatedWorker
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.gate.world import World
 from untorn_stress.player import check_opened, opening
@@ -77,6 +79,8 @@ class Ensemble:
         self.pids: set[int] = set()
         self.lies_told = 0
         self._resting: dict[str, GatedWorker] = {}
+        self._answering: UngatedWorker | None = None
+        """The one that has answered before, and is as new."""
         self._keeper = Keeper(
             cast.zygote or FOREIGN_KEEPER, env=cast.env, stderr=stderr, spawn=cast.spawn
         )
@@ -128,17 +132,38 @@ class Ensemble:
         return worker
 
     def answers(self, requests: Sequence[bytes]) -> list[bytes]:
-        """What a fresh worker answers to these before it meets the gate; then it is ended.
+        """What a worker answers to these that is new, or as new, and meets no gate.
+
+        It is over, or is as new again, when it has answered.
 
         Raises HostingError, also where workers can only be asked at the gate.
         """
         if not self._opens_before:
             raise HostingError("these workers are asked at the gate")
         setup = [opening(self._root), *requests]
-        worker, answers = self._start(JUDGE, "", [line.decode() for line in setup])
-        worker.close()
+        answers = self._ask_ungated(self._order(JUDGE, "", [line.decode() for line in setup]))
         check_opened(answers[0])
         return answers[1:]
+
+    def _ask_ungated(self, order: Order) -> list[bytes]:
+        worker, self._answering = self._answering, None
+        try:
+            if worker is None:
+                worker, answers = self._keeper.ask(order)
+                self.pids.add(worker.pid)
+            else:
+                answers = self._keeper.ask_again(worker, order)
+            if worker.is_as_new(order.deadline_s) and not self._has_open(worker.pid):
+                worker, self._answering = None, worker
+        except CrowdedError:
+            if worker is not None:  # it first ends whom it started
+                patient, worker = worker, None
+                patient.end(order.deadline_s)
+            raise
+        finally:
+            if worker is not None:
+                worker.end()
+        return answers
 
     def touched_by_opening(self, count: int, rules: Rules, chance: str) -> Footprint:
         """What so many workers touch when they open the root at the gate, one after the other.
@@ -184,9 +209,14 @@ class Ensemble:
     def _start(
         self, letter: str, chance: str, setup: Sequence[str] = ()
     ) -> tuple[GatedWorker, list[bytes]]:
+        worker, answers = self._keeper.start(self._order(letter, chance, setup))
+        self.pids.add(worker.pid)
+        return worker, answers
+
+    def _order(self, letter: str, chance: str, setup: Sequence[str]) -> Order:
         own_folder = self._own_folder(letter)
         _make_empty(own_folder)
-        order = Order(
+        return Order(
             letter=letter,
             argv=self._cast.argv,
             env={**self._cast.program_env, "TMPDIR": str(own_folder)},
@@ -195,9 +225,6 @@ class Ensemble:
             chance=chance,
             deadline_s=self._rules.deadline_s,
         )
-        worker, answers = self._keeper.start(order)
-        self.pids.add(worker.pid)
-        return worker, answers
 
     def _own_folder(self, letter: str) -> Path:
         return Path(f"{self._own_folders}{letter}")
@@ -235,18 +262,18 @@ class Ensemble:
         worker.let_pass()
         try:
             if self._cast.zygote:
-                return self._ask(worker, RENEW) == RENEWED and not self._has_open(worker)
+                return self._ask(worker, RENEW) == RENEWED and not self._has_open(worker.pid)
             line = self._ask(worker, wire.encode_request(1, Verb.CLOSE, {}), until_it_rests=True)
             wire.decode_answer(line, verb=Verb.CLOSE)
         except (BackendError, UndecidedError, ProtocolError):
             return False
-        return not self._has_open(worker)
+        return not self._has_open(worker.pid)
 
-    def _has_open(self, worker: GatedWorker) -> bool:
+    def _has_open(self, pid: int) -> bool:
         """Whether it keeps open what lies below the root: what failed may never be closed."""
-        for fd in locks.open_descriptors(worker.pid):
+        for fd in locks.open_descriptors(pid):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                path = os.readlink(f"/proc/{worker.pid}/fd/{fd}")
+                path = os.readlink(f"/proc/{pid}/fd/{fd}")
                 if f"{path}/".startswith(f"{self._real_root}/"):
                     return True
         return False
@@ -258,6 +285,9 @@ class Ensemble:
             for worker in self._resting.values():
                 closing.callback(worker.close)
             self._resting.clear()
+            if self._answering is not None:
+                closing.callback(self._answering.end)
+                self._answering = None
 
 
 def _make_empty(folder: Path) -> None:

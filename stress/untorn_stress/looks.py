@@ -1,10 +1,11 @@
-"""How fresh workers look at trees, many of them: each tree once, each look by workers of its own.
+"""How fresh workers look at trees, many of them: each tree once, each look by workers as in a run.
 
-Rule 1: a worker is forked for each look, has opened the root as it is then, and ends with the look.
-        A foreign one is as new as it is in each run: it closes the root, and opens it again.
-Rule 2: nobody holds it. So all that it will be asked may be asked before it meets the gate, where
-        calls cost what they cost: a dialogue that was had before, if its programs would ask the
-        same of these answers. Where they would not, the tree is put back and another is asked.
+Rule 1: a worker is new in each look, has opened the root as it is then, and ends with the look; or
+        is as new as one in each run: it renewed itself, said that nothing was left, and keeps
+        nothing open below the root. A foreign one closes the root, and opens it again.
+Rule 2: nobody holds it. So all that it will be asked may be asked without a gate, where calls
+        cost what they cost: a dialogue that was had before, if its programs would ask the same of
+        these answers. Where they would not, the tree is put back and another is asked.
 Rule 3: what no known dialogue fits is asked at the gate, answer by answer, and is known from then
         on. So is whoever died before it had answered: the gate tells of what.
 """

@@ -33,6 +33,10 @@ class Loop:
         """Each measurement is a process of its own."""
         return False
 
+    def renew(self) -> bool:
+        """Nobody asks for it."""
+        return False
+
     def prepare(self, lines: Sequence[bytes]) -> list[bytes]:
         """Nothing is asked before there is a gate."""
         assert not lines

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from untorn_stress import supervise
 from untorn_stress.gate.keeper import PACKET_BYTES
+from untorn_stress.gate.ungated import UngatedWorker
 from untorn_stress.gate.worker import GatedWorker
 from untorn_stress.grain import Grain
 from untorn_stress.spawning import Spawn, anew
@@ -119,16 +120,11 @@ class Keeper:
             stdout_read, stdout_write = os.pipe()
             report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.callback(report.close)
-            packet = {
-                "argv": list(order.argv),
-                "env": dict(order.env or {}),
-                "setup": list(order.setup),
-                "grain": order.grain.value,
-            }
             descriptors = [stdin_read, stdout_write, self._stderr, theirs.fileno()]
             try:
-                self._ask(json.dumps(packet).encode(), descriptors)
-                said, listener = self._report(report, theirs, order.deadline_s)
+                self._ask(_packet(order, is_ungated=False), descriptors)
+                theirs.close()  # so that a worker that dies is an end of file and no silence
+                said, (listener,) = self._report(report, order.deadline_s)
             except BaseException:
                 os.close(stdin_write)
                 os.close(stdout_read)
@@ -141,6 +137,31 @@ class Keeper:
         worker = GatedWorker(order.letter, said["pid"], listener, streams, order.chance)
         worker.renews = said["renews"]
         return worker, [answer.encode() for answer in said["answers"]]
+
+    def ask(self, order: Order) -> tuple[UngatedWorker, list[bytes]]:
+        """Start a hosted worker that meets no gate; it, and what it answered to its setup.
+
+        Raises HostingError, and as such HostingTimeoutError and CrowdedError.
+        """
+        self._take_news()
+        report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                self._ask(_packet(order, is_ungated=True), [self._stderr, theirs.fileno()])
+            said, (pidfd,) = self._report(report, order.deadline_s)
+            worker = UngatedWorker(said["pid"], pidfd, report, renews=said["renews"])
+        except BaseException:
+            report.close()
+            raise
+        return worker, [answer.encode() for answer in said["answers"]]
+
+    def ask_again(self, worker: UngatedWorker, order: Order) -> list[bytes]:
+        """What one that is as new answers to the setup of an order. Raises as ``ask`` does."""
+        self._take_news()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # that it died is told
+            worker.report.send(json.dumps(list(order.setup)).encode())
+        said, _ = self._report(worker.report, order.deadline_s)
+        return [answer.encode() for answer in said["answers"]]
 
     def _ask(self, packet: bytes, descriptors: Sequence[int]) -> None:
         try:
@@ -159,10 +180,7 @@ class Keeper:
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         raise HostingError(f"the keeper has ended ({how}){self.last_words()}")
 
-    def _report(
-        self, report: socket.socket, theirs: socket.socket, deadline_s: float
-    ) -> tuple[dict[str, Any], int]:
-        theirs.close()  # so that a worker that dies is an end of file and no silence
+    def _report(self, report: socket.socket, deadline_s: float) -> tuple[dict[str, Any], list[int]]:
         report.settimeout(deadline_s)
         try:
             packet, descriptors, _, _ = socket.recv_fds(report, PACKET_BYTES, 1)
@@ -179,7 +197,7 @@ class Keeper:
             raise CrowdedError("the backend starts threads or processes when it is opened")
         if "refused" in said:
             raise GateRefusedError(f"the gate was refused: {said['refused']}")
-        return said, descriptors[0]
+        return said, descriptors
 
     def last_words(self) -> str:
         """What was last written to stderr, as the end of a message."""
@@ -226,3 +244,14 @@ class Keeper:
                 os.close(stderr)
         if self._process.returncode != 0:
             supervise.kill_all(lambda: supervise.marked(self._mark))
+
+
+def _packet(order: Order, *, is_ungated: bool) -> bytes:
+    packet = {
+        "argv": list(order.argv),
+        "env": dict(order.env or {}),
+        "setup": list(order.setup),
+        "grain": order.grain.value,
+        "is_ungated": is_ungated,
+    }
+    return json.dumps(packet).encode()

@@ -9,9 +9,11 @@ Rule 2: when the supervisor is gone, its end of the socket closes, and the keepe
 Rule 3: when the keeper is gone, the kernel kills its workers (PR_SET_PDEATHSIG).
 Rule 4: a worker is one thread without children when it meets the gate: the filter reaches nobody
         else. One that got company from its backend's ``open`` says so and ends.
+Rule 5: a worker that is never to be held meets no gate. It answers over its own socket, and is
+        asked again there once it has said that it is as new.
 
-One request is one packet: JSON, with five descriptors: stdin, stdout, stderr, a socket for the
-report, and (a memory file) what to do before the gate. The worker reports over its own socket.
+One request is one packet: JSON, with four descriptors: stdin, stdout, stderr and a socket for the
+report; who meets no gate has only the last two. The worker reports over its own socket.
 
 Sources: prctl(2), unix(7), seccomp_unotify(2).
 """
@@ -51,6 +53,9 @@ class Host(Protocol):
     @property
     def renews(self) -> bool:
         """Whether it understands RENEW: to be as new without a new process."""
+
+    def renew(self) -> bool:
+        """Be as new; False where it cannot. Only asked of one that ``renews``."""
 
     def prepare(self, lines: Sequence[bytes]) -> list[bytes]:
         """Answer requests before there is a gate."""
@@ -123,11 +128,11 @@ def _become_worker(
         if os.getppid() != keeper:
             os._exit(_EXIT_FAILED)
         control.close()
-        stdin, stdout, stderr, report_fd = descriptors
+        *streams, stderr, report_fd = descriptors
         gate = gates[Grain(order["grain"])]
         report = socket.socket(fileno=report_fd)
         if order["argv"]:
-            _run_program(order, (stdin, stdout, stderr), report, gate)
+            _run_program(order, (*streams, stderr), report, gate)
         assert make_host is not None, "this keeper hosts no backend"
         os.dup2(stderr, 2)
         os.close(stderr)
@@ -135,13 +140,11 @@ def _become_worker(
         tempfile.tempdir = None  # found anew, where this worker has its own
         host = make_host()
         abi.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)  # so that a daemon of the backend shows as ours
-        answers = host.prepare([line.encode() for line in order["setup"]])
-        if _has_company():
-            report.send(json.dumps({"crowded": True}).encode())
-            _end_all()
-            os._exit(_EXIT_FAILED)
+        if order["is_ungated"]:
+            _answer_ungated(order["setup"], report, host)
+        answers = _prepared(host, order["setup"], report)
         abi.prctl(abi.PR_SET_CHILD_SUBREAPER, 0)
-        requests, replies = os.fdopen(stdin, "rb"), os.fdopen(stdout, "wb")
+        requests, replies = os.fdopen(streams[0], "rb"), os.fdopen(streams[1], "wb")
         _meet_the_gate(report, gate, answers, renews=host.renews)
         host.serve(requests, replies)
         os._exit(0)
@@ -150,6 +153,38 @@ def _become_worker(
         sys.stderr.flush()
     finally:
         os._exit(_EXIT_FAILED)
+
+
+def _prepared(host: Host, setup: Sequence[str], report: socket.socket) -> list[str]:
+    """What it answers to its setup; who got company by it says so and ends."""
+    answers = host.prepare([line.encode() for line in setup])
+    if _has_company():
+        report.send(json.dumps({"crowded": True}).encode())
+        _end_all()
+        os._exit(_EXIT_FAILED)
+    return [answer.decode() for answer in answers]
+
+
+def _answer_ungated(setup: Sequence[str], report: socket.socket, host: Host) -> NoReturn:
+    """Answer, and again as often as it is asked, if it is as new each time."""
+    told = [os.pidfd_open(os.getpid())]  # by which it is known though it ends by itself
+    while True:
+        answers = _prepared(host, setup, report)
+        said = {"pid": os.getpid(), "answers": answers, "renews": host.renews}
+        socket.send_fds(report, [json.dumps(said).encode()], told)
+        while told:
+            os.close(told.pop())
+        if host.renews:
+            if not host.renew():
+                os._exit(0)
+            if _has_company():
+                _end_all()
+                os._exit(_EXIT_FAILED)
+            report.send(RENEWED)
+        packet = report.recv(PACKET_BYTES)  # who is not asked again is ended while it waits
+        if not packet:
+            os._exit(0)
+        setup = json.loads(packet)
 
 
 def _has_company() -> bool:
@@ -162,7 +197,7 @@ def _has_company() -> bool:
 
 def _run_program(
     order: dict[str, Any],
-    streams: tuple[int, int, int],
+    streams: Sequence[int],
     report: socket.socket,
     gate: Prepared,
 ) -> None:
@@ -175,11 +210,10 @@ def _run_program(
 
 
 def _meet_the_gate(
-    report: socket.socket, gate: Prepared, answers: Sequence[bytes], *, renews: bool
+    report: socket.socket, gate: Prepared, answers: Sequence[str], *, renews: bool
 ) -> None:
     """Install the filter and hand its listener over; from here on the supervisor must answer."""
-    told = [answer.decode() for answer in answers]
-    said = {"pid": os.getpid(), "answers": told, "renews": renews}
+    said = {"pid": os.getpid(), "answers": answers, "renews": renews}
     try:
         listener = gate.install()
     except OSError as error:
