@@ -102,7 +102,7 @@ class Explored:
     @property
     def evidence(self) -> Evidence:
         """What a search without a finding is evidence for."""
-        runs = f"{self.runs} schedules" + f" ({self.made} made)" * (self.made < self.runs)
+        runs = f"{self.runs} schedules" + f", {self.made} made" * (self.made < self.runs)
         if self.alike:
             runs += f", as from {self.alike}"
         if self.failed is not None:

@@ -27,7 +27,7 @@ def explore(out: Path, **how: Any) -> Done:
 def test_a_budget_that_ends_within_the_last_search_leaves_it_undecided(
     how: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    said = f"3 schedules (2 made) {said}"
+    said = f"3 schedules, 2 made {said}"
     done = explore(tmp_path, runs=3, **how)
     assert done.exit_code == 6
     assert done.text.splitlines()[-1] == (
