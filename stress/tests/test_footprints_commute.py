@@ -11,6 +11,7 @@ import ctypes
 import itertools
 import os
 import shutil
+import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,7 +33,8 @@ from untorn_stress.gate.calls import (
 from untorn_stress.gate.footprints import Touched
 from untorn_stress.gate.target import AT_FDCWD, Target
 from untorn_stress.gate.world import Place, World
-from untorn_stress.schedulers.protocol import Footprint
+from untorn_stress.schedulers.knowledge import Knowledge
+from untorn_stress.schedulers.protocol import Executed, Footprint
 
 OLD_S = 1000
 FOLDERS = ("d", "e", "d/s", "e/s")
@@ -258,6 +260,32 @@ def wrongly_unseen(field: Field) -> Iterator[str]:
 
 def test_what_is_unseen_tells_nothing(field: Field) -> None:
     assert list(wrongly_unseen(field)) == []
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_whether_what_goes_is_still_open_decides_which_inode_is_free(closed: bool) -> None:
+    """Nobody sees it at once: who makes a file then and looks at it does."""
+
+    def known(*, closes: bool) -> bytes:
+        order, place = Knowledge(), Place("d", "f", "X", stat.S_IFREG, 1, ("p:d",), 7)
+        steps = [("A", "openat"), *[("A", "close")] * closes, ("B", "unlinkat"), ("B", "openat")]
+        for actor, name in steps:
+            touched = Touched(inodes=True)
+            if name == "close":
+                touched.let_go(["X"], nameless=False)
+            elif (actor, name) == ("B", "openat"):
+                touched.took_inode(replace(place, entry="g", here=""))
+                touched.was_born("B1")
+            else:
+                call = Call(name, FORMS[name], ())
+                footprints.touch(touched, call, [place], [], failed=False)
+            order.add(Executed(actor, actor, touched.footprint()))
+        looks = Touched(inodes=True)
+        looks.saw("B1")
+        order.add(Executed("B", "B", looks.footprint()))
+        return order.of("B")
+
+    assert (known(closes=closed) == known(closes=True)) == closed
 
 
 def unseen(kind: str) -> Callable[[Touched], Footprint]:

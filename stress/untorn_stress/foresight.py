@@ -227,7 +227,7 @@ _UNKNOWN: Final[Mapping[Footprint, Mapping[bytes, Any]]] = MappingProxyType({})
 
 
 class _Known(Generic[V]):
-    """Values by what led there: a name, the actor's last step, and the causes of a footprint.
+    """Values by what led there: a name, what the actor knew, and what it learned of a footprint.
 
     ``doubts`` counts how often the same had led to something else.
     """

@@ -9,7 +9,6 @@ Rule 2: the step with which an operation of B begins reads ``past:A`` of every o
         first step, or the one within which it was asked where it may have read files before.
 Rule 3: only verbs that rules set in order count: what is looked up, published, evicted, extracted
         has both a beginning and an end; of a read its end counts, of a release its beginning.
-
 Rule 4: the step within which an operation of A ends, of whatever verb, writes ``said:A``, which
         nobody reads. When A has died, its answers are all that remains of what it knew.
 

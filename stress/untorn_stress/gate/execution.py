@@ -232,6 +232,7 @@ class Execution:
         if is_new or call.flags & O_TMPFILE == O_TMPFILE:
             name = self._world.born(status, held.actor)
             touched.was_born(name)
+            touched.held_open(name)
             return name
         return self._world.name_of(status)
 

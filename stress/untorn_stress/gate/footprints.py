@@ -31,7 +31,9 @@ Rule 9: who makes, removes or replaces an entry learns of that entry. What it le
         and in the stat of the directory, and whether there were others, it does not learn; neither
         does who sets stamps learn of those before.
 Rule 10: who makes an inode takes a free number, and learns which only by a look at the inode
-        (``n:``) or a listing: both are fed by what was free.
+        (``n:``) or a listing: both are fed by what was free. That follows from who has an inode
+        open, too, when its last name goes: who opens or closes it marks ``h:``, which is written
+        then. Nobody is told of marks but who takes the name away.
 Rule 11: who closes a file or dies learns nothing of the locks that go; who asks for a lock does.
 
 Source: gate_rules T2; readdir(3), rmdir(2), rename(2), inode(7) on what updates which stamp.
@@ -138,6 +140,12 @@ class Touched:
             self._written_unseen.add(f"n:{name}")
             self._fed.add(f"n:{name}")
 
+    def held_open(self, name: str) -> None:
+        """Who has it open has changed: an inode without a name is free when nobody has."""
+        if self._inodes and name:
+            self._read_unseen.add(f"h:{name}")
+            self._marks.add(f"h:{name}")
+
     def shared_lock(self, name: str) -> None:
         """A lock was asked for that many may have."""
         self.reads.add(f"l:{name}")
@@ -146,6 +154,8 @@ class Touched:
     def let_go(self, names: Collection[str], *, nameless: bool) -> None:
         """Descriptors of these were closed; ``nameless``: one has no name, and frees its inode."""
         self._written_unseen.update(f"l:{name}" for name in names)
+        for name in names:
+            self.held_open(name)
         if self._inodes:
             self.reads.update(f"i:{name}" for name in names)
             if nameless:
@@ -157,6 +167,7 @@ class Touched:
         if stat.S_ISDIR(place.mode):
             self.writes.update((f"p:{place.here}", f"o:{place.here}", f"z:{place.here}"))
         if self._inodes and (stat.S_ISDIR(place.mode) or place.nlink <= 1):
+            self.writes.add(f"h:{place.here}")
             self._written_unseen.add(INODES)
 
 
@@ -254,6 +265,7 @@ def _open(touched: Touched, call: Call, place: Place, *, failed: bool) -> None:
         return
     if place.here:
         touched.reads.add(f"d:{place.here}")
+        touched.held_open(place.here)
     if call.creates and not place.here:
         touched.changed_entry(place)
         touched.took_inode(place)

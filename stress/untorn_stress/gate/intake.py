@@ -303,7 +303,7 @@ class Intake:
         frees = self._sees_inodes and name and not status.st_nlink
         if name not in held.worker.locked and not frees:
             if self._sees_inodes and name:  # had the name gone before, this were a step
-                held.worker.glances.add(f"i:{name}")
+                held.worker.glances.update((f"i:{name}", f"h:{name}"))
             return False
         held.named.append(name)
         self.expect(held)

@@ -186,7 +186,9 @@ class Supervisor:
         self._settling.settle(after_step=True)
         for worker in self.workers:
             if worker.glances:
-                footprint = footprint.joined(Footprint(reads=frozenset(worker.glances)))
+                reads = frozenset(worker.glances)
+                closed = frozenset(name for name in reads if name.startswith("h:"))
+                footprint = footprint.joined(Footprint(reads, unseen=closed, marks=closed))
         return footprint
 
     def _renew(self, mover: str, done: Done, taken: Held | None = None) -> None:

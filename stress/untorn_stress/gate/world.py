@@ -5,6 +5,7 @@
     o:X      what directory X lists, and in which order: written by what changes its entries
     z:X      whether directory X has any entries
     n:X      the inode number of X, where it was taken in this run
+    h:X      who holds X open, where inode numbers are seen
     t:X      what these leave in the stat of X: its times, its size, its count of links
     p:X      whether directory X may be searched: its mode and owner, and that it was not removed
     d:X      the data of file X
