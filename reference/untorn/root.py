@@ -16,6 +16,7 @@ import os
 import stat
 import weakref
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from untorn import layout, syscalls
 from untorn.errors import RootRefusedError
@@ -33,6 +34,13 @@ _TRUSTED_TYPES = {
     0x858458F6: "ramfs",
 }
 _WRITABLE_BY_OTHERS = 0o022
+
+
+class _Checked(NamedTuple):
+    """A directory that is ours: what an open descriptor refers to never changes."""
+
+    fd: int
+    identity: syscalls.Identity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,24 +71,23 @@ class Root:
         "trust",
     )
 
-    def __init__(self, path: str, fd: int, children: dict[str, int]) -> None:
+    def __init__(self, path: str, fd: int, children: dict[str, _Checked]) -> None:
         self.path = path
         self.fd = fd
-        self.entries_fd = children[layout.ENTRIES]
-        self.staging_fd = children[layout.STAGING]
-        self.trash_fd = children[layout.TRASH]
-        self.ctl_fd = children[layout.CTL]
+        self.entries_fd = children[layout.ENTRIES].fd
+        self.staging_fd = children[layout.STAGING].fd
+        self.trash_fd = children[layout.TRASH].fd
+        self.ctl_fd = children[layout.CTL].fd
         self.entries_path = os.path.join(path, layout.ENTRIES)
         self._entries_name = os.fsencode(self.entries_path)
-        self.identity = syscalls.identity_of(os.fstat(self.entries_fd))
-        # What an open descriptor refers to never changes, so it is asked for once.
+        self.identity = children[layout.ENTRIES].identity
         self._beside = {
-            os.fsencode(name): syscalls.identity_of(os.fstat(children[name]))
+            os.fsencode(name): children[name].identity
             for name in (layout.STAGING, layout.TRASH, layout.CTL)
         }
         self.trust = _judge_trust(self.ctl_fd)
         self.boot_id = _boot_id()
-        weakref.finalize(self, _close_all, [fd, *children.values()])
+        weakref.finalize(self, _close_all, [fd, *(each.fd for each in children.values())])
 
     def is_current(self) -> bool:
         """Whether the path still leads to the directory that was checked."""
@@ -111,30 +118,42 @@ def open_root(path: str) -> Root:
     """
     if not syscalls.SUPPORTED:
         raise OSError(errno.ENOTSUP, "the cache needs Linux; frames are extracted uncached", path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with contextlib.suppress(FileExistsError):  # whose it is and what it is, is checked below
-        os.mkdir(path, 0o700)
-    fd = _open_checked(path, path)
-    children: dict[str, int] = {}
+    fd = _open_or_make(path, path).fd
+    children: dict[str, _Checked] = {}
     try:
         for name in layout.DIRECTORIES:
-            _make_directory(name, fd)
-            children[name] = _open_checked(name, os.path.join(path, name), dir_fd=fd)
+            children[name] = _open_or_make(name, os.path.join(path, name), dir_fd=fd)
         _write_once(layout.CACHEDIR_TAG, layout.CACHEDIR_TAG_TEXT, fd)
-        _write_once(layout.GC_LOCK, "", children[layout.CTL])
+        _write_once(layout.GC_LOCK, "", children[layout.CTL].fd)
         return Root(path, fd, children)
     except BaseException:
-        _close_all([fd, *children.values()])
+        _close_all([fd, *(each.fd for each in children.values())])
         raise
 
 
-def _open_checked(name: str, path: str, *, dir_fd: int | None = None) -> int:
+def _open_or_make(name: str, path: str, *, dir_fd: int | None = None) -> _Checked:
+    """The checked directory; made where it is missing, which it hardly ever is."""
     try:
         fd = os.open(name, syscalls.DIRECTORY_FLAGS, dir_fd=dir_fd)
+    except OSError:  # it is missing, or the attempt to make it tells what is wrong
+        if dir_fd is None:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        _make_directory(name, dir_fd)
+        fd = _open_directory(name, path, dir_fd)
+    return _check(fd, path)
+
+
+def _open_directory(name: str, path: str, dir_fd: int | None) -> int:
+    try:
+        return os.open(name, syscalls.DIRECTORY_FLAGS, dir_fd=dir_fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise RootRefusedError(f"{path} is not a directory, or is a symlink") from None
         raise
+
+
+def _check(fd: int, path: str) -> _Checked:
+    """Take the open directory, unless others could meddle with it: then it is closed."""
     try:
         status = os.fstat(fd)
     except OSError:
@@ -144,7 +163,7 @@ def _open_checked(name: str, path: str, *, dir_fd: int | None = None) -> int:
     if problem is not None:
         os.close(fd)
         raise RootRefusedError(f"{path} {problem}")
-    return fd
+    return _Checked(fd, syscalls.identity_of(status))
 
 
 def unsafe(status: os.stat_result) -> str | None:
@@ -157,18 +176,18 @@ def unsafe(status: os.stat_result) -> str | None:
     return None
 
 
-def _make_directory(name: str, dir_fd: int) -> None:
+def _make_directory(name: str, dir_fd: int | None) -> None:
     try:
         os.mkdir(name, 0o700, dir_fd=dir_fd)
     except FileExistsError:
         return
     except OSError:
-        # A read-only root can still be read: what is there already is enough for lookups.
+        # A read-only file system says so even of what is there: opening it tells what is wrong.
         if not _exists(name, dir_fd):
             raise
 
 
-def _exists(name: str, dir_fd: int) -> bool:
+def _exists(name: str, dir_fd: int | None) -> bool:
     try:
         os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except OSError:
