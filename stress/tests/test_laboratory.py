@@ -192,6 +192,24 @@ def test_a_search_of_a_cache_that_takes_no_step_is_not_exhaustive(
     assert (explored.runs, explored.exhaustive) == (1, False)
 
 
+def test_a_search_whose_first_run_is_not_made_again_says_where_it_parted(
+    laboratory_of: Make, explore: Explore
+) -> None:
+    explored = explore(
+        laboratory_of("""
+        def lookup(self, *, key):
+            once = Path(__file__).with_name("once")
+            if once.exists():
+                os.stat(Path(self._root))
+            once.write_bytes(b"")
+            return super().lookup(key=key)
+        """),
+        "failing-lookup",
+    )
+    assert explored.runs == 1
+    assert explored.nondeterministic == "the same schedule, made twice, parts at step 0: access"
+
+
 # --- deadlines ------------------------------------------------------------------------------------
 
 BLOCKS = "os.read(os.pipe()[0], 1)"

@@ -199,7 +199,11 @@ class Exploration:
     def _follow(self, search: Search[GatedRun], system: GatedSystem) -> None:
         """Go through the runs of a search, and note what they show."""
         notes = self._notes
+        first: Run | None = None
+        system.record = True  # the first run, to be compared with itself
         for result in search:
+            if first is None:
+                first, system.record = result.run, False
             notes.unobserved.update(dict.fromkeys(result.run.unobserved))
             notes.took_steps |= bool(result.run.choices)
             notes.failed += any(each.faults for each in result.run.operations)
@@ -210,8 +214,8 @@ class Exploration:
                 break
         if self._must_fail and search.progress.stopped is not Stopped.BUDGET:
             notes.undecided = notes.undecided or self._unmet()
-        if self._is_whole(search):
-            notes.nondeterministic = notes.nondeterministic or differs_from_itself(system)
+        if first is not None and self._is_whole(search):
+            notes.nondeterministic = notes.nondeterministic or differs_from_itself(system, first)
 
     def _unmet(self) -> str:
         """Which failing calls were asked for, and met by nobody."""
@@ -327,11 +331,14 @@ def record(system: GatedSystem, run: Run) -> Run | None:
         system.record = False
 
 
-def differs_from_itself(system: GatedSystem) -> str:
-    """Make the run without preemption twice, every step in words; where they part, or ""."""
+def differs_from_itself(system: GatedSystem, one: Run) -> str:
+    """Make a run again that was told in words, when all others were made; where they part, or "".
+
+    Raises ScheduleMismatchError where it cannot be made again.
+    """
     system.record = True
     try:
-        one, other = (system.run(Replay(()).choose).run for _ in range(2))
+        other = system.run(Replay(one.choices).choose).run
     finally:
         system.record = False
     if one.steps == other.steps:
