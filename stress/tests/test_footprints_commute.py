@@ -295,7 +295,7 @@ def unseen(kind: str) -> Callable[[Touched], Footprint]:
     def footprint(self: Touched) -> Footprint:
         found = whole(self)
         more = {name for name in found.seen if name[0] == kind}
-        return replace(found, unseen=found.unseen | more)
+        return found._replace(unseen=found.unseen | more)
 
     return footprint
 

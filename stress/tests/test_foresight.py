@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,13 +129,13 @@ WHOLE = Knowledge.add
 
 def no_marks(self: Knowledge, step: Executed) -> None:
     """Takes whoever shares a lock for one who only looks at it."""
-    WHOLE(self, replace(step, footprint=replace(step.footprint, marks=NONE)))
+    WHOLE(self, step._replace(footprint=step.footprint._replace(marks=NONE)))
 
 
 def nothing_seen(self: Knowledge, step: Executed) -> None:
     """Takes what is read for nothing to learn from."""
     footprint = step.footprint
-    WHOLE(self, replace(step, footprint=replace(footprint, unseen=footprint.seen)))
+    WHOLE(self, step._replace(footprint=footprint._replace(unseen=footprint.seen)))
 
 
 def no_past(self: Knowledge, footprint: Footprint, known: bytes) -> None:
@@ -147,8 +146,8 @@ def no_past(self: Knowledge, footprint: Footprint, known: bytes) -> None:
 def no_gaps(self: Knowledge, step: Executed) -> None:
     """Takes all deaths of an actor for the same, even where it had a lock to let go."""
     gone = step.footprint.ends
-    footprint = replace(step.footprint, writes=NONE) if gone else step.footprint
-    WHOLE(self, replace(step, footprint=footprint))
+    footprint = step.footprint._replace(writes=NONE) if gone else step.footprint
+    WHOLE(self, step._replace(footprint=footprint))
 
 
 def nothing_expected(_self: object, _options: object) -> Footprint:

@@ -128,7 +128,7 @@ class UnderABound(UnboundedDfs):
             for option in moment.options
             if option.actor == last or not costs or self.spent < self.limit
         )
-        chosen = super().choose(replace(moment, options=within))
+        chosen = super().choose(moment._replace(options=within))
         self.spent += chosen is not None and costs and chosen.actor != last
         return chosen
 
@@ -172,13 +172,13 @@ def test_sleep_sets_that_forget_time_are_noticed() -> None:
 
 class TimeForgotten(BoundedDfs):
     def _learn(self, executed: Executed | None, options: Iterable[Option]) -> None:
-        super()._learn(executed, [replace(option, yielded=False) for option in options])
+        super()._learn(executed, [option._replace(yielded=False) for option in options])
 
 
 class OpaqueForgotten(BoundedDfs):
     def _learn(self, executed: Executed | None, options: Iterable[Option]) -> None:
         if executed is not None and executed.footprint.opaque:
-            executed = replace(executed, footprint=NOTHING)
+            executed = executed._replace(footprint=NOTHING)
         known = [option for option in options if not option.footprint.opaque]
         super()._learn(executed, known)
 
@@ -241,13 +241,13 @@ class SplitWrongly(ToySystem):
         besides = frozenset(step.also for actor in self.program.actors for step in actor)
 
         def less(footprint: Footprint) -> Footprint:
-            return replace(footprint, writes=footprint.writes - besides)
+            return footprint._replace(writes=footprint.writes - besides)
 
         def choose_carelessly(moment: Moment) -> Option | None:
             done = moment.executed
-            known = tuple(replace(each, footprint=less(each.footprint)) for each in moment.options)
-            executed = done and replace(done, footprint=less(done.footprint))
-            chosen = choose(replace(moment, options=known, executed=executed))
+            known = tuple(each._replace(footprint=less(each.footprint)) for each in moment.options)
+            executed = done and done._replace(footprint=less(done.footprint))
+            chosen = choose(moment._replace(options=known, executed=executed))
             return chosen and moment.options[known.index(chosen)]
 
         return super().run(choose_carelessly)
@@ -268,8 +268,8 @@ class Unforeseen(ToySystem):
 
     def run(self, choose: Callable[[Moment], Option | None]) -> ToyResult:
         def choose_blindly(moment: Moment) -> Option | None:
-            known = tuple(replace(option, footprint=NOTHING) for option in moment.options)
-            chosen = choose(replace(moment, options=known))
+            known = tuple(option._replace(footprint=NOTHING) for option in moment.options)
+            chosen = choose(moment._replace(options=known))
             return chosen and moment.options[known.index(chosen)]
 
         return super().run(choose_blindly)

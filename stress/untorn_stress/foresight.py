@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from types import MappingProxyType
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from untorn_stress.explore import R, R_co, System
 from untorn_stress.schedulers.choices import again
@@ -205,8 +205,7 @@ class Foresight(Generic[R]):
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class _Stand:
+class _Stand(NamedTuple):
     """What an actor stands before: what it is offered, or what it waits for, or neither."""
 
     options: tuple[Option, ...]

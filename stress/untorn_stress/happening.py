@@ -9,7 +9,6 @@ Rule 2: an errno is noted with the operation that met it, once the target has it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from untorn_stress.faults import SHORT, Afflictions, Refusal, can_be_short
 from untorn_stress.gate.supervisor import Supervisor
@@ -36,11 +35,11 @@ class Happening:
         """What may come in the place of the step that somebody stands before."""
         if self._errnos and asked is not None:
             for fault in self._afflictions.offered(held):
-                yield replace(step, fault=fault, yielded=False)
+                yield step._replace(fault=fault, yielded=False)
         is_amid = self._alone or (asked is not None and asked.has_moved)
         if self._kills and is_amid and _is_first(held):
             death = self._supervisor.death_of(held.worker)
-            yield Option(held.actor, replace(death, ends=True), fault=KILL)
+            yield Option(held.actor, death._replace(ends=True), fault=KILL)
             if can_be_short(held.call):
                 yield Option(held.actor, death.joined(step.footprint), fault=KILL_WITHIN)
             if held.worker.has_children:
@@ -58,7 +57,7 @@ class Happening:
             within = held if option.fault == KILL_WITHIN else None
             touched = supervisor.kill(worker, within=within)
             if within is None:
-                touched = replace(touched, ends=True)
+                touched = touched._replace(ends=True)
             return Executed(held.actor, option.label, touched), ""
         refusal = Refusal.of(option.fault)
         name = self._afflictions.met_by(held) if refusal is None else refusal.errno

@@ -8,6 +8,7 @@ Rule 2: an answer that is no message, or of another request or of none, ends the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ class Player:
         if asked is None:
             said = line.decode("utf-8", "replace")
             raise ProtocolError(f"{self.worker.letter} answered what nobody asked", line=said)
-        answer = wire.decode_answer(line, verb=asked.ask.verb)
+        answer = _read(line, asked.ask.verb)
         if answer.id != asked.index + 1:
             raise ProtocolError(f"an answer to request {answer.id}, not {asked.index + 1}")
         asked.answer = answer.value
@@ -122,6 +123,12 @@ class Player:
         self.current = self._ledger.begin(self.worker.letter, ask)
         self.current.may_have_read = any(self.worker.data())
         self.worker.send(wire.encode_request(self.current.index + 1, ask.verb, ask.args))
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(line: bytes, verb: Verb) -> wire.Answer:
+    """Read an answer; most are the same in run after run. Raises ProtocolError."""
+    return wire.decode_answer(line, verb=verb)
 
 
 def opening(root: str) -> bytes:

@@ -20,7 +20,7 @@ Rule 5: to share a lock reads it: who shares it does not see the others. Who wan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -274,7 +274,7 @@ class _Machine:
         if self.attempts or step is None or step.kind is not Act.LOCK:
             return footprint
         reads, unseen = footprint.reads | {step.variable}, footprint.unseen - {step.variable}
-        return replace(footprint, reads=reads, unseen=unseen)
+        return footprint._replace(reads=reads, unseen=unseen)
 
     def _act(self, actor: _Actor, step: ToyStep) -> Footprint:
         """Take the step, or find that it must wait; returns what it really touched."""

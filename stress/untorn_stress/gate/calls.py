@@ -199,8 +199,7 @@ _FLAGS_AT: Final[Mapping[str, int]] = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class PathArgument:
+class PathArgument(NamedTuple):
     """A path as the call has it, and what it is relative to; ``follow``: its last link counts."""
 
     dirfd: int

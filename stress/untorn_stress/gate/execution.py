@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from untorn_stress.gate import footprints, locks, statx, waits
 from untorn_stress.gate.calls import O_TMPFILE, CallKind
@@ -45,8 +45,7 @@ UNSEEN = "?"
 WAITS = "waits"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """What a step was: its result in words, and what it touched.
 
     ``changes_lock``: a lock that it touched may be free for others now; not so after a refusal.

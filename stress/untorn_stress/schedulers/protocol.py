@@ -18,12 +18,10 @@ Sources: Godefroid, Partial-Order Methods (1996); Musuvathi and Qadeer, CHESS (O
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """The objects that a step reads and writes, named alike in every run of one system.
 
     What its actor learns by it is told by the rest, which may be left out: then it learns of all.
@@ -79,8 +77,7 @@ class Footprint:
 NOTHING: Final = Footprint()
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One thing that can happen next: ``actor`` takes its pending step, or meets ``fault`` instead.
 
     ``footprint`` is what the step is expected to touch. ``yielded``: the actor waits for time to
@@ -98,8 +95,7 @@ class Option:
         return f"{self.actor}!{self.fault}" if self.fault else self.actor
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(NamedTuple):
     """A step that was taken, under the option's label, and what it really touched."""
 
     actor: str
@@ -107,8 +103,7 @@ class Executed:
     footprint: Footprint
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """A point where a choice is due: ``step`` counts the choices made so far in this run.
 
     ``executed`` is the step that the last choice stood for, None at the first moment. ``options``
@@ -122,8 +117,7 @@ class Moment:
     waiting: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a run ended: its last step, whether it was cut by the scheduler, and what came of it.
 
     ``outcome`` is any text that stands for what the run showed; equal outcomes are equal texts.
