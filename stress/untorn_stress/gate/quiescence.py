@@ -23,6 +23,7 @@ from typing import Final
 
 from untorn_stress.gate import abi
 
+_RUNNING: Final = b"R"
 _ENDED: Final = frozenset((b"Z", b"X"))
 _ASLEEP: Final = frozenset((b"S", b"D", b"T", b"t"))
 _FORKS: Final = frozenset(
@@ -77,6 +78,8 @@ def look(
             if thread in held:
                 continue
             state, switches = _state_of(pid, thread)
+            if state == _RUNNING:
+                return None
             line = _line_of(pid, thread) if state not in _ENDED else b""
             if state in _ENDED or (not line and _state_of(pid, thread)[0] in _ENDED):
                 passing.pop(thread, None)
@@ -94,16 +97,19 @@ def look(
 
 
 def _state_of(pid: int, thread: int) -> tuple[bytes, bytes]:
-    """State and count of switches; a thread that is gone has the state X."""
+    """State and count of switches, none of one that runs; the state of one that is gone is X."""
     try:
         with open(f"/proc/{pid}/task/{thread}/stat", "rb", buffering=0) as stat:
             text = stat.read(512)
+        at = text.rfind(b")") + 2
+        state = text[at : at + 1]
+        if state == _RUNNING:
+            return state, b""
         with open(f"/proc/{pid}/task/{thread}/schedstat", "rb", buffering=0) as times:
             switches = times.read(128).rpartition(b" ")[2]
     except OSError:
         return b"X", b""
-    at = text.rfind(b")") + 2
-    return text[at : at + 1], switches
+    return state, switches
 
 
 def _line_of(pid: int, thread: int) -> bytes:

@@ -12,6 +12,7 @@ Rule 4: an inner wait whose word has not changed goes on in the kernel when noth
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -127,6 +128,8 @@ class Settling:
             seen = worker.look()
             before = glances.get(worker.letter)
             glances[worker.letter] = seen
+            if seen is None:
+                os.sched_yield()  # it may be waiting for the processor that we look with
             if seen is None or seen != before:
                 still = False
             elif worker.is_plain and not worker.awaits_answer:
