@@ -68,7 +68,7 @@ def test_root_that_is_deleted_during_the_decode_means_the_same_bytes(
 
 @pytest.mark.parametrize(
     ("module", "step"),
-    [(staging, "_names"), (staging, "_write_manifest"), (publish, "publish")],
+    [(staging, "seal"), (staging, "_write_manifest"), (publish, "publish")],
     ids=["list", "seal", "rename"],
 )
 @pytest.mark.usefixtures("decoder")

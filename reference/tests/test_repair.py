@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from untorn import Cache, Delivery, Frames, MissReason, layout, lookup, publish, syscalls, trash
-from untorn.outcome import Step, UnpublishedReason
+from untorn.outcome import Collected, Step, UnpublishedReason
 from untorn.root import Root, Trust
 
 Put = Callable[..., Frames]
@@ -379,17 +379,42 @@ def test_kernel_without_noreplace_publishes_by_plain_rename(
     assert put(cache, key, NEW).delivery is Delivery.ADOPTED
 
 
+@pytest.mark.parametrize("name", ["EEXIST", "EPERM", "ESTALE"])
 def test_lost_answer_of_a_rename_that_was_done_is_a_publish(
-    cache: Cache, key: str, put: Put, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, key: str, put: Put, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    monkeypatch.setattr(syscalls, "rename_noreplace", done_and_denied(name))
+    with put(cache, key, NEW, hold=True) as frames:
+        assert (frames.delivery, frames.read(0)) == (Delivery.PUBLISHED, b"new")
+        assert evicted(cache) == 0
+    assert evicted(cache) == 1  # nothing but the frames held it
+
+
+def test_lost_answer_is_a_publish_though_an_outsider_was_there_at_once(
+    untrusted: Cache, place: Path, key: str, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thin = (place / layout.MANIFEST).unlink
+    monkeypatch.setattr(syscalls, "rename_noreplace", done_and_denied("EEXIST", thin))
+    assert put(untrusted, key, NEW).delivery is Delivery.PUBLISHED
+
+
+def evicted(cache: Cache) -> int:
+    done = cache.collect(budget_bytes=0, min_age_s=0)
+    assert isinstance(done, Collected)
+    return done.evicted
+
+
+def done_and_denied(name: str, meanwhile: Callable[[], None] = lambda: None) -> Callable[..., None]:
+    """A rename whose answer is lost: it is done, and refused when it is asked for again."""
     real = syscalls.rename_noreplace
+    refuse = refusing(name)
 
-    def done_and_denied(*arguments: Any) -> None:
+    def rename(*arguments: Any) -> None:
         real(*arguments)
-        raise FileExistsError(17, "File exists")
+        meanwhile()
+        refuse()
 
-    monkeypatch.setattr(syscalls, "rename_noreplace", done_and_denied)
-    assert put(cache, key, NEW).delivery is Delivery.PUBLISHED
+    return rename
 
 
 def refusing(name: str) -> Callable[..., None]:

@@ -266,8 +266,10 @@ def _size_by_manifest(root: Root, key: str) -> int | None:
 
 
 def _size_on_disk(fd: int) -> int:
-    with os.scandir(fd) as children:
-        return sum(child.stat(follow_symlinks=False).st_size for child in children)
+    return sum(
+        os.stat(name, dir_fd=fd, follow_symlinks=False).st_size
+        for name in syscalls.list_directory(fd)
+    )
 
 
 def _reclaim_generations(root: Root, orders: Orders, tally: Tally) -> None:
@@ -281,7 +283,7 @@ def _reclaim_generations(root: Root, orders: Orders, tally: Tally) -> None:
             continue
         try:
             with syscalls.opened(name, syscalls.DIRECTORY_FLAGS, dir_fd=root.fd) as fd:
-                keys, reclaimed = os.listdir(fd), tally.reclaimed
+                keys, reclaimed = syscalls.list_directory(fd), tally.reclaimed
                 for key in keys:
                     try:
                         _reclaim(root, fd, key, orders, tally)

@@ -41,7 +41,6 @@ _STAMP_NS = 1000
 _OWNER_READS = 0o400
 _ABSENT = (errno.ENOENT,)
 _NOT_AN_ENTRY = (errno.ENOTDIR, errno.ELOOP)
-NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -59,6 +58,7 @@ class Leased(NamedTuple):
     claim: Claim
     manifest: Manifest
     mtime_ns: int
+    identity: tuple[int, int]  # st_dev and st_ino of its directory
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def lease_entry(root: Root, key: str, policy: Policy) -> Leased | Miss:
         claim, status = current
         try:
             sealed, mtime_ns = examine(root, key, claim.fd, status, policy)
-            return Leased(claim, sealed, mtime_ns)
+            return Leased(claim, sealed, mtime_ns, (status.st_dev, status.st_ino))
         except ManifestError as error:
             claim.release()
             return Miss(reason=error.reason, detail=error.detail, by_digest=error.by_digest)

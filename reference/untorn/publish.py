@@ -67,16 +67,14 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
     held: Failure | None = None
     for pause_s in (*_PAUSES_S, 0.0):
         refusal = _rename(staging)
-        if refusal is None:
+        found = None if refusal is None else _look(staging, refusal, close)
+        if found is None:
             return Published(repaired)
-        if refusal.errno not in _MAYBE_OCCUPIED:
-            return Failure.of(refusal, Step.RENAME)
-        found = lookup.lease_entry(root, key, close)
+        if isinstance(found, Failure):
+            return found
         if isinstance(found, Leased):
             return Adopted(found)
         if found.reason is MissReason.ABSENT:
-            if refusal.errno not in _OCCUPIED:
-                return Failure.of(refusal, Step.RENAME)
             continue  # a collector took it in between
         if found.reason is not MissReason.BUSY:
             cleared = _repair(root, key, found, close)
@@ -96,14 +94,14 @@ def publish(staging: Staging, policy: Policy) -> Published | Adopted | Failure:
 
 
 def _rename(staging: Staging) -> OSError | None:
-    """P1; None if our directory is in the place now, whatever the call said."""
+    """P1; None if it was done, else what was said, which `_look` may know better."""
     root, key = staging.root, staging.key
     try:
         syscalls.rename_noreplace(root.staging_fd, staging.name, root.entries_fd, key)
     except OSError as error:
         if error.errno in _NO_NOREPLACE:
             return _plain_rename(staging)
-        return None if _landed(staging) else error
+        return error
     return None
 
 
@@ -112,8 +110,23 @@ def _plain_rename(staging: Staging) -> OSError | None:
     try:
         os.rename(staging.name, staging.key, src_dir_fd=root.staging_fd, dst_dir_fd=root.entries_fd)
     except OSError as error:
-        return None if _landed(staging) else error
+        return error
     return None
+
+
+def _look(staging: Staging, refusal: OSError, policy: Policy) -> Leased | Miss | Failure | None:
+    """P2: what has the place that was refused; None if it is our directory, whatever was said."""
+    if refusal.errno not in _MAYBE_OCCUPIED:
+        return None if _landed(staging) else Failure.of(refusal, Step.RENAME)
+    found = lookup.lease_entry(staging.root, staging.key, policy)
+    if isinstance(found, Leased):
+        if found.identity != staging.identity:
+            return found
+        found.claim.release()  # the staging's own lock is the lease
+        return None
+    if found.reason is MissReason.ABSENT:
+        return found if refusal.errno in _OCCUPIED else Failure.of(refusal, Step.RENAME)
+    return None if _landed(staging) else found
 
 
 def _landed(staging: Staging) -> bool:

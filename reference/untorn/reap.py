@@ -17,10 +17,11 @@ from untorn.trash import delete, set_aside
 def reap_staging(root: Root, grace_s: float, now_s: float, *, dry_run: bool = False) -> int:
     """Delete the staging of dead writers older than `grace_s`; how many directories went.
 
-    A dry run counts them and leaves them.
+    A dry run counts them and leaves them. The caller holds the collectors' lock: nobody else lists
+    `staging` through the root's own descriptor.
     """
     reaped = 0
-    for name in syscalls.names_below(root.staging_fd):
+    for name in syscalls.list_directory(root.staging_fd):
         if layout.staging_key(name) is None:
             continue  # not ours
         try:

@@ -22,7 +22,7 @@ from untorn import layout, manifest, syscalls
 from untorn.config import Durability, Settings
 from untorn.errors import InvalidEntryError
 from untorn.lease import Claim
-from untorn.lookup import LOCKS_UNSUPPORTED, NO_DESCRIPTORS, stamp_ns
+from untorn.lookup import LOCKS_UNSUPPORTED, stamp_ns
 from untorn.manifest import Manifest
 from untorn.root import Root
 from untorn.trash import discard
@@ -140,11 +140,9 @@ def _lock_own(root: Root, name: str) -> _Own | None:
         return None
     try:
         if _lock(claim.fd):
-            ours = os.fstat(claim.fd)
+            # Nobody else makes a name of 128 random bits: what has it is what we opened.
             there = os.stat(name, dir_fd=root.staging_fd, follow_symlinks=False)
-            identity = (ours.st_dev, ours.st_ino)
-            if (there.st_dev, there.st_ino) == identity:
-                return _Own(claim, identity)
+            return _Own(claim, (there.st_dev, there.st_ino))
     except FileNotFoundError:
         claim.release()
         return None
@@ -170,19 +168,9 @@ def inspect(fd: int, count: int | None = None) -> list[tuple[str, os.stat_result
     Raises InvalidEntryError (contract P8) or OSError: ENOENT for fewer than the `count` that were
     written, of which an outsider took some.
     """
-    names = _names(fd)
+    names = syscalls.list_directory(fd)
     _require_all(names, count)
     return _inspect(fd, names)
-
-
-def _names(fd: int) -> list[str]:
-    try:
-        return os.listdir(fd)
-    except OSError as error:
-        if error.errno not in NO_DESCRIPTORS:
-            raise
-    # Whoever cannot publish for want of descriptors must still learn what its frames are.
-    return syscalls.list_directory(fd)
 
 
 def _require_all(names: list[str], count: int | None) -> None:
@@ -212,7 +200,7 @@ def seal(staging: Staging, settings: Settings, now_s: float, count: int | None =
     others show (see lookup).
     """
     fd, digest = staging.fd, settings.digests
-    names = _names(fd)
+    names = syscalls.list_directory(fd)
     if layout.RESERVATION in names:
         os.unlink(layout.RESERVATION, dir_fd=fd)
     _require_all(names, count)

@@ -106,7 +106,7 @@ class StagingArea:
             access.counters.add("repaired")
         events.note("published", key=work.key, frames=len(sealed.names), bytes=sealed.entry_bytes)
         # The lock that protected the staging travelled with the directory: it is the lease now.
-        leased = Leased(work.claim, sealed, lookup.stamp_ns(access.clock()))
+        leased = Leased(work.claim, sealed, lookup.stamp_ns(access.clock()), work.identity)
         frames = frames_of(access, work.root, leased, Delivery.PUBLISHED, miss)
         self._upkeep.account(work.root, sealed.entry_bytes)
         return frames
