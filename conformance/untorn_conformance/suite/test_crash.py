@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from untorn_conformance import moments
 from untorn_conformance.backend import Adopted, Axis, ExtractOutcome, Hit, Published, Verb
+from untorn_conformance.barriers import Inputs, stop_amid_extraction
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
 from untorn_conformance.moves import (
@@ -207,33 +208,22 @@ def kill_a_collector(farm: Farm, files: int) -> bool:
 
 
 CLIP = "carphone_pristine"
-REQUEST = {Axis.PATH: "", Axis.FPS: "120", Axis.FORMAT: "png"}
+REQUEST: Inputs = {Axis.PATH: "", Axis.FPS: "120", Axis.FORMAT: "png"}
 
 
-def request() -> dict[Axis, str]:
-    """Some hundred frames, so that the decoder is caught at them."""
+def request() -> Inputs:
+    """Some hundred frames, so that the decoder is held amid them."""
     return {**REQUEST, Axis.PATH: str(real_clip(CLIP))}
 
 
-def kill_an_extractor(farm: Farm, *, whole_tree: bool) -> tuple[Worker, frozenset[str]]:
-    """Kill a worker, or it and its decoder, at the first frames; it, and what it had written."""
-    farm.needs(Capability.EXTRACT)
-    worker = farm.worker()
-    worker.send(Verb.EXTRACT, inputs=request())
-    moments.await_moment(
-        lambda: bool(moments.frame_names(farm, ".png")), "a frame in the cache's own staging"
-    )
-    if whole_tree:
-        worker.kill_tree()
-    else:
-        worker.kill()
-    return worker, moments.frame_names(farm, ".png")
-
-
-@requires("C1", "C2", "C3", evidence="one extraction killed with its decoder at the first frames")
+@requires("C1", "C2", "C3", evidence="one extraction killed with its decoder amid its frames")
 def test_C3_a_killed_extraction_leaves_nothing(farm: Farm) -> None:
     """Nothing is served, the debris goes, and the next request gets all frames."""
-    _, written = kill_an_extractor(farm, whole_tree=True)
+    farm.needs(Capability.EXTRACT)
+    amid = stop_amid_extraction(farm, farm.worker(), request())
+    amid.worker.kill_tree()
+    amid.lift()
+    written = moments.frame_names(farm, ".png")
     other = farm.worker()
     farm.age(DAY_S + farm.hello.limits.reap_grace_s)
     collect(other)
@@ -246,8 +236,12 @@ def test_C3_a_killed_extraction_leaves_nothing(farm: Farm) -> None:
 @requires("C5", evidence="one parent killed; age, collect, extract while its decoder is stopped")
 def test_C5_an_orphaned_decoder_is_not_swept_from_under_itself(farm: Farm) -> None:
     """A decoder that lost its parent keeps its staging, harms nobody, and is cleaned up after."""
-    parent, _ = kill_an_extractor(farm, whole_tree=False)
+    farm.needs(Capability.EXTRACT)
+    amid = stop_amid_extraction(farm, farm.worker(), request())
+    parent = amid.worker
+    parent.kill()
     orphans = stop_orphans(parent)
+    amid.barrier.lift()
     written = moments.frame_names(farm, ".png")
     other = farm.worker()
     farm.age(DAY_S + farm.hello.limits.reap_grace_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from untorn_conformance import moments, moves, probe
 from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Published, Verb
+from untorn_conformance.barriers import Barrier
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.farm import Farm
@@ -217,8 +217,10 @@ def test_D5_a_decoder_killed_at_its_end_publishes_nothing(farm: Farm) -> None:
     for _ in range(MOST_STARTS):
         worker.call(Verb.RELEASE, handle=answer.handle)
         moves.collect(worker)
+        frames = len(answer.files) - REPEATED + 2
+        barrier = Barrier(farm, after=frames)
         pending = worker.send(Verb.EXTRACT, inputs=inputs)
-        if kill_decoder_at(farm, worker, frames=len(answer.files) - REPEATED + 2):
+        if kill_decoder_at(barrier, worker, frames=frames):
             break
         answer = worker.receive(pending)
     else:
@@ -229,46 +231,11 @@ def test_D5_a_decoder_killed_at_its_end_publishes_nothing(farm: Farm) -> None:
     assert not pictures(farm)
 
 
-class Barrier:
-    """A pipe without a reader where the decoder is to write a frame: it waits there to open it.
-
-    Who writes under other names passes it by, and is only let go on a little at a time.
-    """
-
-    def __init__(self, farm: Farm, *, after: int) -> None:
-        self._farm = farm
-        self._after = after
-        self._path: Path | None = None
-
-    def written(self) -> list[Path]:
-        """The frames that are there."""
-        found = (self._farm.root / name for name in moments.frame_names(self._farm, ".png"))
-        return [each for each in found if each != self._path]
-
-    def stand(self) -> None:
-        """Stand after so many frames, as soon as one shows how they are called."""
-        if self._path is not None or not (written := self.written()):
-            return
-        first = min(written)
-        if number := re.search("[0-9]+$", first.stem):
-            stem = f"{int(number[0]) + self._after:0{len(number[0])}}"
-            path = first.with_name(first.stem[: number.start()] + stem + first.suffix)
-            with contextlib.suppress(OSError):  # it is there already, or its folder is gone
-                os.mkfifo(path)
-                self._path = path
-
-    def lift(self) -> None:
-        """Go; who waits to open it waits on."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-
-
-def kill_decoder_at(farm: Farm, worker: Worker, *, frames: int) -> bool:
+def kill_decoder_at(barrier: Barrier, worker: Worker, *, frames: int) -> bool:
     """Let the decoder go on until it has so many frames, where a barrier holds it, and kill it.
 
     False where it was done before.
     """
-    barrier = Barrier(farm, after=frames)
 
     def has_all() -> bool:
         """A file that was only just made is found out for that, whatever became of its decoder."""

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from untorn_conformance import moments
 from untorn_conformance.backend import (
     Axis,
     Extracted,
@@ -24,6 +23,7 @@ from untorn_conformance.backend import (
     Published,
     Verb,
 )
+from untorn_conformance.barriers import Amid, Inputs, stop_amid_extraction
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.farm import Farm
@@ -32,9 +32,7 @@ from untorn_conformance.plugin import requires, unknown
 from untorn_fixtures.clips import clip as made_clip
 from untorn_fixtures.real import real_clip
 from untorn_fixtures.vectors import load_vectors
-from untorn_stress.worker import Pending, Worker
-
-Inputs = dict[Axis, str | int | float | None]
+from untorn_stress.worker import Worker
 
 BASE: Inputs = {
     Axis.PATH: "/clips/a.mp4",
@@ -74,7 +72,7 @@ BAD: Mapping[Axis, tuple[str | int | float, ...]] = {
     Axis.FORMAT: ("", "exe", "png\njpg"),
 }
 
-FPS = "50"  # two hundred frames: the decoder is at work long enough to be caught at it
+FPS = "50"  # two hundred frames: the decoder is held amid them
 
 
 def ask(worker: Worker, inputs: Mapping[Axis, object]) -> str:
@@ -254,31 +252,15 @@ def at_home(farm: Farm) -> Path:
     return Path(shutil.copyfile(real_clip("carphone_pristine"), farm.outside / "clip.mp4"))
 
 
-def stopped_amid_extraction(farm: Farm, worker: Worker, clip: Path) -> tuple[Pending, int]:
-    """Start to extract and stop the worker at the first frames; and how many these were.
-
-    While the worker is stopped it cannot look at the clip again: what is done to the clip now was
-    done during the extraction, if not all the frames were there yet.
-    """
-    before = moments.frame_names(farm, ".png")
-    pending = worker.send(Verb.EXTRACT, inputs=request(clip))
-    moments.await_moment(
-        lambda: moments.frame_names(farm, ".png") > before, "a frame in the cache's own staging"
-    )
-    worker.stop()
-    return pending, len(moments.frame_names(farm, ".png") - before)
-
-
-def finish(worker: Worker, pending: Pending, seen: int) -> None:
+def finish(amid: Amid) -> None:
     """Let the worker go on and see that the change came in time."""
-    worker.resume()
     try:
-        answer = worker.receive(pending)
+        answer = amid.finish()
     except BackendError as error:
         assert error.code is ErrorCode.SOURCE_CHANGED, error  # noqa: PT017 - nothing is raised, too
         return
-    worker.call(Verb.RELEASE, handle=answer.handle)
-    if seen >= len(answer.files):
+    amid.worker.call(Verb.RELEASE, handle=answer.handle)
+    if not amid.is_held and amid.seen >= len(answer.files):
         unknown("every frame was there before the clip could be changed")
 
 
@@ -313,9 +295,9 @@ def test_K3_a_clip_that_changes_is_not_published(farm: Farm, change: object) -> 
     assert callable(change)
     worker, clip = farm.worker(), at_home(farm)
     content, status = clip.read_bytes(), clip.stat()
-    pending, seen = stopped_amid_extraction(farm, worker, clip)
+    amid = stop_amid_extraction(farm, worker, request(clip))
     change(clip)
-    finish(worker, pending, seen)
+    finish(amid)
     put_back(clip, content, status)
     again = worker.call(Verb.EXTRACT, inputs=request(clip))
     assert again.outcome is not ExtractOutcome.HIT
@@ -332,9 +314,9 @@ def test_K3_a_swap_of_equal_size_and_mtime_is_noticed(farm: Farm) -> None:
         path.write_bytes(path.read_bytes().ljust(size, b"\0"))  # no demuxer minds
         os.utime(path, ns=(0, 10**18))
     right = read_all(worker, worker.call(Verb.EXTRACT, inputs=request(other)))
-    pending, seen = stopped_amid_extraction(farm, worker, clip)
+    amid = stop_amid_extraction(farm, worker, request(clip))
     other.rename(clip)
-    finish(worker, pending, seen)
+    finish(amid)
     assert read_all(worker, worker.call(Verb.EXTRACT, inputs=request(clip))) == right
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from untorn_conformance import moments
 from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Setting, Verb
+from untorn_conformance.barriers import Inputs, stop_amid_extraction
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
 from untorn_conformance.moves import read_all
 from untorn_conformance.plugin import requires, unknown
 from untorn_fixtures.clips import clip
 from untorn_fixtures.real import real_clip
-from untorn_stress.worker import Pending, Worker
+from untorn_stress.worker import Worker
 
 
-def request(fps: str) -> dict[Axis, str]:
+def request(fps: str) -> Inputs:
     """Enough frames that others can come while the first is at work."""
     return {Axis.PATH: str(real_clip("carphone_pristine")), Axis.FPS: fps, Axis.FORMAT: "png"}
 
@@ -40,16 +40,6 @@ def warmed(farm: Farm, count: int, env: Mapping[str, str] | None = None) -> list
     return workers
 
 
-def begin(farm: Farm, leader: Worker, fps: str) -> Pending:
-    """Start the leader's extraction and wait until it has written frames."""
-    before = moments.frame_names(farm, ".png")
-    pending = leader.send(Verb.EXTRACT, inputs=request(fps))
-    moments.await_moment(
-        lambda: moments.frame_names(farm, ".png") > before, "a frame in the cache's own staging"
-    )
-    return pending
-
-
 def alike(workers: Sequence[Worker], answers: Sequence[Extracted]) -> bool:
     """Whether all got the same frames, all of them readable."""
     read = [read_all(worker, each) for worker, each in zip(workers, answers, strict=True)]
@@ -61,9 +51,10 @@ def test_P7_the_work_is_done_once(farm: Farm) -> None:
     """Who comes while another works waits for it, and is served what the other has made."""
     workers = warmed(farm, 3)
     started_s = time.monotonic()
-    pending = [begin(farm, workers[0], "60")]
-    pending += [each.send(Verb.EXTRACT, inputs=request("60")) for each in workers[1:]]
-    answers = [each.receive(asked) for each, asked in zip(workers, pending, strict=True)]
+    amid = stop_amid_extraction(farm, workers[0], request("60"))
+    pending = [each.send(Verb.EXTRACT, inputs=request("60")) for each in workers[1:]]
+    answers = [amid.finish()]
+    answers += [each.receive(asked) for each, asked in zip(workers[1:], pending, strict=True)]
     if time.monotonic() - started_s > farm.hello.limits.flight_wait_s:
         unknown("the work took longer than flight_wait_s, so a waiter may do it too")
     assert alike(workers, answers)
@@ -74,9 +65,10 @@ def test_P7_the_work_is_done_once(farm: Farm) -> None:
 def test_P7_the_next_takes_over_from_the_dead(farm: Farm) -> None:
     """A worker's death leaves its waiters neither without frames nor waiting."""
     leader, waiter, late = warmed(farm, 3)
-    begin(farm, leader, "120")
+    amid = stop_amid_extraction(farm, leader, request("120"))
     pending = waiter.send(Verb.EXTRACT, inputs=request("120"))
     leader.kill()
+    amid.lift()
     answers = [waiter.receive(pending), late.call(Verb.EXTRACT, inputs=request("120"))]
     assert answers[0].outcome is not ExtractOutcome.HIT, "the dead one had published"
     assert alike([waiter, late], answers)
@@ -87,9 +79,8 @@ def test_P7_a_waiter_gives_up_on_the_stopped(farm: Farm) -> None:
     """A stopped worker is waited for once, and then the waiter does the work itself."""
     variable = farm.hello.variables.get(Setting.FLIGHT_WAIT_S)
     leader, waiter = warmed(farm, 2, {variable: str(SHORT_WAIT_S)} if variable else {})
-    pending = begin(farm, leader, "60")
-    leader.stop()
+    amid = stop_amid_extraction(farm, leader, request("60"))
+    amid.lift()
     answer = waiter.call(Verb.EXTRACT, inputs=request("60"))
     assert answer.outcome is not ExtractOutcome.HIT, "the stopped one had published"
-    leader.resume()
-    assert alike([waiter, leader], [answer, leader.receive(pending)])
+    assert alike([waiter, leader], [answer, amid.finish()])
