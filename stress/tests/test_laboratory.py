@@ -210,6 +210,23 @@ def test_a_search_whose_first_run_is_not_made_again_says_where_it_parted(
     assert explored.nondeterministic == "the same schedule, made twice, parts at step 0: access"
 
 
+def test_a_path_that_begins_at_a_descriptor_is_told_by_where_it_leads(
+    laboratory_of: Make, explore: Explore
+) -> None:
+    laboratory = laboratory_of("""
+    def lookup(self, *, key):
+        fd = os.open(self._root, os.O_RDONLY)
+        os.utime(f"/proc/self/fd/{fd}")
+        os.close(fd)
+        return super().lookup(key=key)
+    """)
+    system = laboratory.system(scenario("failing-lookup"), laboratory.natural("published"))
+    system.record = True
+    run = system.run(Replay(()).choose).run
+    assert next(each.detail for each in run.steps if each.call == "utimensat") == "."
+    assert explore(laboratory, "failing-lookup").nondeterministic == ""
+
+
 # --- deadlines ------------------------------------------------------------------------------------
 
 BLOCKS = "os.read(os.pipe()[0], 1)"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import re
 
 from untorn_stress.gate import locks
 from untorn_stress.gate.calls import AT_REMOVEDIR, CallKind
@@ -14,6 +16,9 @@ _OPEN_FLAGS = (
     (os.O_CREAT, "CREAT"), (os.O_EXCL, "EXCL"), (os.O_TRUNC, "TRUNC"), (os.O_APPEND, "APPEND"),
 )  # fmt: skip
 _LOCKS = {fcntl.LOCK_SH: "SH", fcntl.LOCK_EX: "EX", fcntl.LOCK_UN: "UN"}
+
+_DOOR = re.compile(r"/proc/[0-9]+/fd/[0-9]+(?![0-9])")
+"""Where a path begins at a descriptor: the number of its process is another in each run."""
 
 
 class Narrator:
@@ -54,6 +59,9 @@ class Narrator:
                 text = os.path.join(held.target.link(dirfd), text)
             except OSError:
                 text = f"?/{text}"
+        elif door := _DOOR.match(text):
+            with contextlib.suppress(OSError):
+                text = os.readlink(door[0]) + text[door.end() :]
         return self._below(os.path.normpath(text))
 
     def _descriptor(self, held: Held, fd: int) -> str:
