@@ -65,9 +65,15 @@ def faults_of(held: Held) -> tuple[str, ...]:
     """The faults, as labels have them, that the call can meet."""
     found = [SHORT] if can_be_short(held.call) else []
     for name in _errnos(held):
-        lasts = Lasts.TWICE if name == _INTERRUPTED else Lasts.ON
-        found += [str(Refusal(name, Lasts.ONCE)), str(Refusal(name, lasts))]
+        once = Refusal(name, Lasts.ONCE)
+        found += [str(once), str(lasting(once))]
     return tuple(found)
+
+
+def lasting(once: Refusal) -> Refusal:
+    """The refusal that begins as that one and goes on."""
+    is_twice = once.errno == _INTERRUPTED
+    return Refusal(once.errno, Lasts.TWICE if is_twice else Lasts.ON)
 
 
 def _errnos(held: Held) -> tuple[str, ...]:

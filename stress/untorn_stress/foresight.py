@@ -15,12 +15,14 @@ Rule 3: where all know the same in the end, and the same *remains*, the steps we
 Rule 4: a death is a step whose footprint is known beforehand, and the dead stand before nothing.
 Rule 5: who waits for time is on offer when another has moved since, or when nobody else is. What
         comes of the wait is what came of it before: nobody is told how long it took.
-Rule 6: never foreseen are moments in which nobody is on offer but somebody waits,
+Rule 6: a fault that lasts and is met by no further call is foreseen from the run in which it was
+        met once (``lasting``).
+Rule 7: never foreseen are moments in which nobody is on offer but somebody waits,
         what was once seen to differ, and all of a system in which actors are born.
-Rule 7: what was foreseen is compared whenever a run that goes on from it is made, and one in
+Rule 8: what was foreseen is compared whenever a run that goes on from it is made, and one in
         ``check_every`` of the runs that were foreseen whole is made all the same. A difference is
         nondeterminism: the reductions of the search rest on the same grounds as rule 1.
-Rule 8: who draws its names from the clock or a process id calls its objects otherwise in each run.
+Rule 9: who draws its names from the clock or a process id calls its objects otherwise in each run.
         That is no fault, but such a system cannot be foreseen: ``RenamedError``.
 
 Source: a trace is determined by its events with their causes (Mazurkiewicz); what an actor does, by
@@ -36,6 +38,7 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from untorn_stress.explore import R, R_co, System
+from untorn_stress.lasting import MetOnce, Rest
 from untorn_stress.schedulers.choices import again
 from untorn_stress.schedulers.knowledge import Knowledge
 from untorn_stress.schedulers.protocol import (
@@ -72,6 +75,12 @@ class Foreseeable(System[R_co], Protocol):
         """The outcome of a run of the same steps as a known one in the order of these choices.
 
         In both all learn the same, and the same remains. None: it must be made.
+        """
+
+    def lasted(self, known: Any, labels: tuple[str, ...], ending: Ending) -> R_co | None:
+        """What a run gives that goes like a known one, but for a fault that was to last.
+
+        None: it must be made.
         """
 
     def unmade(self, labels: tuple[str, ...], ending: Ending) -> R_co:
@@ -111,6 +120,7 @@ class Foresight(Generic[R]):
         self._check_every = check_every
         self._memory = _Memory(system.decides)
         self._results: dict[bytes, R] = {}  # by what all know in the end, and what remains
+        self._met_once: MetOnce[R] = MetOnce()
         self._last = _Way()
         self._last_doubts = 0
 
@@ -139,7 +149,8 @@ class Foresight(Generic[R]):
                 continue
             executed = run.executed = self._memory.step(order, option)
             if executed is None:
-                break
+                rest = self._met_once.find(run.labels)
+                return self._make(run, choose) if rest is None else self._go_on(run, rest, choose)
             order = order.copy()
             order.add(executed)
             moment = self._memory.moment(order, step, executed)
@@ -153,39 +164,68 @@ class Foresight(Generic[R]):
             return self._make(run, lambda _moment: None)
         return self._system.unmade(tuple(run.labels), Ending(run.executed, cut=True))
 
+    def _go_on(self, run: _Way, rest: Rest[R], choose: Choose) -> R:
+        """Go on after a fault that lasts, as after it was met once."""
+        order = run.orders[-1]
+        for moment, label in zip(rest.moments, rest.labels, strict=True):
+            run.executed = moment.executed
+            order = order.copy()
+            if moment.executed is not None:
+                order.add(moment.executed)
+            option = choose(moment)
+            if option is None:
+                return self._cut(run)
+            run.choose(moment, order, option)
+            if option.label != label:
+                return self._make(run, choose)
+        run.executed, labels = rest.executed, tuple(run.labels)
+        ending = rest.result.ending._replace(executed=rest.executed)
+        result = self._system.lasted(rest.result, labels, ending)
+        return self._make(run, choose) if result is None else self._foreseen(run, result)
+
+    def _foreseen(self, run: _Way, result: R) -> R:
+        """Count a run that is foreseen whole; it is made all the same now and then."""
+        self.foreseen += 1
+        if self.foreseen % self._check_every == 0:
+            made = self._make(run, lambda _moment: None)
+            if made.ending != result.ending:
+                raise NondeterminismError(
+                    f"the run ended with {made.ending}, where {result.ending} was foreseen"
+                )
+        return result
+
     def _over(self, run: _Way, order: Knowledge, choose: Choose) -> R:
         known = self._results.get(order.left(self._system.remains))
         labels = tuple(run.labels)
         outcome = None if known is None else self._system.reordered(known, labels)
         if outcome is None:
             return self._make(run, choose)
-        self.foreseen += 1
         ending = Ending(run.executed, cut=False, outcome=outcome)
-        if self.foreseen % self._check_every == 0:
-            made = self._make(run, lambda _moment: None)
-            if made.ending != ending:
-                raise NondeterminismError(
-                    f"the run ended with {made.ending}, where {ending} was foreseen"
-                )
-        return self._system.unmade(labels, ending)
+        return self._foreseen(run, self._system.unmade(labels, ending))
 
     def _make(self, run: _Way, choose: Choose) -> R:
         """Make the run: what was foreseen of it is compared, what comes after it is learned."""
         foreseen, asked, is_known = len(run.labels), 0, True
         order = run.orders[-1].copy() if run.orders else Knowledge()
+        moments: list[Moment] = []
+        labels: list[str] = []
 
         def choose_again(moment: Moment) -> Option | None:
             nonlocal asked, is_known, order
             asked += 1
+            moments.append(moment)
             if moment.step < foreseen:
                 if moment != run.moments[moment.step]:
                     raise _difference(run.moments[moment.step], moment)
-                return again(moment, run.labels[moment.step])
+                labels.append(run.labels[moment.step])
+                return again(moment, labels[-1])
             is_known = self._memory.learn(order, moment) and is_known
             option = choose(moment)
-            if option is not None and is_known:
-                run.choose(moment, order, option)
-                order = order.copy()
+            if option is not None:
+                labels.append(option.label)
+                if is_known:
+                    run.choose(moment, order, option)
+                    order = order.copy()
             return option
 
         result = self._system.run(choose_again)
@@ -197,6 +237,7 @@ class Foresight(Generic[R]):
         if not result.ending.cut:
             self._memory.learn_end(order, result.ending)
             self._results[order.left(self._system.remains)] = result
+            self._met_once.learn(moments, labels, result.ending.executed, result)
         return result
 
 

@@ -332,6 +332,13 @@ class GatedSystem:
         self.on_left(run, left.start)
         return ""
 
+    def lasted(self, known: GatedRun, labels: tuple[str, ...], ending: Ending) -> GatedRun | None:
+        """A run like one that showed nothing, but for a fault that was to last."""
+        if known.left is None or known.run.unobserved:
+            return None
+        self.on_left(run := replace(known.run, choices=labels), known.left.start)
+        return replace(known, run=run, ending=ending)
+
     def unmade(self, labels: tuple[str, ...], ending: Ending) -> GatedRun:
         """What a run gives that ended so, or was cut, after these choices and was not made."""
         run = Run(

@@ -386,6 +386,10 @@ class ToySystem:
         return True
 
     @staticmethod
+    def lasted(_known: ToyResult, _labels: tuple[str, ...], _ending: Ending) -> None:
+        """No fault of a toy lasts."""
+
+    @staticmethod
     def unmade(labels: tuple[str, ...], ending: Ending) -> ToyResult:
         """What a run gives that ended so, or was cut, after these choices and was not made."""
         return ToyResult(ending=ending, labels=labels)
