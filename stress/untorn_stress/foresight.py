@@ -38,7 +38,7 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from untorn_stress.explore import R, R_co, System
-from untorn_stress.lasting import MetOnce, Rest
+from untorn_stress.lasting import MetOnce, Remainder
 from untorn_stress.schedulers.choices import again
 from untorn_stress.schedulers.knowledge import Knowledge
 from untorn_stress.schedulers.protocol import (
@@ -164,7 +164,7 @@ class Foresight(Generic[R]):
             return self._make(run, lambda _moment: None)
         return self._system.unmade(tuple(run.labels), Ending(run.executed, cut=True))
 
-    def _go_on(self, run: _Way, rest: Rest[R], choose: Choose) -> R:
+    def _go_on(self, run: _Way, rest: Remainder[R], choose: Choose) -> R:
         """Go on after a fault that lasts, as after it was met once."""
         order = run.orders[-1]
         for moment, label in zip(rest.moments, rest.labels, strict=True):

@@ -20,7 +20,7 @@ from untorn_stress.schedulers.protocol import Executed, Moment, Option
 V = TypeVar("V")
 
 
-class Rest(NamedTuple, Generic[V]):
+class Remainder(NamedTuple, Generic[V]):
     """What comes of a fault that lasts: moments, what is chosen at each, the last step, a result.
 
     ``result`` is that of the run in which the fault was met once.
@@ -36,9 +36,9 @@ class MetOnce(Generic[R]):
     """What is known of faults that last from runs in which they were met once."""
 
     def __init__(self) -> None:
-        self._rests: dict[tuple[str, ...], Rest[R]] = {}
+        self._rests: dict[tuple[str, ...], Remainder[R]] = {}
 
-    def find(self, labels: Sequence[str]) -> Rest[R] | None:
+    def find(self, labels: Sequence[str]) -> Remainder[R] | None:
         """What comes after these choices, the last of them a fault; None where it is not known."""
         return self._rests.get(tuple(labels)) if "!" in labels[-1] else None
 
@@ -61,7 +61,7 @@ class MetOnce(Generic[R]):
         on = f"{actor}!{lasting(refusal)}"
         met = [moment.executed for moment in after] + [executed]
         met[0] = met[0] and met[0]._replace(label=on)
-        self._rests[(*labels[:step], on)] = Rest(
+        self._rests[(*labels[:step], on)] = Remainder(
             tuple(
                 moment._replace(options=_left_to(actor, moment.options), executed=executed)
                 for moment, executed in zip(after, met, strict=False)
