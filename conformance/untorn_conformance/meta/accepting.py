@@ -1,6 +1,7 @@
 """Accepting variants: what shows mutants is run on caches that are right, and must find nothing.
 
-Rule 1: every case passes, and every search ends without a finding. Anything else is a false alarm.
+Rule 1: every case passes, but those that the variant itself says do not apply to it; and every
+search ends without a finding. Anything else is a false alarm.
 Rule 2: what stays unknown is no alarm, and no pass.
 """
 
@@ -38,11 +39,22 @@ CHEAPEST: Final = tuple(
 )
 """Two searches that take few runs to their end."""
 
+_NO_ALARM: Final = frozenset({"PASS", "UNKNOWN"})
+
 
 def near(name: str) -> frozenset[str]:
     """The rows that the variant's difference comes near to."""
     rows: frozenset[str] = importlib.import_module(f"untorn_conformance.variants.{name}").NEAR
     return rows
+
+
+def lacking(name: str) -> frozenset[str]:
+    """The cases that do not apply to the variant, by what its hello leaves out."""
+    module = f"{variants.__name__}.{name}"
+    cases: frozenset[str] = frozenset()
+    if name in VARIANTS:
+        cases = getattr(importlib.import_module(module), "LACKING", cases)
+    return cases
 
 
 def backend_of(name: str) -> str:
@@ -55,7 +67,12 @@ def accept_cases(name: str, cases: Sequence[Case]) -> Shot:
     with passable_folder() as folder:
         ran = run_cases(folder, backend_of(name), cases)
     outcomes = ran.outcomes if ran.document else {}
-    wrong = {case: how for case, how in outcomes.items() if how not in {"PASS", "UNKNOWN"}}
+    lacks = lacking(name)
+    wrong = {
+        case: how
+        for case, how in outcomes.items()
+        if how not in (_NO_ALARM | {"NOT_APPLICABLE"} if case in lacks else _NO_ALARM)
+    }
     unknown = [ran.detail(case) for case, how in outcomes.items() if how == "UNKNOWN"]
     missed = f"{wrong}\n{ran.text}" if wrong or not outcomes else ""
     return Shot(missed=missed, unknown="; ".join(unknown), core_s=ran.core_s)

@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from untorn_conformance.backend import Axis, Extracted, Hello, Inputs, Rendered, SourceKind
+from untorn_conformance.backend import Axis, Extracted, Hello, Inputs, Rendered, Setting, SourceKind
 from untorn_conformance.backends.reference import Reference
 from untorn_conformance.contract import Capability
 
 NEAR: Final = frozenset({"K5"})
+LACKING: Final = frozenset(
+    {
+        "F1.on_by_default_below_the_temporary_directory",
+        "F2.off",
+        "F3.what_is_no_age_is_an_error_naming_the_variable",
+        "F4.the_switch_is_read_at_each_open",
+        "G10.budget[nothing]",
+        "G14.an_entry_larger_than_the_budget_evicts_no_other",
+        "X1.cold_warm_uncached_and_plain_are_identical[final frame]",
+        "X1.cold_warm_uncached_and_plain_are_identical[final frame of uneven ones]",
+    }
+)
 
 _WORDS: Final = {"for cinema": "sdr2hdr-smpte2084", "for the web": "hdr2sdr"}
 
@@ -27,7 +39,7 @@ class _Worded(Reference):
         return replace(
             said,
             capabilities=said.capabilities - {Capability.CONFIG},
-            variables={},
+            variables={Setting.VERIFY: said.variables[Setting.VERIFY]},
             transforms={"for cinema": SourceKind.SDR, "for the web": SourceKind.HLG},
         )
 
