@@ -21,6 +21,7 @@ from untorn_conformance.verdict import Evidence, EvidenceClass
 
 from untorn_stress.explore import Budget, Search, Stopped
 from untorn_stress.foresight import Foresight, RenamedError
+from untorn_stress.garbage import collected_seldom
 from untorn_stress.gate.hosting import GateRefusedError, HostingError, HostingTimeoutError
 from untorn_stress.gate.supervisor import UndecidedError
 from untorn_stress.gated import GatedRun, GatedSystem
@@ -183,12 +184,13 @@ class Exploration:
             self._foresight = Foresight(system)
         search = Search(self._foresight or system, self._scheduler, self._budget)
         try:
-            try:
-                self._follow(search, system)
-            except RenamedError:  # begin anew, and make every run
-                self._foresight, self._scheduler = None, unspent
-                search = Search(system, self._scheduler, self._budget)
-                self._follow(search, system)
+            with collected_seldom():
+                try:
+                    self._follow(search, system)
+                except RenamedError:  # begin anew, and make every run
+                    self._foresight, self._scheduler = None, unspent
+                    search = Search(system, self._scheduler, self._budget)
+                    self._follow(search, system)
         except (NondeterminismError, ScheduleMismatchError) as error:
             notes.nondeterministic = str(error)
         except OUT_OF_HAND as error:
