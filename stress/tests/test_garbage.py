@@ -44,7 +44,7 @@ def test_what_was_frozen_before_stays_so() -> None:
 def test_a_cycle_that_is_made_meanwhile_is_found_without_being_asked_for() -> None:
     with collected_seldom():
         first = weakref.ref(Cyclic())
-        kept = []
+        kept: list[list[int]] = []
         while first() is not None and len(kept) < 1_000_000:
             kept.append([])
         assert first() is None

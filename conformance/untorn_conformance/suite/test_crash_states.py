@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import pytest
 from untorn_conformance import beginnings, findings
+from untorn_conformance.cases import begins
 from untorn_conformance.plugin import TRIAL, Grounds, requires, unknown
 from untorn_conformance.verdict import EvidenceClass
 from untorn_stress.crash_states import CrashStates, Judged, evidence
@@ -76,6 +77,7 @@ def test_G2_a_death_leaves_nothing_uncounted(
     settle([judged], grounds, request, ("C1", "C2"))
 
 
+@begins(4)
 @requires("C4", evidence="all that death leaves of who recovers, from all that a death had left")
 @pytest.mark.parametrize(("played", "part", "parts"), RECOVERING)
 def test_C4_everything_dies_again(

@@ -13,6 +13,7 @@ import pytest
 from untorn_conformance import moments, moves, probe
 from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Published, Verb
 from untorn_conformance.barriers import Barrier
+from untorn_conformance.cases import begins
 from untorn_conformance.contract import Capability
 from untorn_conformance.errors import BackendError, ErrorCode
 from untorn_conformance.farm import Farm
@@ -208,6 +209,7 @@ REPEATED = 16
 """How many frames are made of each of the clip: fewer may be missing without anybody's fault."""
 
 
+@begins(4)
 @requires("D5", evidence="one decoder killed with all frames but some of the clip's last one")
 def test_D5_a_decoder_killed_at_its_end_publishes_nothing(farm: Farm) -> None:
     """As many frames as could be expected are not enough: the last one may be cut."""

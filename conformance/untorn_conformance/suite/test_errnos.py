@@ -124,6 +124,7 @@ def drawn_or_all(count: int | None) -> tuple[FailNth, str]:
     return FailNth(runs=count, seed=DRAWN_SEED), f"fail_nth, {count} drawn, seed={DRAWN_SEED}"
 
 
+@begins(3)
 @requires("D2", "D5", evidence="calls that fail, of an extraction; the run says how many")
 def test_D2_a_whole_extraction(
     effort: Profile, grounds: Grounds, request: pytest.FixtureRequest

@@ -107,6 +107,7 @@ def test_one_is_killed_before_any_step(
 SINGLE_FLIGHT = scenario_named("single-flight")
 
 
+@begins(3)
 @requires(*SINGLE_FLIGHT.requirements, evidence="schedules of two extractions, drawn by pct")
 def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> None:
     """Two extractions of one clip, real decoders and all their threads held at the gate."""
@@ -115,6 +116,7 @@ def test_P7_single_flight(grounds: Grounds, request: pytest.FixtureRequest) -> N
     settle([explored], grounds, request)
 
 
+@begins(3)
 @requires("C5", "P7", evidence=f"{DRAWN_KILLS} deaths drawn from all of two extractions")
 def test_C5_a_request_is_killed(grounds: Grounds, request: pytest.FixtureRequest) -> None:
     """With its decoder, or alone: then the orphan writes on while the other request takes over."""

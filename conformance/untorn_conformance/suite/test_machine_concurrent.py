@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from untorn_conformance import beginnings, exploring
+from untorn_conformance.cases import begins
 from untorn_conformance.findings import fail_with
 from untorn_conformance.plugin import TRIAL, Grounds, requires, unknown
 from untorn_conformance.profiles import Wheel
@@ -22,6 +23,7 @@ from untorn_stress.laboratory import Laboratory
 ROWS = ("P1", "P2", "P3", "P5", "R1", "R2", "R4", "R6", "G7", "G9", "C1", "D2", "L2", "L5")
 
 
+@begins(4)
 @requires(*ROWS, evidence="drawn plans of up to 3 workers; the run says how many, and the seed")
 def test_drawn_plans(
     laboratory: Laboratory, wheel: Wheel, grounds: Grounds, request: pytest.FixtureRequest

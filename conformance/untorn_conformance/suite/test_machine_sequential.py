@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, seed
+from untorn_conformance.cases import begins
 from untorn_conformance.farm import Farm
 from untorn_conformance.plugin import TRIAL, Grounds, requires, unknown
 from untorn_conformance.profiles import Wheel
@@ -18,6 +19,7 @@ from untorn_conformance.verdict import Evidence, EvidenceClass
 ROWS = ("P1", "P2", "P5", "R1", "R2", "R4", "G1", "G2", "G3", "G4", "G7", "G13", "L2")
 
 
+@begins(4)
 @requires(*ROWS, evidence="drawn sequences of moves; the run says how many, and the seed")
 def test_drawn_sequences(
     farm: Farm, wheel: Wheel, grounds: Grounds, request: pytest.FixtureRequest

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from untorn_conformance.backend import Axis, Extracted, ExtractOutcome, Setting, Verb
+from untorn_conformance.cases import begins
 from untorn_conformance.checkers import pixels
 from untorn_conformance.contract import Capability
 from untorn_conformance.farm import Farm
@@ -183,6 +184,7 @@ def inputs_of(request: ClipRequest) -> dict[Axis, str | int | None]:
     }
 
 
+@begins(4)
 @requires("X1", evidence="the four fixed requests on real clips, cold, warm and uncached")
 def test_X1_four_clips_cold_and_warm(farm: Farm, measure: Measure) -> None:
     """The main job: four requests, twice, with the same pixels, and what it took."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from untorn_conformance import beginnings, findings
+from untorn_conformance.cases import begins
 from untorn_conformance.contract import Capability
 from untorn_conformance.plugin import TRIAL, Grounds, not_applicable, requires, unknown
 from untorn_conformance.profiles import Profile
@@ -47,6 +48,7 @@ def rendering(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
         yield opened
 
 
+@begins(4)
 @requires("D2", "D3", "L2", "X1", "O1", evidence="calls that fail, of a render; see its count")
 def test_D2_a_whole_render(
     rendering: Laboratory, effort: Profile, grounds: Grounds, request: pytest.FixtureRequest
